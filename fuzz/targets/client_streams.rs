@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use libfuzzer_sys::fuzz_target;
 use pushctl::client::Message;
 use pushctl::client::cursor::Cursor;
-use pushctl::client::fuzzing::{Answer, messages};
+use pushctl::client::fuzzing::{ResponseKind, messages};
 use pushctl::client::parse::{self, Splitter};
 use pushctl::client::raw_http::{frames, response};
 use pushctl_fuzz::cut;
@@ -17,7 +17,7 @@ thread_local! {
     static RUNTIME: RefCell<Runtime> = RefCell::new(Builder::new_current_thread().build().expect("a runtime"));
 }
 
-fn answer(kind: Answer, data: &[u8], seed: u64) -> Vec<Message> {
+fn answer(kind: ResponseKind, data: &[u8], seed: u64) -> Vec<Message> {
     let pieces = cut(data, seed).map(<[u8]>::to_vec).collect();
     RUNTIME.with_borrow(|runtime| runtime.block_on(messages(kind, pieces)))
 }
@@ -29,19 +29,19 @@ fuzz_target!(|data: &[u8]| {
     match kind % 7 {
         0 => split(data),
         1 => {
-            let whole = answer(Answer::EventSource, data, 2);
-            assert_eq!(answer(Answer::EventSource, data, 0), whole);
+            let whole = answer(ResponseKind::EventSource, data, 2);
+            assert_eq!(answer(ResponseKind::EventSource, data, 0), whole);
             plausible(&whole, data.len());
         }
-        2 => plausible(&answer(Answer::Streaming, data, 1), data.len()),
+        2 => plausible(&answer(ResponseKind::Streaming, data, 1), data.len()),
         3 => assert_eq!(
-            answer(Answer::LongPolling, data, 0),
-            answer(Answer::LongPolling, data, 1)
+            answer(ResponseKind::LongPolling, data, 0),
+            answer(ResponseKind::LongPolling, data, 1)
         ),
         4 => bare_frames(data),
         5 => bare_responses(data),
         _ => {
-            for kind in [Answer::Multipart, Answer::Parts, Answer::Lines] {
+            for kind in [ResponseKind::Multipart, ResponseKind::Parts, ResponseKind::Lines] {
                 let whole = answer(kind, data, 0);
                 assert_eq!(answer(kind, data, 1), whole);
                 assert!(
@@ -144,16 +144,16 @@ fn push_data(seen: &mut Vec<Seen>, data: &[u8]) {
 
 fn bare_frames(data: &[u8]) {
     let read = |seed| {
-        let mut decoder = frames::Decoder::default();
+        let mut decoder = frames::FrameDecoder::default();
         let mut seen = Vec::new();
         for mut bytes in cut(data, seed) {
             loop {
                 match decoder.next(&mut bytes) {
-                    frames::Piece::More => break,
-                    frames::Piece::Data(data) => push_data(&mut seen, data),
-                    frames::Piece::End => seen.push(Seen::End),
-                    frames::Piece::Ping => seen.push(Seen::Ping),
-                    frames::Piece::Close(_) => {
+                    frames::FramePart::More => break,
+                    frames::FramePart::Data(data) => push_data(&mut seen, data),
+                    frames::FramePart::End => seen.push(Seen::End),
+                    frames::FramePart::Ping => seen.push(Seen::Ping),
+                    frames::FramePart::Close(_) => {
                         seen.push(Seen::Close);
                         return seen;
                     }
@@ -168,15 +168,15 @@ fn bare_frames(data: &[u8]) {
 
 fn bare_responses(data: &[u8]) {
     let read = |seed| {
-        let mut decoder = response::Decoder::default();
+        let mut decoder = response::ResponseDecoder::default();
         let mut seen = Vec::new();
         for mut bytes in cut(data, seed) {
             loop {
                 match decoder.next(&mut bytes) {
-                    Ok(response::Piece::More) => break,
-                    Ok(response::Piece::Data(data)) => push_data(&mut seen, data),
-                    Ok(response::Piece::Head(head)) => seen.push(Seen::Head(head)),
-                    Ok(response::Piece::End) => seen.push(Seen::End),
+                    Ok(response::ResponsePart::More) => break,
+                    Ok(response::ResponsePart::Data(data)) => push_data(&mut seen, data),
+                    Ok(response::ResponsePart::Head(head)) => seen.push(Seen::Head(head)),
+                    Ok(response::ResponsePart::End) => seen.push(Seen::End),
                     Err(_) => {
                         seen.push(Seen::Wrong);
                         return seen;

@@ -1,4 +1,4 @@
-//! Whether bytes have come, below parsers that only show whole messages.
+//! Detection of received bytes below parsers that return whole messages only.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A mark that is set when bytes come.
+/// A flag that is set when bytes arrive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Activity(Arc<AtomicBool>);
 
 impl Activity {
-    /// Bytes have come.
+    /// Records that bytes arrived.
     pub(super) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// True if bytes have come since this was last asked.
+    /// True if bytes arrived since the last call.
     pub(super) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// A connection that sets a mark when bytes come.
+/// A connection that sets a flag when bytes arrive.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct ObservedStream<S> {
     pub(super) inner: S,
     pub(super) activity: Activity,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,14 +1,14 @@
-//! Carriage returns on their way through a parser to which they are line ends: hidden before it,
-//! restored after it.
+//! Escaping of carriage returns for a parser that treats them as line ends: escaped before it,
+//! unescaped after it.
 
-/// Stands in front of a letter: it is no character, so that hardly any text has it; one that does
-/// is kept all the same.
+/// Prefix of an escape sequence: a noncharacter, which is rare in texts; one in a text is escaped
+/// itself.
 const ESCAPE: char = '\u{10fffe}';
 const CR: char = 'r';
 const ITSELF: char = 'e';
 
-/// The text without carriage returns.
-pub(super) fn hidden(text: &str) -> String {
+/// Returns the text without carriage returns.
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -20,8 +20,8 @@ pub(super) fn hidden(text: &str) -> String {
     out
 }
 
-/// The text that was hidden so.
-pub(super) fn restored(text: &str) -> String {
+/// Returns the original of an escaped text.
+pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -45,8 +45,8 @@ mod tests {
             "\u{10fffe}r\u{10fffe}\u{10fffe}e\r",
             "\u{10fffe}",
         ] {
-            assert!(!hidden(text).contains('\r'));
-            assert_eq!(restored(&hidden(text)), text);
+            assert!(!escape(text).contains('\r'));
+            assert_eq!(unescape(&escape(text)), text);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! The three families of servers, how to tell which one answers, and the message ids of NHPM and
-//! nchan. Pure.
+//! The three protocol families: their detection, and the message ids of NHPM and nchan. Does no
+//! I/O.
 //!
 //! | | push-stream | NHPM | nchan |
 //! |---|---|---|---|
-//! | mark of an answer | `Expires: Thu, 01 Jan 1970 00:00:01 GMT` | `Vary: If-None-Match, If-Modified-Since` | the same; `ws+meta.nchan`, `multipart/mixed`, ids `TIME:TAG` |
-//! | position | `Last-Modified`, `Etag: W/TAG`, tags from 1 over the server | `Last-Modified`, `Etag: TAG`, tags from 0 per channel | the same |
-//! | body of a message | what its template makes of it | the message | the message |
-//! | `OPTIONS` | no `Allow` with 200 | `Access-Control-Allow-Methods`, no `Allow` | `Allow` with 200 |
+//! | detected by | `Expires` in 1970 | `Vary: If-None-Match, …` | like NHPM; multipart; id `TIME:TAG` |
+//! | position | `Last-Modified`, `Etag: W/TAG` | `Last-Modified`, `Etag: TAG` | like NHPM |
+//! | tags | from 1 for the server | from 0 per channel | like NHPM |
+//! | body | message in its template | message | message |
+//! | `OPTIONS` | no `Allow` with 200 | `Access-Control-Allow-Methods` | `Allow` with 200 |
 //!
 //! Source: nhpm-nchan.md, sections 1.3, 1.6, 2.3, 2.5 to 2.8 and 2.12.
 
@@ -16,10 +17,10 @@ use reqwest::header::HeaderMap;
 use super::Message;
 use crate::message::parse_http_date;
 
-/// The subprotocol of websockets in which nchan tells the ids of messages.
+/// The websocket subprotocol in which nchan sends the ids of messages.
 pub const WS_META: &str = "ws+meta.nchan";
 
-/// What a server speaks.
+/// The protocol family of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dialect {
     /// nginx-push-stream-module, and the built-in locations of pushctl
@@ -31,16 +32,16 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// True for NHPM and nchan: a message's body is the message, and tags count from 0 in each
-    /// channel.
+    /// True for NHPM and nchan: the body is the message without a template, and tags count from 0
+    /// in each channel.
     #[must_use]
-    pub fn is_bare(self) -> bool {
+    pub fn is_unframed(self) -> bool {
         self != Self::PushStream
     }
 
-    /// What an answer to a subscription shows; `None` if it could be any.
+    /// Detects the protocol family from the response to a subscription; `None` if it is ambiguous.
     #[must_use]
-    pub fn of_answer(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+    pub fn of_response(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         let value = |name: &str| {
             headers
                 .get(name)
@@ -55,11 +56,11 @@ impl Dialect {
         if is_meta || is_multipart || value("vary").contains("If-None-Match") {
             return Some(Self::Nchan);
         }
-        // NHPM ends a long-poll with 304. Streams without parts show nothing.
+        // NHPM ends a long-poll with 304. Streams that are not multipart show nothing.
         (status == StatusCode::REQUEST_TIMEOUT).then_some(Self::Nchan)
     }
 
-    /// What an answer to `OPTIONS` on a subscriber's location shows.
+    /// Detects the protocol family from the response to `OPTIONS` at a subscriber location.
     #[must_use]
     pub fn of_options(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         if status != StatusCode::OK || headers.contains_key("expires") {
@@ -83,25 +84,25 @@ impl Dialect {
     }
 }
 
-/// A message id of NHPM or nchan: `TIME:TAG`, or `TIME:TAG,[TAG],-` where several channels are
-/// followed; the brackets are around the channel of the message.
+/// A message id of NHPM or nchan: `TIME:TAG`, or `TIME:TAG,[TAG],-` with several channels; the tag
+/// in brackets is that of the message's channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageId {
     /// Second of publication.
     pub time: u64,
-    /// The tags as they came.
+    /// The tags, unparsed.
     pub tags: String,
 }
 
 impl MessageId {
-    /// Reads `TIME:TAGS`.
+    /// Parses `TIME:TAGS`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (time, tags) = text.split_once(':')?;
         Self::of(time.parse().ok()?, tags)
     }
 
-    /// Reads the two headers of an answer.
+    /// Parses the two headers of a response.
     #[must_use]
     pub fn of_headers(last_modified: &str, etag: &str) -> Option<Self> {
         Self::of(parse_http_date(last_modified.as_bytes())?, etag)
@@ -115,7 +116,7 @@ impl MessageId {
         })
     }
 
-    /// The number of the message's channel in the request, and its tag.
+    /// Returns the index of the message's channel in the request, and its tag.
     fn own(&self) -> Option<(usize, u32)> {
         let mut all = self.tags.split(',').enumerate();
         let is_own = |tag: &str| tag.starts_with('[') || !self.tags.contains(',');
@@ -123,7 +124,7 @@ impl MessageId {
         Some((number, tag.trim_matches(['[', ']']).parse().ok()?))
     }
 
-    /// A message of this id; `channels` are those of the request, in its order.
+    /// Creates a message with this id; `channels` are those of the request, in its order.
     #[must_use]
     pub fn message(&self, text: &[u8], channels: &[String]) -> Message {
         let own = self.own();
@@ -143,10 +144,10 @@ impl std::fmt::Display for MessageId {
     }
 }
 
-/// A text frame of `ws+meta.nchan`: `id: ID`, perhaps `content-type: TYPE`, an empty line, and the
-/// message.
+/// Parses a text frame of `ws+meta.nchan`: `id: ID`, optionally `content-type: TYPE`, an empty
+/// line, and the message.
 #[must_use]
-pub fn meta_frame(bytes: &[u8], channels: &[String]) -> Message {
+pub fn parse_meta_frame(bytes: &[u8], channels: &[String]) -> Message {
     let Some(end) = memchr::memmem::find(bytes, b"\n\n") else {
         return Message::raw(bytes);
     };
@@ -160,19 +161,19 @@ pub fn meta_frame(bytes: &[u8], channels: &[String]) -> Message {
     }
 }
 
-/// Cuts a `multipart/mixed` body of nchan into messages.
+/// Splits a `multipart/mixed` body of nchan into messages.
 #[derive(Debug)]
 pub struct Multipart {
     /// `--BOUNDARY`, with the line break before it.
     mark: Vec<u8>,
     buffer: Vec<u8>,
-    /// Bytes that are known to hold no boundary.
+    /// Number of bytes that contain no boundary.
     searched: usize,
     has_begun: bool,
 }
 
 impl Multipart {
-    /// For the `Content-Type` of an answer; `None` if that is not multipart.
+    /// Creates a splitter for the `Content-Type` of a response; `None` if it is not multipart.
     #[must_use]
     pub fn new(content_type: &str) -> Option<Self> {
         let (kind, rest) = content_type.split_once(';')?;
@@ -186,8 +187,7 @@ impl Multipart {
         })
     }
 
-    /// Takes the next bytes and returns the parts that they complete: the ids that their headers
-    /// tell, and the bodies.
+    /// Appends bytes. Returns the complete parts: the ids in their headers, and the bodies.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<(Option<MessageId>, Vec<u8>)> {
         self.buffer.extend_from_slice(bytes);
         let mut parts = Vec::new();
@@ -204,14 +204,16 @@ impl Multipart {
         parts
     }
 
-    /// Bytes of a part that is not complete.
+    /// Number of buffered bytes of an incomplete part.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.buffer.len()
     }
 }
 
-/// `\r\n`, header lines, `\r\n` and the body.
+/// Parses a part: `\r
+/// `, header lines, `\r
+/// ` and the body.
 fn read_part(part: &[u8]) -> Option<(Option<MessageId>, Vec<u8>)> {
     let part = part.strip_prefix(b"\r\n")?;
     let (head, body) = match part.strip_prefix(b"\r\n") {
@@ -262,7 +264,7 @@ mod tests {
             assert_eq!(MessageId::parse(text), None, "{text}");
         }
         assert_eq!(
-            meta_frame(b"id: 5:0\ncontent-type: x/y\n\nhi\n\n", &channels).text,
+            parse_meta_frame(b"id: 5:0\ncontent-type: x/y\n\nhi\n\n", &channels).text,
             b"hi\n\n"
         );
     }
@@ -306,21 +308,21 @@ mod tests {
         };
         let ok = StatusCode::OK;
         assert_eq!(
-            Dialect::of_answer(
+            Dialect::of_response(
                 ok,
                 &headers(&[("expires", "Thu, 01 Jan 1970 00:00:01 GMT")])
             ),
             Some(Dialect::PushStream)
         );
         assert_eq!(
-            Dialect::of_answer(
+            Dialect::of_response(
                 ok,
                 &headers(&[("vary", "If-None-Match, If-Modified-Since")])
             ),
             Some(Dialect::Nchan)
         );
         assert_eq!(
-            Dialect::of_answer(ok, &headers(&[("content-type", "text/event-stream")])),
+            Dialect::of_response(ok, &headers(&[("content-type", "text/event-stream")])),
             None
         );
         assert_eq!(

@@ -1,7 +1,5 @@
-//! Where things are: the URLs of publishing, following and statistics, built from one base URL and
-//! path templates.
-//!
-//! Does not talk to anybody.
+//! The URLs for publishing, subscribing and statistics, built from one base URL and path templates.
+//! Does no I/O.
 
 use std::fmt;
 
@@ -10,22 +8,22 @@ use reqwest::Url;
 use super::error::{shown, shown_text};
 use super::{Dialect, Error, Mode, unix_socket};
 
-/// Path template of the publisher: the built-in location, and that of the module's sample
-/// configuration.
+/// Path template of publishers: the built-in location, as in the sample configuration of
+/// nginx-push-stream-module.
 pub const PUBLISH_PATH: &str = "/pub?id={channel}";
 /// Path template of statistics.
 pub const STATISTICS_PATH: &str = "/channels-stats?id={channel}";
-/// Path of nchan's counters; it has none of channels but those at the publisher.
+/// Path of nchan's counters; those of a channel are at its publisher location.
 pub const STUB_STATUS_PATH: &str = "/nchan_stub_status";
 
-/// The URLs of one server. They may carry credentials, so debugging output shows none of them.
+/// The URLs of one server. They may contain credentials, which `Debug` omits.
 #[derive(Clone)]
 pub struct Endpoints {
     base: String,
     publish: String,
     subscribe: Option<String>,
     statistics: String,
-    /// True if the user said where the statistics are.
+    /// True if the user set the path of the statistics.
     has_statistics: bool,
     dialect: Option<Dialect>,
 }
@@ -40,11 +38,11 @@ impl fmt::Debug for Endpoints {
 }
 
 impl Endpoints {
-    /// Takes the server's URL (`http` if no scheme is given; a path is kept as a prefix) and the
-    /// user's path templates.
+    /// Creates the endpoints from the server's URL (`http` if no scheme is given; a path is kept as
+    /// prefix) and the user's path templates.
     ///
     /// # Errors
-    /// [`Error::Request`] if `base` is no URL of an HTTP server.
+    /// Returns [`Error::Request`] if `base` is not the URL of an HTTP server.
     pub fn new(
         base: &str,
         publish: Option<&str>,
@@ -101,41 +99,41 @@ impl Endpoints {
         })
     }
 
-    /// The same for a server that speaks this, which has other default paths.
+    /// Sets the protocol family, which determines the default paths.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Option<Dialect>) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// True if the user said where subscribers are.
+    /// True if the user set the path of subscribers.
     #[must_use]
-    pub fn has_own_subscriber(&self) -> bool {
+    pub fn has_subscriber_path(&self) -> bool {
         self.subscribe.is_some()
     }
 
-    /// The same with the path of subscribers as it is now, whatever the server turns out to speak.
+    /// Keeps the current subscriber path whatever protocol family is set later.
     #[must_use]
-    pub fn keep_subscriber(mut self) -> Self {
+    pub fn with_fixed_subscriber_path(mut self) -> Self {
         if self.subscribe.is_none() {
             self.subscribe = self.dialect.and_then(usual_subscriber).map(str::to_owned);
         }
         self
     }
 
-    /// What the server is known to speak.
+    /// The protocol family of the server, if known.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {
         self.dialect
     }
 
-    /// Where NHPM and nchan tell their numbers: of a channel at its publisher, of the server at
-    /// nchan's stub status. `None` if the server speaks something else, or the user said where
-    /// statistics are.
+    /// Returns the URL of the counters of NHPM and nchan: of a channel at its publisher location,
+    /// of the server at nchan's stub status. `None` if the server is push-stream, or the user set
+    /// the path of statistics.
     ///
     /// # Errors
-    /// [`Error::Request`] if the template makes no URL.
-    pub fn bare_statistics(&self, channel: Option<&str>) -> Result<Option<Url>, Error> {
+    /// Returns [`Error::Request`] if the template is not a valid URL.
+    pub fn unframed_statistics(&self, channel: Option<&str>) -> Result<Option<Url>, Error> {
         if self.dialect == Some(Dialect::PushStream) || (self.has_statistics && channel.is_none()) {
             return Ok(None);
         }
@@ -146,9 +144,9 @@ impl Endpoints {
         }
     }
 
-    /// The option that names the location of [`Endpoints::bare_statistics`] of a channel.
+    /// The option that sets the path of [`Endpoints::unframed_statistics`] of a channel.
     #[must_use]
-    pub fn bare_option(&self) -> &'static str {
+    pub fn unframed_statistics_option(&self) -> &'static str {
         if self.has_statistics {
             "--stats-path"
         } else {
@@ -156,7 +154,7 @@ impl Endpoints {
         }
     }
 
-    /// The server as given but without credentials, for messages to the user.
+    /// The server's URL without credentials, for messages to the user.
     #[must_use]
     pub fn base(&self) -> String {
         Url::parse(&self.base).map_or_else(
@@ -170,19 +168,21 @@ impl Endpoints {
         )
     }
 
-    /// Where messages for `channels` (several separated by `/`) are posted to.
+    /// Returns the URL for publishing to `channels` (several separated by `/`).
     ///
     /// # Errors
-    /// [`Error::Request`] if the template makes no URL, or these cannot be channel ids.
+    /// Returns [`Error::Request`] if the template is not a valid URL, or `channels` has an invalid
+    /// channel id.
     pub fn publish(&self, channels: &str) -> Result<Url, Error> {
         check_ids(channels)?;
         self.expand(&self.publish, channels)
     }
 
-    /// Where `channels` (several separated by `/`, backtracks included) are followed in `mode`.
+    /// Returns the URL for following `channels` (several separated by `/`, with backtracks) in
+    /// `mode`.
     ///
     /// # Errors
-    /// [`Error::Request`] if the template makes no URL.
+    /// Returns [`Error::Request`] if the template is not a valid URL.
     pub fn subscribe(&self, mode: Mode, channels: &str) -> Result<Url, Error> {
         let built_in = match mode {
             _ if let Some(usual) = self.dialect.and_then(usual_subscriber) => usual,
@@ -196,10 +196,11 @@ impl Endpoints {
         self.expand(self.subscribe.as_deref().unwrap_or(built_in), channels)
     }
 
-    /// Where statistics are: of `channels` (names, `prefix*` or `ALL`), or the summary.
+    /// Returns the URL of the statistics of `channels` (names, `prefix*` or `ALL`), or of the
+    /// summary.
     ///
     /// # Errors
-    /// [`Error::Request`] if the template makes no URL.
+    /// Returns [`Error::Request`] if the template is not a valid URL.
     pub fn statistics(&self, channels: Option<&str>) -> Result<Url, Error> {
         match channels {
             Some(channels) => {
@@ -208,7 +209,7 @@ impl Endpoints {
             }
             None => {
                 let mut url = self.expand(&self.statistics, "")?;
-                // The summary is what a server tells when no channel is named.
+                // A request without a channel returns the summary.
                 let rest: Vec<String> = url
                     .query()
                     .unwrap_or("")
@@ -227,15 +228,15 @@ impl Endpoints {
         let (before, after) = template.split_once("{channel}").unwrap_or((template, ""));
         let slash = if before.starts_with('/') { "" } else { "/" };
         let in_query = before.contains('?');
-        let is_bare = self.dialect.is_some_and(Dialect::is_bare);
+        let is_unframed = self.dialect.is_some_and(Dialect::is_unframed);
         let ids = channels.split('/').map(|id| {
-            if is_dots(id) && !in_query && !is_bare {
+            if is_dots(id) && !in_query && !is_unframed {
                 format!("{id}.b0")
             } else {
                 id.to_owned()
             }
         });
-        let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query || is_bare);
+        let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query || is_unframed);
         let text = format!("{}{slash}{before}{channels}{after}", self.base);
         let refuse = |error| {
             Error::Request(format!(
@@ -247,7 +248,7 @@ impl Endpoints {
     }
 }
 
-/// Where subscribers of the other families usually are.
+/// Default subscriber path of the other protocol families.
 fn usual_subscriber(dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::PushStream => None,
@@ -256,8 +257,8 @@ fn usual_subscriber(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
-/// Refuses what the protocol cannot carry (push-stream.md, section 2): it cuts ids at a question
-/// mark, and drops the slashes that an empty id needs.
+/// Rejects ids that the protocol cannot carry (push-stream.md, section 2): servers cut an id at
+/// a question mark, and merge the slashes around an empty id.
 fn check_ids(channels: &str) -> Result<(), Error> {
     let problem = if channels
         .split('/')
@@ -274,13 +275,12 @@ fn check_ids(channels: &str) -> Result<(), Error> {
     )))
 }
 
-/// URLs are normalised on their way: these ids would leave the path, so they get a backtrack of
-/// none behind them.
+/// URL parsers normalise paths: these ids would leave the path, so a backtrack of 0 is appended.
 fn is_dots(id: &str) -> bool {
     matches!(id, "." | "..")
 }
 
-/// A channel as written in a path: its id and its backtrack, `x.b5` (push-stream.md, section
+/// Splits a channel of a path, `x.b5`, into its id and its backtrack (push-stream.md, section
 /// 2).
 #[must_use]
 pub fn split_backtrack(name: &str) -> (&str, Option<u64>) {
@@ -302,8 +302,8 @@ fn with_channel(template: &str) -> String {
     }
 }
 
-/// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode what a
-/// location captured from an already decoded path once more (push-stream.md, section 2).
+/// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode a capture
+/// of an already decoded path a second time (push-stream.md, section 2).
 fn encode(channels: &str, in_query: bool) -> String {
     let mut text = String::with_capacity(channels.len());
     for byte in channels.bytes() {

@@ -1,8 +1,8 @@
-//! EventSource: the request is made by our own HTTP stack, `eventsource-client` reads the events.
+//! EventSource: the client's HTTP stack sends the request, `eventsource-client` parses the events.
 //!
-//! Its transport is handed the response that is already open, so that TLS, proxies, statuses and
-//! the cursor's headers are the same as in the other modes, and its reconnecting is off, because
-//! the cursor is more than a last event id.
+//! The transport of `eventsource-client` returns the response that is already open, so TLS,
+//! proxies, statuses and position headers are the same as in the other modes. Its reconnect logic
+//! is disabled, because a position is more than a last event id.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -25,36 +25,36 @@ use super::stream::Body;
 use super::{Error, Message, http, parse};
 use crate::message::Position;
 
-/// 2001: an event id that begins with less is no time.
+/// 2001-09-09: an event id with a smaller number is not a time.
 const FIRST_TIME: u64 = 1_000_000_000;
 
 /// An open event stream.
-pub struct Connection {
+pub struct EventSourceConnection {
     events: BoxStream<eventsource_client::Result<SSE>>,
     url: Url,
-    /// The id of the last event. An event without one inherits it, so only another one is the
-    /// event's own.
+    /// Id of the last event. An event without an id inherits it, so only a different id belongs to
+    /// the event.
     last_id: Option<String>,
     channels: Vec<String>,
-    /// The server speaks nchan: data is the message, ids are those of messages.
-    is_bare: bool,
-    /// The answer does not show what the server speaks.
+    /// The server speaks nchan: the data is the message, the id is the message id.
+    is_unframed: bool,
+    /// The response head does not identify the protocol family.
     is_unknown: bool,
     line_ends: Arc<OnceLock<LineEnds>>,
     activity: Activity,
-    /// Most bytes of an event.
+    /// Maximum size in bytes of an event.
     limit: usize,
 }
 
-impl Connection {
+impl EventSourceConnection {
     pub(super) fn new(
         response: Response,
         url: Url,
         channels: Vec<String>,
-        is_bare: bool,
+        is_unframed: bool,
         limit: usize,
     ) -> Result<Self, Error> {
-        let is_unknown = !is_bare && !response.headers().contains_key("expires");
+        let is_unknown = !is_unframed && !response.headers().contains_key("expires");
         let kind = http::header(&response, "Content-Type")
             .unwrap_or("text/event-stream")
             .to_ascii_lowercase();
@@ -62,7 +62,8 @@ impl Connection {
             return Err(Error::Protocol {
                 url: shown(&url),
                 reason: format!(
-                    "it is no event stream but {kind} (something else is there? see --url, --mode \
+                    "it is not an event stream but {kind} (is another service running there? see \
+                     --url, --mode \
                      and --sub-path)"
                 ),
             });
@@ -72,14 +73,14 @@ impl Connection {
             reason: error.to_string(),
         };
         let line_ends = Arc::new(OnceLock::new());
-        match is_bare {
+        match is_unframed {
             true => drop(line_ends.set(LineEnds::Lf)),
             false if !is_unknown => drop(line_ends.set(LineEnds::All)),
             false => {}
         }
         let activity = Activity::default();
         let response = Arc::new(Mutex::new(Some(response)));
-        let opened = Opened {
+        let opened = ResponseTransport {
             response,
             line_ends: Arc::clone(&line_ends),
             activity: activity.clone(),
@@ -99,7 +100,7 @@ impl Connection {
             url,
             last_id: None,
             channels,
-            is_bare,
+            is_unframed,
             is_unknown,
             line_ends,
             activity,
@@ -107,32 +108,33 @@ impl Connection {
         })
     }
 
-    /// True if bytes have come since this was last asked, be it of an event that is not complete.
+    /// True if bytes arrived since the last call, even of an incomplete event.
     pub(super) fn take_activity(&mut self) -> bool {
         self.activity.take()
     }
 
-    /// The next message, or none for a comment; `None` when the server ended the stream.
+    /// Returns the next message, or an empty list for a comment; `None` if the server ended the
+    /// stream.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event
+    /// [`Error::Broken`] if the connection broke, [`Error::Protocol`] if the body is not an event
     /// stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let mut next = self.events.next().await;
         while matches!(next, Some(Ok(SSE::Connected(_)))) {
-            // It is of the parser, and nothing has come yet.
+            // An event of the parser itself, before the first data.
             next = self.events.next().await;
         }
         if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get())
         {
-            event.data = cr_escape::restored(&event.data);
-            event.event_type = cr_escape::restored(&event.event_type);
-            event.id = event.id.as_deref().map(cr_escape::restored);
+            event.data = cr_escape::unescape(&event.data);
+            event.event_type = cr_escape::unescape(&event.event_type);
+            event.id = event.id.as_deref().map(cr_escape::unescape);
         }
         match next {
-            Some(Ok(SSE::Event(event))) if self.is_of_nchan(&event) => {
+            Some(Ok(SSE::Event(event))) if self.detect_nchan(&event) => {
                 let id = event.id.as_deref().and_then(MessageId::parse);
-                // Pings are events without an id of their own.
+                // Pings are events without their own id.
                 let Some(id) = id.filter(|_| event.id != self.last_id) else {
                     return Ok(Some(Vec::new()));
                 };
@@ -145,7 +147,7 @@ impl Connection {
                 let mut message = parse::event(&event.data);
                 if event.id != self.last_id {
                     self.last_id.clone_from(&event.id);
-                    // pushctl's are positions, which the message has as well.
+                    // The event ids of pushctl are positions, which are also in the message.
                     let position = message
                         .time
                         .zip(message.tag)
@@ -160,27 +162,27 @@ impl Connection {
             // Comments are the header and the pings (push-stream.md, section 11).
             Some(Ok(SSE::Comment(_) | SSE::Connected(_))) => Ok(Some(Vec::new())),
             None | Some(Err(eventsource_client::Error::Eof)) => Ok(None),
-            Some(Err(error)) => Err(self.failure(&error)),
+            Some(Err(error)) => Err(self.map_error(&error)),
         }
     }
 
-    /// True if the server turned out to speak nchan.
-    pub(super) fn is_bare(&self) -> bool {
-        self.is_bare
+    /// True if an event showed that the server speaks nchan.
+    pub(super) fn is_unframed(&self) -> bool {
+        self.is_unframed
     }
 
-    fn is_of_nchan(&mut self, event: &eventsource_client::Event) -> bool {
+    fn detect_nchan(&mut self, event: &eventsource_client::Event) -> bool {
         let is_recent = |id: MessageId| id.time > FIRST_TIME;
-        self.is_bare |= self.is_unknown
+        self.is_unframed |= self.is_unknown
             && event
                 .id
                 .as_deref()
                 .and_then(MessageId::parse)
                 .is_some_and(is_recent);
-        self.is_bare
+        self.is_unframed
     }
 
-    fn failure(&self, error: &eventsource_client::Error) -> Error {
+    fn map_error(&self, error: &eventsource_client::Error) -> Error {
         let url = shown(&self.url);
         match error {
             eventsource_client::Error::InvalidLine(_) | eventsource_client::Error::InvalidEvent => {
@@ -191,7 +193,7 @@ impl Connection {
             }
             eventsource_client::Error::UnexpectedEof => Error::Broken {
                 url,
-                reason: "it ended within an event".to_owned(),
+                reason: "it ended in the middle of an event".to_owned(),
             },
             eventsource_client::Error::Transport(cause) => {
                 match cause.inner().downcast_ref::<reqwest::Error>() {
@@ -214,29 +216,30 @@ impl Connection {
     }
 }
 
-/// A transport that gives out one response, once.
+/// A transport that returns one open response, once.
 #[derive(Clone)]
-struct Opened {
+struct ResponseTransport {
     response: Arc<Mutex<Option<Response>>>,
     line_ends: Arc<OnceLock<LineEnds>>,
     activity: Activity,
-    /// Most bytes of an event.
+    /// Maximum size in bytes of an event.
     limit: usize,
 }
 
-/// A line or an event has more bytes than are taken.
+/// A line or an event exceeds the size limit.
 #[derive(Debug, thiserror::Error)]
 #[error("an event is too large")]
 struct EventTooLarge;
 
-impl HttpTransport for Opened {
+impl HttpTransport for ResponseTransport {
     fn request(&self, _request: Request<Option<Bytes>>) -> ResponseFuture {
         let response = self.response.lock().take();
         Box::pin(std::future::ready(match response {
             Some(response) => {
                 let activity = self.activity.clone();
                 let bytes = response.bytes_stream().inspect(move |_| activity.set());
-                let body = Lines::new(Box::pin(bytes), Arc::clone(&self.line_ends), self.limit);
+                let body =
+                    AdaptedBody::new(Box::pin(bytes), Arc::clone(&self.line_ends), self.limit);
                 Ok(launchdarkly_sdk_transport::Response::new(
                     Box::pin(body) as ByteStream
                 ))
@@ -248,50 +251,49 @@ impl HttpTransport for Opened {
     }
 }
 
-/// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of
-/// any length: such bytes become U+FFFD, and an overlong line ends the stream. It also gives up,
-/// and forgets the events before, at events without a field that it knows, which the standard
-/// ignores: so every event gets one that has no effect here. Where lines end in LF alone, a CR is
-/// part of its line, and hidden from the parser, to which it would be an end: whoever publishes a
-/// CR could write fields of events, such as ids. The mutex is there because the trait wants `Sync`;
-/// nobody waits for it.
-struct Lines {
+/// Adapts the body to the parser. The parser fails at bytes that are not UTF-8, so these become
+/// U+FFFD, and it has no limit for a line, so an overlong line ends the stream. It also fails, and
+/// drops earlier events, at an event without a known field, which the standard ignores: every event
+/// gets a field without effect. Where lines end in LF only, a CR is part of its line. It is
+/// escaped, because the parser would end the line there, and a publisher could inject fields such
+/// as ids. The mutex provides the `Sync` that the trait requires; it is never contended.
+struct AdaptedBody {
     body: Mutex<Body>,
-    /// Unknown until the first line shows it.
+    /// Unknown until the first line.
     line_ends: Arc<OnceLock<LineEnds>>,
-    /// Start of a character whose rest is yet to come, or of the first line.
+    /// Start of an incomplete character, or of the first line.
     held: Vec<u8>,
     line_bytes: usize,
-    /// Bytes of the fields of the event under way.
+    /// Size of the fields of the current event.
     event_bytes: usize,
-    /// Most bytes of a line and of an event.
+    /// Maximum size in bytes of a line and of an event.
     limit: usize,
-    /// The line under way is a comment, which belongs to no event.
+    /// The current line is a comment, which belongs to no event.
     in_comment: bool,
-    /// Nothing has come yet.
+    /// No byte has arrived yet.
     is_first: bool,
-    /// The next byte begins a line.
+    /// The next byte starts a line.
     at_line_start: bool,
-    /// The field without effect was added to the event.
+    /// The field without effect was added to the current event.
     in_event: bool,
 }
 
-/// What ends a line.
+/// Line terminators of an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineEnds {
-    /// CR, LF and both, as the standard has it.
+    /// CR, LF and CRLF, as in the standard.
     All,
-    /// LF alone, in all that nchan sends.
+    /// LF only, in everything that nchan sends.
     Lf,
 }
 
-/// What every event stream of nchan begins with.
+/// Start of every event stream of nchan.
 const GREETING: &[u8] = b": hi\n\n";
 
-/// A field that makes an event known to the parser; times of reconnecting are our own.
+/// A field that the parser accepts; reconnect times are computed by this program.
 const FIELD_WITHOUT_EFFECT: &[u8] = b"retry: 1\n";
 
-impl Lines {
+impl AdaptedBody {
     fn new(body: Body, line_ends: Arc<OnceLock<LineEnds>>, limit: usize) -> Self {
         Self {
             body: Mutex::new(body),
@@ -307,15 +309,14 @@ impl Lines {
         }
     }
 
-    /// Adds the field to each event that begins in `text`.
-    fn with_fields(&mut self, mut text: &[u8]) -> Bytes {
+    /// Adds [`FIELD_WITHOUT_EFFECT`] to each event that starts in `text`.
+    fn add_fields(&mut self, mut text: &[u8]) -> Bytes {
         if !text.is_empty() && std::mem::take(&mut self.is_first) {
             text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         }
         let mut out = Vec::with_capacity(text.len() + 4 * FIELD_WITHOUT_EFFECT.len());
         for line in text.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
-            // The second half of a CR LF looks like an empty line, too: a field too many does no
-            // harm.
+            // The LF of a CRLF looks like an empty line; an additional field is harmless.
             self.in_comment = if self.at_line_start {
                 line.starts_with(b":")
             } else {
@@ -336,7 +337,7 @@ impl Lines {
         Bytes::from(out)
     }
 
-    fn fit(&mut self, bytes: &[u8]) -> Result<Bytes, TransportError> {
+    fn adapt(&mut self, bytes: &[u8]) -> Result<Bytes, TransportError> {
         self.line_bytes = match memchr::memrchr(b'\n', bytes) {
             Some(at) => bytes.len() - at,
             None => self.line_bytes + bytes.len(),
@@ -363,13 +364,13 @@ impl Lines {
         self.held = bytes.split_off(bytes.len() - cut);
         let text = String::from_utf8_lossy(&bytes);
         Ok(match line_ends {
-            LineEnds::Lf => self.with_fields(cr_escape::hidden(&text).as_bytes()),
-            LineEnds::All => self.with_fields(text.as_bytes()),
+            LineEnds::Lf => self.add_fields(cr_escape::escape(&text).as_bytes()),
+            LineEnds::All => self.add_fields(text.as_bytes()),
         })
     }
 }
 
-/// Length of an unfinished character at the end of `bytes`.
+/// Length of an incomplete character at the end of `bytes`.
 fn incomplete_tail(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(3);
     let start = (from..bytes.len()).rev().find(|at| bytes[*at] >= 0xc0);
@@ -379,7 +380,7 @@ fn incomplete_tail(bytes: &[u8]) -> usize {
     }
 }
 
-impl Stream for Lines {
+impl Stream for AdaptedBody {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -388,7 +389,7 @@ impl Stream for Lines {
             item.map(|bytes| {
                 bytes
                     .map_err(TransportError::new)
-                    .and_then(|bytes| self.fit(&bytes))
+                    .and_then(|bytes| self.adapt(&bytes))
             })
         })
     }
@@ -398,8 +399,8 @@ impl Stream for Lines {
 mod tests {
     use super::*;
 
-    fn lines() -> Lines {
-        Lines::new(
+    fn lines() -> AdaptedBody {
+        AdaptedBody::new(
             Box::pin(futures_util::stream::empty()),
             Arc::default(),
             1 << 20,
@@ -409,7 +410,7 @@ mod tests {
     fn fitted(text: &[u8], size: usize) -> Vec<u8> {
         let mut lines = lines();
         text.chunks(size)
-            .flat_map(|piece| lines.fit(piece).expect("short lines").to_vec())
+            .flat_map(|piece| lines.adapt(piece).expect("short lines").to_vec())
             .collect()
     }
 
@@ -425,10 +426,10 @@ mod tests {
         }
         let mut lines = lines();
         assert_eq!(
-            lines.fit(b"a\xff\xc3").expect("short lines"),
+            lines.adapt(b"a\xff\xc3").expect("short lines"),
             "retry: 1\na\u{fffd}"
         );
-        assert_eq!(lines.fit(b"(b").expect("short lines"), "\u{fffd}(b");
+        assert_eq!(lines.adapt(b"(b").expect("short lines"), "\u{fffd}(b");
     }
 
     #[test]
@@ -452,7 +453,7 @@ mod tests {
             let fitted = String::from_utf8(fitted(text.as_bytes(), size)).expect("UTF-8");
             assert!(!fitted.contains('\r'), "{size}");
             assert_eq!(
-                cr_escape::restored(&fitted),
+                cr_escape::unescape(&fitted),
                 ["retry: 1\n: hi\n\nretry: 1\n", event].concat(),
                 "{size}"
             );

@@ -1,5 +1,4 @@
-//! Answers of a server without the server, for the targets in `fuzz/`. Not part of any build but
-//! theirs.
+//! Server responses without a server, for the targets in `fuzz/`. Compiled for fuzzing only.
 
 use std::convert::Infallible;
 
@@ -9,24 +8,24 @@ use reqwest::{Body, Url};
 
 use super::{MAX_MESSAGE_BYTES, Message, ev, lp, stream as streaming};
 
-/// The kind of an answer.
+/// The kind of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ResponseKind {
     /// An event stream.
     EventSource,
     /// A streaming response.
     Streaming,
-    /// A long-polling answer.
+    /// A poll response.
     LongPolling,
-    /// Several messages of nchan in one answer to a poll.
+    /// Several messages of nchan in one poll response.
     Multipart,
-    /// nchan's stream of parts.
+    /// nchan's multipart stream.
     Parts,
     /// nchan's stream of lines.
     Lines,
 }
 
-impl Answer {
+impl ResponseKind {
     fn content_type(self) -> &'static str {
         match self {
             Self::EventSource => "text/event-stream",
@@ -36,11 +35,11 @@ impl Answer {
     }
 }
 
-/// The messages of an answer whose body comes in `pieces`.
-pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
+/// Returns the messages of a response whose body arrives in `pieces`.
+pub async fn messages(answer: ResponseKind, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
     let mut response = Response::builder().header("Content-Type", answer.content_type());
-    if answer != Answer::Lines {
+    if answer != ResponseKind::Lines {
         response = response.header("Transfer-Encoding", "chunked");
     }
     let response = reqwest::Response::from(
@@ -50,14 +49,17 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     );
     let url = Url::parse("http://localhost/").expect("the url is constant and valid");
     let channels = vec!["a".to_owned(), "b".to_owned()];
-    let is_bare = matches!(answer, Answer::Multipart | Answer::Parts | Answer::Lines);
+    let is_unframed = matches!(
+        answer,
+        ResponseKind::Multipart | ResponseKind::Parts | ResponseKind::Lines
+    );
     let mut messages = Vec::new();
     match answer {
-        Answer::LongPolling | Answer::Multipart => {
+        ResponseKind::LongPolling | ResponseKind::Multipart => {
             if let Ok(answer) = lp::PollResponse::read(
                 response,
                 &url,
-                is_bare.then_some(&channels),
+                is_unframed.then_some(&channels),
                 MAX_MESSAGE_BYTES,
             )
             .await
@@ -65,19 +67,23 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
                 messages = answer.messages;
             }
         }
-        Answer::Streaming | Answer::Parts | Answer::Lines => {
-            let Ok(mut connection) =
-                streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES)
-            else {
+        ResponseKind::Streaming | ResponseKind::Parts | ResponseKind::Lines => {
+            let Ok(mut connection) = streaming::StreamConnection::new(
+                response,
+                url,
+                channels,
+                is_unframed,
+                MAX_MESSAGE_BYTES,
+            ) else {
                 return messages;
             };
             while let Ok(Some(more)) = connection.next().await {
                 messages.extend(more);
             }
         }
-        Answer::EventSource => {
+        ResponseKind::EventSource => {
             let Ok(mut connection) =
-                ev::Connection::new(response, url, channels, false, MAX_MESSAGE_BYTES)
+                ev::EventSourceConnection::new(response, url, channels, false, MAX_MESSAGE_BYTES)
             else {
                 return messages;
             };

@@ -1,5 +1,5 @@
-//! The one HTTP stack of the client: a `reqwest` client with the user's headers, and errors sorted
-//! into ours.
+//! The HTTP stack of the client: a `reqwest` client with the user's headers, and the mapping of its
+//! errors.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use super::error::shown;
 use super::{Error, unix_socket};
 use crate::protocol::EXPLAIN;
 
-/// Time that a connection may take to come up, so that a silent host does not hold us for minutes.
+/// Time-out for establishing a connection, because a silent host would block for minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A peer that vanished without a word is noticed after about three of these.
+/// Keep-alive interval: a vanished peer is detected after about three intervals.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Most bytes of an answer that is read whole (statistics of many channels are large).
-const MAX_ANSWER_BYTES: usize = super::MAX_MESSAGE_BYTES;
-/// Most bytes of the answer to a publication or a deletion: a line for each channel of the request.
-/// It succeeded even if its answer is larger, which is not read then.
+/// Maximum size in bytes of a response that is read whole (statistics of many channels are large).
+const MAX_RESPONSE_BYTES: usize = super::MAX_MESSAGE_BYTES;
+/// Maximum size in bytes of the response to a publication or a deletion: one line per channel. The
+/// request succeeded even if the response is larger, which is then not read.
 pub const MAX_INFO_BYTES: usize = 1 << 20;
 
-/// A client for one server.
+/// An HTTP client for one server.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
 }
 
 impl Http {
-    /// A client that sends `headers` with every request. All requests go to the unix socket at
-    /// `socket`, if one is given.
+    /// Creates a client that sends `headers` with every request. All requests go to the unix socket
+    /// at `socket`, if it is given.
     ///
     /// # Errors
     /// [`Error::Request`] if the TLS stack cannot be set up.
@@ -50,8 +50,8 @@ impl Http {
                 None => builder,
             }
         };
-        // A machine without certificates (an empty container) can still speak plain http; https
-        // then trusts nobody.
+        // Without certificates (an empty container) plain HTTP still works; https then trusts no
+        // server.
         let client = builder()
             .build()
             .or_else(|_| builder().tls_certs_only([]).build());
@@ -60,11 +60,11 @@ impl Http {
         Ok(Self { client })
     }
 
-    /// Asks for `url` and returns the answer, whatever its status. `timeout` covers the whole
-    /// exchange, body included.
+    /// Sends a request and returns the response, whatever its status. `timeout` covers the whole
+    /// exchange including the body.
     ///
     /// # Errors
-    /// Everything but [`Error::Status`].
+    /// Any [`Error`] but [`Error::Status`].
     pub async fn request(
         &self,
         method: Method,
@@ -84,18 +84,18 @@ impl Http {
             .send()
             .await
             .map_err(|error| Error::from_http(&error, url, timeout))?;
-        refuse_tls_port(response, url).await
+        reject_tls_port(response, url).await
     }
 }
 
-/// nginx answers plain HTTP on a port for TLS with 400 and this page.
+/// nginx returns this text with status 400 for plain HTTP on a TLS port.
 const TLS_PORT: &[u8] = b"The plain HTTP request was sent to HTTPS port";
-/// Most bytes of a page that is searched for it.
+/// Maximum number of bytes of a page that are searched for it.
 const MAX_PAGE_BYTES: usize = 64 << 10;
 
-/// The answer, unless it says that the port wants TLS. The body of another 400 is not needed by
-/// anybody.
-async fn refuse_tls_port(mut response: Response, url: &Url) -> Result<Response, Error> {
+/// Returns the response, unless it reports that the port requires TLS. The body of other 400
+/// responses is not used.
+async fn reject_tls_port(mut response: Response, url: &Url) -> Result<Response, Error> {
     let is_page = header(&response, "Content-Type").is_some_and(super::page::is_html);
     if response.status() != StatusCode::BAD_REQUEST || url.scheme() != "http" || !is_page {
         return Ok(response);
@@ -115,7 +115,7 @@ async fn refuse_tls_port(mut response: Response, url: &Url) -> Result<Response, 
     }
 }
 
-/// True if the environment names a proxy for plain http, which the HTTP stack may use and a bare
+/// True if the environment has a proxy for plain HTTP, which the HTTP stack may use and a raw
 /// socket cannot.
 #[must_use]
 pub fn may_use_proxy() -> bool {
@@ -124,11 +124,10 @@ pub fn may_use_proxy() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Reads a header given as `Name: value`. It is marked as sensitive, so that no debugging output
-/// shows it.
+/// Parses a header given as `Name: value`. It is marked as sensitive, so that `Debug` omits it.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the reason why the header is invalid.
 pub fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text
         .split_once(':')
@@ -136,27 +135,27 @@ pub fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name
         .trim()
         .parse()
-        .map_err(|_| "what is before the colon is no header name".to_owned())?;
+        .map_err(|_| "the name before the colon is invalid".to_owned())?;
     let mut value = HeaderValue::from_str(value.trim())
-        .map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
+        .map_err(|_| "the value has characters that are invalid in a header".to_owned())?;
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// `value` as a header value; what a header cannot carry (line breaks in an event id) is a wrong
-/// request.
+/// Converts `value` to a header value.
 ///
 /// # Errors
-/// [`Error::Request`], naming `what`.
+/// [`Error::Request`] with the name `what` if the value is invalid, such as line breaks in an event
+/// id.
 pub fn header_value(what: &str, value: &str) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(value).map_err(|_| {
         Error::Request(format!(
-            "cannot send {what}: it has characters that a header cannot carry"
+            "cannot send {what}: it has characters that are invalid in a header"
         ))
     })
 }
 
-/// The answer's header `name`, if it is there and text.
+/// Returns the response header `name`, if it exists and is text.
 #[must_use]
 pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response
@@ -165,7 +164,7 @@ pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
         .and_then(|value| value.to_str().ok())
 }
 
-/// The server's clock in unix seconds, from the `Date` header.
+/// Returns the server's clock in unix seconds, from the `Date` header.
 #[must_use]
 pub fn date(response: &Response) -> Option<u64> {
     response
@@ -174,7 +173,7 @@ pub fn date(response: &Response) -> Option<u64> {
         .and_then(|value| crate::message::parse_http_date(value.as_bytes()))
 }
 
-/// The answer as an error.
+/// Converts an error response to an error.
 #[must_use]
 pub fn status_error(response: &Response, url: &Url) -> Error {
     let explain = header(response, EXPLAIN)
@@ -188,7 +187,7 @@ pub fn status_error(response: &Response, url: &Url) -> Error {
     )
 }
 
-/// A limit in bytes, for messages.
+/// Formats a limit in bytes.
 #[must_use]
 pub fn size(bytes: usize) -> String {
     match bytes {
@@ -198,7 +197,7 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// True if the end of the answer's body can be told from a connection that broke (RFC 9112, section
+/// True if the end of the body can be distinguished from a broken connection (RFC 9112, section
 /// 6.3).
 #[must_use]
 pub fn is_framed(response: &Response) -> bool {
@@ -208,7 +207,7 @@ pub fn is_framed(response: &Response) -> bool {
         || has("transfer-encoding")
 }
 
-/// Reads the whole body, of at most `MAX_ANSWER_BYTES`.
+/// Reads the whole body, of at most `MAX_RESPONSE_BYTES`.
 ///
 /// # Errors
 /// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] for a larger one.
@@ -217,7 +216,7 @@ pub async fn body(
     url: &Url,
     timeout: Option<Duration>,
 ) -> Result<Vec<u8>, Error> {
-    body_up_to(MAX_ANSWER_BYTES, response, url, timeout)
+    body_up_to(MAX_RESPONSE_BYTES, response, url, timeout)
         .await
         .map_err(|error| match error {
             // No option sets this limit.

@@ -1,54 +1,53 @@
-//! Marks: up to where the messages of a subscription were dealt with, so that a later one goes on
-//! there. Pure.
+//! Marks: the position up to which a caller has handled the messages of a subscription, so that a
+//! later subscription resumes there. Does no I/O.
 //!
-//! The subscription's own [`super::cursor`] runs ahead: it knows what was received. Every event
-//! carries a [`Step`]; whoever has dealt with an event notes its step here. So what was received
-//! but never dealt with comes again.
+//! The [`super::cursor`] of the subscription is ahead: it records received messages. Every event
+//! has a [`Step`], which the caller records here after handling the event. Messages that were
+//! received but not handled are delivered again.
 
 use std::collections::BTreeMap;
 
 use crate::message::Position;
 
-/// Where one channel stands.
+/// The position of one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Time and tag of its last message.
+    /// Time and tag of the last message.
     pub position: Option<Position>,
-    /// Id of its last message.
+    /// Id of the last message.
     pub id: Option<i64>,
 }
 
 /// How an event moves the marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Channels that have given nothing yet start here. Once it is known, backlogs are no longer
-    /// wanted.
+    /// Start of channels without a message. Once it is known, backlogs are no longer requested.
     Start(Position),
     /// A message of this channel, with its event id.
     Message(String, Mark, Option<String>),
-    /// A message that tells nothing of itself: the common start moves up to here.
+    /// A message without position and id: the common start advances to this position.
     Raise(Option<Position>),
-    /// A long-polling or polling answer came whole: all channels stand here.
+    /// A complete poll response: the position of all channels.
     All(Position),
     /// The channel was deleted.
     Forget(String),
 }
 
-/// Where a set of channels stands.
+/// The positions of a set of channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Where channels start that have given nothing; `None` while that is not known, or their
-    /// backlogs have not come.
+    /// Start of channels without a message; `None` while it is unknown or their backlogs are
+    /// outstanding.
     pub start: Option<Position>,
-    /// The channels that have given something.
+    /// The channels that delivered a message.
     pub channels: BTreeMap<String, Mark>,
     /// The last event id.
     pub event_id: Option<String>,
 }
 
 impl Marks {
-    /// Takes note that an event was dealt with.
-    pub fn note(&mut self, step: Step) {
+    /// Records that an event was handled.
+    pub fn record(&mut self, step: Step) {
         match step {
             Step::Start(position) => self.start = self.start.or(Some(position)),
             Step::Raise(position) => self.start = self.start.max(position),
@@ -68,7 +67,7 @@ impl Marks {
         }
     }
 
-    /// True if nothing was noted yet.
+    /// True if no step was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -87,23 +86,23 @@ mod tests {
             id: Some(id),
         };
         let mut marks = Marks::default();
-        marks.note(Step::Start(at(100, 0)));
-        marks.note(Step::Start(at(90, 0)));
-        marks.note(Step::Message(
+        marks.record(Step::Start(at(100, 0)));
+        marks.record(Step::Start(at(90, 0)));
+        marks.record(Step::Message(
             "a".to_owned(),
             mark(at(101, 1), 7),
             Some("e".to_owned()),
         ));
-        marks.note(Step::Message("b".to_owned(), mark(at(101, 2), 1), None));
+        marks.record(Step::Message("b".to_owned(), mark(at(101, 2), 1), None));
         assert_eq!(
             (marks.start, marks.event_id.as_deref()),
             (Some(at(100, 0)), Some("e"))
         );
-        marks.note(Step::All(at(103, 1)));
+        marks.record(Step::All(at(103, 1)));
         assert_eq!(marks.channels["a"], mark(at(103, 1), 7));
         assert_eq!(marks.start, Some(at(103, 1)));
-        marks.note(Step::Forget("a".to_owned()));
-        marks.note(Step::Raise(Some(at(102, 0))));
+        marks.record(Step::Forget("a".to_owned()));
+        marks.record(Step::Raise(Some(at(102, 0))));
         assert_eq!((marks.channels.len(), marks.start), (1, Some(at(103, 1))));
     }
 }

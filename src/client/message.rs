@@ -1,4 +1,4 @@
-//! A message as a subscriber gets it. How it is read from bytes is in [`super::parse`].
+//! A message as received by a subscriber. [`super::parse`] reads it from bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::message::{Position, http_date, parse_http_date};
 use crate::protocol::{DELETED_ID, GAP_ID, PING_ID, TIMEOUT_ID};
 
-/// A received message; what the server's template does not tell is `None`.
+/// A received message; fields that the server's template does not include are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Number within its channel, or one of the special ids.
+    /// Number within the channel, or one of the special ids.
     pub id: Option<i64>,
     /// Channel id.
     pub channel: Option<String>,
@@ -25,27 +25,27 @@ pub struct Message {
     pub event_id: Option<String>,
     /// The publisher's event type (eventsource only).
     pub event_type: Option<String>,
-    /// How many messages the server says that we missed; on messages of that kind only.
+    /// Number of lost messages; only on messages of that kind.
     pub gap: Option<Gap>,
 }
 
-/// A number of messages that can no longer be had.
+/// The number of lost messages of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// How many.
+    /// Number of lost messages.
     pub missed: u64,
-    /// There may have been more.
+    /// There may be more.
     pub at_least: bool,
 }
 
 impl Gap {
-    /// True if nothing is known about how many they are.
+    /// True if the number is unknown.
     #[must_use]
     pub fn is_unknown(self) -> bool {
         self.missed == 0
     }
 
-    /// Reads `N` or `N+`, the value of the header of long-polling and polling answers.
+    /// Parses `N` or `N+`, the header of poll responses.
     #[must_use]
     pub fn from_header(value: &str) -> Option<Self> {
         let (digits, at_least) = value
@@ -73,18 +73,18 @@ impl std::fmt::Display for Gap {
     }
 }
 
-/// What a message is for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Published by somebody.
+    /// A published message.
     Data,
     /// Keeps the connection open.
     Ping,
-    /// Its channel is no more.
+    /// The channel was deleted.
     Deleted,
-    /// Ends a long-poll that found nothing.
+    /// Ends a long-poll without messages.
     Timeout,
-    /// Tells that messages before the next one are gone.
+    /// Messages before the next one are lost.
     Gap(Gap),
 }
 
@@ -98,9 +98,8 @@ impl Message {
         }
     }
 
-    /// Reads the JSON shape of the built-in locations and of the module's JavaScript client: `id`
-    /// and `tag` may be numbers or strings, and all fields but the text and one of `id` and
-    /// `channel` may be missing.
+    /// Reads the JSON of the built-in locations and of the module's JavaScript client: `id` and
+    /// `tag` are numbers or strings; the text and one of `id` and `channel` are required.
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
@@ -161,7 +160,7 @@ impl Message {
         Some(Position::new(self.time?, self.tag?))
     }
 
-    /// What the message is for.
+    /// The purpose of the message, from its id.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self.id {
@@ -176,8 +175,8 @@ impl Message {
         }
     }
 
-    /// The known fields as one JSON object on one line; bytes that are not UTF-8 travel as `base64`
-    /// instead of `text`.
+    /// Formats the known fields as one JSON object on one line. A text that is not UTF-8 becomes
+    /// `base64` instead of `text`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let text = std::str::from_utf8(&self.text).ok();
@@ -197,7 +196,7 @@ impl Message {
     }
 }
 
-/// The fields in the order in which the server's own objects have them.
+/// The fields in the order of the server's own objects.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

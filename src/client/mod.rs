@@ -1,14 +1,14 @@
-//! The client side: publishing, following and statistics over HTTP, against this server, the
-//! original module, NHPM or nchan.
+//! The client: publishing, subscribing and statistics over HTTP, for pushctl,
+//! nginx-push-stream-module, NHPM and nchan.
 //!
 //! ```text
-//! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> Message ─ cursor: new or repeated? ─> caller
-//!       └ asks retry how long to wait, cursor what to send
-//! publish, statistics: one request each         pipeline: many messages     lean: the bare sockets of `bench`
+//! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─ Message ─> cursor ─ new ─> caller
+//!       └ delay from retry, position from cursor
+//! publish, statistics: one request each    pipeline: many messages    raw_http: sockets of `bench`
 //! ```
 //!
-//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go
-//! through the one HTTP stack of [`http`]. Nothing here knows the command line or prints.
+//! `cursor`, `retry` and `parse` do no I/O. All requests but those of `raw_http` and `pipeline` use
+//! the HTTP stack of [`http`]. This module neither parses the command line nor prints.
 
 mod activity;
 mod cr_escape;
@@ -45,10 +45,10 @@ pub use http::Http;
 pub use message::Message;
 pub use subscription::{Event, Notice, Subscription};
 
-/// Most bytes of one message, or of one long-polling answer, that we take from a server.
+/// Maximum size in bytes of a message and of a poll response.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// How messages are delivered.
+/// Delivery mode of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// Long-polling: one request per message
@@ -59,6 +59,6 @@ pub enum Mode {
     Ev,
     /// One endless response
     Stream,
-    /// Ask again and again
+    /// One request per interval
     Poll,
 }

@@ -1,12 +1,12 @@
-//! HTML pages: a proxy, a portal or another website answers any request with one, and with 200. No
-//! push server does.
+//! Detection of HTML pages: a proxy, a captive portal or another web server sends one with status
+//! 200 for any request. Push servers never do.
 
 use reqwest::Url;
 
 use super::Error;
 use super::error::shown;
 
-/// True if a `Content-Type` says that the body is a page.
+/// True if a `Content-Type` is that of HTML.
 #[must_use]
 pub fn is_html(content_type: &str) -> bool {
     content_type
@@ -14,7 +14,7 @@ pub fn is_html(content_type: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("text/html"))
 }
 
-/// True if this is no message and no channel info but a document.
+/// True if the body is a whole HTML document.
 #[must_use]
 pub fn is_document(body: &[u8]) -> bool {
     let start = body.trim_ascii_start();
@@ -25,28 +25,28 @@ pub fn is_document(body: &[u8]) -> bool {
     })
 }
 
-/// What the first bytes of a body show.
+/// Classification of the first bytes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
-    /// A page, or a script for one.
+    /// An HTML page, or a script in one.
     Page,
-    /// Something else.
+    /// Not HTML.
     Other,
-    /// Too little to know.
+    /// Too short to decide.
     Unclear,
 }
 
-/// What a page begins with, whatever its type says.
+/// Start of an HTML document, whatever its content type.
 const DOCUMENT: [&str; 2] = ["<!doctype html", "<html"];
-/// What else it begins with where the type says that it is a page: the module's sample sends each
-/// message as a script.
+/// Other starts of HTML, checked if the content type is HTML: in the module's sample configuration
+/// each message is a script.
 const PARTS: [&str; 8] = [
     "<head", "<body", "<script", "<title", "<meta", "<link", "<style", "<!--",
 ];
 
-/// Looks at the first bytes of a body that should be messages.
+/// Classifies the first bytes of a body that should contain messages.
 #[must_use]
-pub fn beginning(body: &[u8], is_html: bool) -> Beginning {
+pub fn classify_beginning(body: &[u8], is_html: bool) -> Beginning {
     let body = body
         .strip_prefix("\u{feff}".as_bytes())
         .unwrap_or(body)
@@ -65,8 +65,8 @@ pub fn beginning(body: &[u8], is_html: bool) -> Beginning {
     if marks.clone().any(starts) {
         return Beginning::Page;
     }
-    // Only a page is worth a wait: a message of another type that is one of these letters must not
-    // be held back.
+    // Waiting is justified only for HTML: a message of another type that consists of these letters
+    // must not be delayed.
     if is_html && marks.any(may_start) {
         Beginning::Unclear
     } else {
@@ -74,10 +74,10 @@ pub fn beginning(body: &[u8], is_html: bool) -> Beginning {
     }
 }
 
-/// The error of a stream that is a page.
+/// Returns the error of a stream that is an HTML page.
 #[must_use]
 pub fn no_messages(url: &Url) -> Error {
-    let reason = "it is an HTML page, whose scripts have the messages (name a location for \
+    let reason = "it is an HTML page whose scripts contain the messages (set a location for \
                   programs with --sub-path)"
         .to_owned();
     Error::Protocol {
@@ -86,22 +86,22 @@ pub fn no_messages(url: &Url) -> Error {
     }
 }
 
-/// The error of an answer that is a page; `option` names another location.
+/// Returns the error of a response that is an HTML page; `option` sets another location.
 #[must_use]
 pub fn error(url: &Url, option: &str) -> Error {
-    let reason = format!("it is an HTML page of something else (see --url and {option})");
+    let reason = format!("it is an HTML page of another service (see --url and {option})");
     Error::Protocol {
         url: shown(url),
         reason,
     }
 }
 
-/// Refuses the answer to a publication or a deletion if it is a page. An empty one may have any
-/// type.
+/// Rejects an HTML page as response to a publication or a deletion. An empty body may have any
+/// content type.
 ///
 /// # Errors
-/// [`Error::Protocol`].
-pub fn refuse(url: &Url, is_html: bool, body: &[u8]) -> Result<(), Error> {
+/// [`Error::Protocol`] if the body is a page.
+pub fn reject_page(url: &Url, is_html: bool, body: &[u8]) -> Result<(), Error> {
     if is_document(body) || (is_html && !body.trim_ascii().is_empty()) {
         Err(error(url, "--pub-path"))
     } else {

@@ -1,9 +1,9 @@
-//! Messages out of bytes: exactly framed ones (websocket, eventsource) and bodies in which they
-//! follow each other.
+//! Parsing of messages: single frames (websocket, eventsource), and bodies in which messages follow
+//! each other.
 //!
-//! The original module pastes texts into its template without escaping, so what should be JSON may
-//! not be. Then the text is recovered from between its neighbours, and what cannot be recovered is
-//! handed on as it came. Pure.
+//! nginx-push-stream-module inserts texts into its template without escaping, so the JSON may be
+//! invalid. Then the text is recovered from between the neighbouring fields; what cannot be
+//! recovered is returned unchanged. Does no I/O.
 
 use std::sync::LazyLock;
 
@@ -12,24 +12,24 @@ use serde_json::Value;
 
 use super::Message;
 
-/// Reads the content of one frame.
+/// Parses the content of one frame.
 #[must_use]
 pub fn framed(bytes: &[u8]) -> Message {
-    whole_object(bytes)
+    parse_object(bytes)
         .or_else(|| recover(bytes))
         .unwrap_or_else(|| Message::raw(bytes))
 }
 
-/// Reads the data of one event. The module applies its template to each line of a text, so several
-/// objects of one id are the lines of one message (push-stream.md, section 3.2).
+/// Parses the data of one event. The module applies its template to each line of a text, so several
+/// objects with one id are the lines of one message (push-stream.md, section 3.2).
 #[must_use]
 pub fn event(data: &str) -> Message {
-    if let Some(message) = whole_object(data.as_bytes()) {
+    if let Some(message) = parse_object(data.as_bytes()) {
         return message;
     }
     let mut lines = data
         .lines()
-        .map(|line| whole_object(line.as_bytes()).or_else(|| recover(line.as_bytes())));
+        .map(|line| parse_object(line.as_bytes()).or_else(|| recover(line.as_bytes())));
     if let Some(Some(mut message)) = lines.next() {
         let mut text = std::mem::take(&mut message.text);
         let same_message = lines.all(|line| match line {
@@ -48,45 +48,45 @@ pub fn event(data: &str) -> Message {
     framed(data.as_bytes())
 }
 
-/// Cuts a body into messages: objects one after the other, on lines of their own or not, and lines
-/// of anything else.
+/// Splits a body into messages: JSON objects, on separate lines or concatenated, and lines of other
+/// text.
 #[derive(Debug, Default)]
 pub struct Splitter {
     buffer: Vec<u8>,
-    /// Length of the buffer when its object was last found incomplete.
-    tried: usize,
+    /// Length of the buffer at which its object was incomplete.
+    scanned: usize,
 }
 
-/// What was left at the end of a body.
+/// The rest at the end of a body.
 #[derive(Debug)]
 pub struct Rest {
     /// The messages.
     pub messages: Vec<Message>,
-    /// True if there was a piece of a message.
+    /// True if a message was incomplete.
     pub is_cut: bool,
 }
 
 impl Splitter {
-    /// Takes the next bytes of the body and returns the messages that they complete.
+    /// Appends bytes of the body. Returns the messages that are complete.
     ///
-    /// Text that starts no object ends with its line or with these bytes, whichever comes first:
-    /// the module sends every message as a piece of its own, and a template without line break has
-    /// no other mark.
+    /// Text that is not an object ends with its line or with these bytes, whichever comes first:
+    /// the module writes every message separately, and a template without a line break has no other
+    /// separator.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Message> {
         self.buffer.extend_from_slice(bytes);
         self.cut(false)
     }
 
-    /// Bytes of an object whose end has not come yet. Whoever pushes bounds it.
+    /// Number of buffered bytes of an incomplete object. The caller limits it.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.buffer.len()
     }
 
-    /// The body has ended: returns what is left. If it was not `framed`, an object without an end
-    /// was cut off and is none.
+    /// Handles the end of the body and returns the rest. If the body was not `framed`, an
+    /// incomplete object was cut off and is dropped.
     pub fn finish(&mut self, framed: bool) -> Rest {
-        self.tried = 0;
+        self.scanned = 0;
         let messages = self.cut(framed);
         let is_cut = !self.buffer.is_empty();
         self.buffer.clear();
@@ -104,20 +104,20 @@ impl Splitter {
             if at == self.buffer.len() {
                 break;
             }
-            let Some((message, length)) = self.first(at, at_end) else {
+            let Some((message, length)) = self.next_message(at, at_end) else {
                 break;
             };
             messages.push(message);
             at += length;
-            self.tried = 0;
+            self.scanned = 0;
         }
         self.buffer.drain(..at);
         messages
     }
 
-    /// The message that starts at `at` and its length in bytes, or `None` if it is not complete
-    /// yet.
-    fn first(&mut self, at: usize, at_end: bool) -> Option<(Message, usize)> {
+    /// Returns the message that starts at `at` and its length in bytes, or `None` if it is
+    /// incomplete.
+    fn next_message(&mut self, at: usize, at_end: bool) -> Option<(Message, usize)> {
         let rest = &self.buffer[at..];
         if !rest.starts_with(b"{") {
             let line = rest
@@ -127,10 +127,10 @@ impl Splitter {
             let text = rest[..line].strip_suffix(b"\r").unwrap_or(&rest[..line]);
             return Some((Message::raw(text), line));
         }
-        // Reading a large object anew for each of its pieces would be quadratic: wait for a piece
-        // that can end it.
-        if rest.len() >= self.tried && !rest[self.tried..].contains(&b'}') && !at_end {
-            self.tried = rest.len();
+        // Parsing a large object again for each read would take quadratic time: wait for bytes that
+        // can end it.
+        if rest.len() >= self.scanned && !rest[self.scanned..].contains(&b'}') && !at_end {
+            self.scanned = rest.len();
             return None;
         }
         let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();
@@ -143,10 +143,10 @@ impl Splitter {
                 ));
             }
             Some(Err(error)) if error.is_eof() && !at_end => None,
-            _ => broken_end(rest, at_end),
+            _ => find_broken_end(rest, at_end),
         };
         let Some(end) = end else {
-            self.tried = rest.len();
+            self.scanned = rest.len();
             return None;
         };
         let piece = &rest[..end];
@@ -157,9 +157,9 @@ impl Splitter {
     }
 }
 
-/// Where a broken object ends: at a brace that is followed by another object or by nothing. If
-/// there is none, a line that is no message of ours ends with its line.
-fn broken_end(rest: &[u8], at_end: bool) -> Option<usize> {
+/// Returns the end of an invalid object: a brace that is followed by another object or by nothing.
+/// If there is none, a line that is not an object of the server ends with its line.
+fn find_broken_end(rest: &[u8], at_end: bool) -> Option<usize> {
     for (at, _) in rest.iter().enumerate().filter(|(_, byte)| **byte == b'}') {
         let after = rest[at + 1..].trim_ascii_start();
         if after.is_empty() || after.starts_with(b"{\"") {
@@ -173,21 +173,21 @@ fn broken_end(rest: &[u8], at_end: bool) -> Option<usize> {
     line.or_else(|| at_end.then_some(rest.len()))
 }
 
-fn whole_object(bytes: &[u8]) -> Option<Message> {
+fn parse_object(bytes: &[u8]) -> Option<Message> {
     if !bytes.starts_with(b"{") {
         return None;
     }
     Message::from_json(&serde_json::from_slice(bytes).ok()?)
 }
 
-/// Takes the text from between `"text":"` and the next known key, or the end of the object, and
-/// reads the rest without it.
+/// Recovers the text between `"text":"` and the next known key, or the end of the object, and
+/// parses the rest without it.
 fn recover(piece: &[u8]) -> Option<Message> {
     static NEXT_KEY: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#""\s*,\s*"(?:id|channel|tag|time|eventid|event_id|size)"\s*:"#)
             .expect("the pattern is constant and valid")
     });
-    // Good JSON that is no message of ours is somebody's text.
+    // Valid JSON that is not an object of the server is the text of a publisher.
     if !piece.starts_with(b"{") || serde_json::from_slice::<serde::de::IgnoredAny>(piece).is_ok() {
         return None;
     }
@@ -217,7 +217,7 @@ fn recover(piece: &[u8]) -> Option<Message> {
     })
 }
 
-/// Where the text of an object begins.
+/// Returns the offset at which the text of an object starts.
 fn find_text(piece: &str) -> Option<usize> {
     static TEXT: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"[{,]\s*"text"\s*:\s*""#).expect("the pattern is constant and valid")

@@ -1,11 +1,10 @@
-//! Many messages over one plain HTTP/1.1 connection, sent ahead of their answers (RFC 9112, section
-//! 9.3.2).
+//! Many messages over one plain HTTP/1.1 connection, pipelined (RFC 9112, section 9.3.2).
 //!
-//! Answers come in the order of the requests, so the n-th answer is that of the n-th request.
-//! Nothing is sent twice unless the server cannot have taken it: a server that announces the end of
-//! the connection in an answer does not look at what came behind that request (RFC 9112, section
-//! 9.6; nginx does so every 1000 requests). When a connection breaks without such a word, what was
-//! sent and not answered stays unknown, or is sent again if [`Limits::resends`] says so.
+//! Responses arrive in the order of the requests. A request is sent twice only if the server cannot
+//! have processed the first one: a server that announces the end of the connection in a response
+//! ignores later requests (RFC 9112, section 9.6; nginx does so after 1000 requests). When a
+//! connection breaks without announcement, it is unknown whether the unanswered requests were
+//! processed; they are sent again if [`Limits::resends`] is set.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,51 +18,51 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::shown;
 use super::publish::{Posting, PublishOutcome};
-use super::raw_http::response::{Decoder, Head, Piece};
+use super::raw_http::response::{Head, ResponseDecoder, ResponsePart};
 use super::raw_http::socket::Socket;
 use super::raw_http::{BUFFER_BYTES, Target};
 use super::{Error, page};
 
-/// Time that a connection may take to come up.
+/// Time-out for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most bytes of requests that are not answered yet; one larger request is sent alone.
+/// Maximum number of bytes of unanswered requests; a larger request is sent alone.
 const MAX_UNANSWERED_BYTES: usize = 1 << 20;
-/// Most bytes of an answer that are kept.
+/// Maximum number of bytes of a response body that are kept.
 const MAX_KEPT_BYTES: usize = 64 << 10;
-/// Breaks in a row, without an answer between them, after which messages are not sent again.
+/// Number of broken connections in a row, without a response, after which messages are not sent
+/// again.
 const MAX_BREAKS: u32 = 5;
 
-/// What bounds a pipeline.
+/// Limits of a pipeline.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time without any answer after which to give up.
+    /// Time without a response after which the pipeline fails.
     pub timeout: Duration,
-    /// Most requests without an answer.
+    /// Maximum number of unanswered requests.
     pub in_flight: usize,
-    /// Sends again what was not answered when the connection broke. Then messages may be published
+    /// Sends unanswered requests again when the connection breaks. Messages may then be published
     /// twice.
     pub resends: bool,
 }
 
-/// The requests under way.
+/// A pipeline of publications.
 #[derive(Debug)]
 pub struct Pipeline {
     target: Target,
     limits: Limits,
-    connection: Option<Connection>,
+    connection: Option<PipelinedConnection>,
     connecting: Option<Connecting>,
-    /// Not sent yet.
+    /// Requests that were not sent.
     waiting: VecDeque<Request>,
-    /// Requests per connection that the server answered before it closed the last one.
-    most_per_connection: Option<u64>,
+    /// Number of requests after which the server closed the last connection.
+    max_requests_per_connection: Option<u64>,
     breaks: u32,
-    /// What ended it, to be told behind the answers that came before.
+    /// The error that ended the pipeline, returned after the responses that arrived before.
     failure: Option<Error>,
     buffer: Vec<u8>,
 }
 
-/// A connection that is being made: kept, so that being dropped and asked again does not begin
-/// anew.
+/// A connection attempt, kept so that a cancelled call does not restart it.
 struct Connecting(Pin<Box<dyn Future<Output = Result<Socket, Error>>>>);
 
 impl fmt::Debug for Connecting {
@@ -80,18 +79,19 @@ struct Request {
 }
 
 #[derive(Debug)]
-struct Connection {
+struct PipelinedConnection {
     socket: Socket,
-    decoder: Decoder,
-    /// Given to the socket or about to be, in order; with the place in `written` at which it ends.
+    decoder: ResponseDecoder,
+    /// Requests passed to the socket or about to be, in order; each with the value of `written` at
+    /// its end.
     sent: VecDeque<(Request, u64)>,
     sent_bytes: usize,
-    /// Bytes to write, from `out_start` on.
+    /// Bytes to write, starting at `out_start`.
     out: Vec<u8>,
     out_start: usize,
     written: u64,
-    /// Nothing more can be written; answers may still come.
-    is_deaf: bool,
+    /// Writing failed; responses may still arrive.
+    is_write_closed: bool,
     requests: u64,
     answered: u64,
     head: Option<Head>,
@@ -100,7 +100,7 @@ struct Connection {
 }
 
 impl Pipeline {
-    /// A pipeline to `target`, which connects with the first request.
+    /// Creates a pipeline to `target`, which connects with the first request.
     #[must_use]
     pub fn new(target: Target, limits: Limits) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
@@ -110,14 +110,14 @@ impl Pipeline {
             connection: None,
             connecting: None,
             waiting: VecDeque::new(),
-            most_per_connection: None,
+            max_requests_per_connection: None,
             breaks: 0,
             failure: None,
             buffer,
         }
     }
 
-    /// True if another message may be given to it.
+    /// True if another message can be queued.
     #[must_use]
     pub fn has_room(&self) -> bool {
         let (sent, bytes) = self.connection.as_ref().map_or((0, 0), |connection| {
@@ -128,7 +128,7 @@ impl Pipeline {
         count == 0 || (count < self.limits.in_flight && bytes + waiting < MAX_UNANSWERED_BYTES)
     }
 
-    /// True if nothing is under way.
+    /// True if no message is queued or in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty()
@@ -138,10 +138,10 @@ impl Pipeline {
                 .is_none_or(|connection| connection.sent.is_empty())
     }
 
-    /// Takes a message.
+    /// Queues a message.
     ///
     /// # Errors
-    /// [`Error::Request`] if it cannot be sent.
+    /// [`Error::Request`] if it is not a valid request.
     pub fn push(&mut self, posting: Posting) -> Result<(), Error> {
         let Posting {
             number,
@@ -165,13 +165,13 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The messages that were sent and not answered.
+    /// Returns the numbers of the messages that were sent and have no response.
     #[must_use]
     pub fn unanswered(&self) -> Vec<u64> {
         let Some(connection) = &self.connection else {
             return Vec::new();
         };
-        // A server acts upon complete requests only.
+        // A server processes complete requests only.
         connection
             .sent
             .iter()
@@ -180,15 +180,15 @@ impl Pipeline {
             .collect()
     }
 
-    /// Takes back what was not sent yet, and returns the first of it.
+    /// Removes the messages that were not sent, and returns the number of the first one.
     pub fn take_back(&mut self) -> Option<u64> {
         self.waiting.drain(..).map(|request| request.number).min()
     }
 
-    /// Sends and reads until there are answers; may be dropped and called again.
+    /// Sends and receives until there are responses; cancel-safe.
     ///
     /// # Errors
-    /// What ended it.
+    /// The error that ended the pipeline.
     pub async fn progress(&mut self) -> Result<Vec<PublishOutcome>, Error> {
         loop {
             if let Some(error) = self.failure.take() {
@@ -209,15 +209,16 @@ impl Pipeline {
             if !ready.is_readable() {
                 continue;
             }
-            let mut answers = Vec::new();
-            let over = connection.read(&mut self.buffer, self.limits.timeout, &mut answers);
-            if !answers.is_empty() {
+            let mut outcomes = Vec::new();
+            let end = connection.read(&mut self.buffer, self.limits.timeout, &mut outcomes);
+            if !outcomes.is_empty() {
                 self.breaks = 0;
             }
-            let outcome = over.and_then(|over| over.map_or(Ok(()), |reason| self.closed(&reason)));
+            let outcome =
+                end.and_then(|end| end.map_or(Ok(()), |reason| self.handle_close(&reason)));
             self.failure = outcome.err();
-            if !answers.is_empty() {
-                return Ok(answers);
+            if !outcomes.is_empty() {
+                return Ok(outcomes);
             }
         }
     }
@@ -241,15 +242,15 @@ impl Pipeline {
         let socket = (&mut connecting.0).await;
         self.connecting = None;
         let socket = socket?;
-        self.connection = Some(Connection {
+        self.connection = Some(PipelinedConnection {
             socket,
-            decoder: Decoder::default(),
+            decoder: ResponseDecoder::default(),
             sent: VecDeque::new(),
             sent_bytes: 0,
             out: Vec::new(),
             out_start: 0,
             written: 0,
-            is_deaf: false,
+            is_write_closed: false,
             requests: 0,
             answered: 0,
             head: None,
@@ -259,37 +260,37 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Gives waiting requests to the connection, as many as may be.
+    /// Passes waiting requests to the connection.
     fn fill(&mut self) {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        while !connection.is_deaf && !connection.is_ending() {
-            // A server that closes after so many requests would not look at more; if it did not
-            // close, it takes more.
+        while !connection.is_write_closed && !connection.is_ending() {
+            // A server that closes after N requests would ignore more; if it did not close, it
+            // accepts more.
             if self
-                .most_per_connection
+                .max_requests_per_connection
                 .is_some_and(|most| connection.requests >= most)
             {
                 if !connection.sent.is_empty() {
                     return;
                 }
-                self.most_per_connection = None;
+                self.max_requests_per_connection = None;
             }
             let Some(request) = self.waiting.pop_front() else {
                 return;
             };
-            connection.take(request, self.limits.timeout);
+            connection.queue(request, self.limits.timeout);
         }
     }
 
-    /// The connection ended, for `reason`: decides what becomes of what was not answered.
-    fn closed(&mut self, reason: &str) -> Result<(), Error> {
+    /// Handles the end of the connection: decides whether unanswered requests are sent again.
+    fn handle_close(&mut self, reason: &str) -> Result<(), Error> {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
         let is_announced = connection.is_ending();
-        // Nothing is open when an idle connection is closed.
+        // The end of an idle connection loses nothing.
         let url = connection
             .sent
             .front()
@@ -304,7 +305,7 @@ impl Pipeline {
             }
         }
         if is_announced {
-            self.most_per_connection = Some(connection.answered.max(1));
+            self.max_requests_per_connection = Some(connection.answered.max(1));
         }
         for (request, _) in connection.sent.drain(..).rev() {
             self.waiting.push_front(request);
@@ -314,8 +315,8 @@ impl Pipeline {
     }
 }
 
-impl Connection {
-    fn take(&mut self, request: Request, timeout: Duration) {
+impl PipelinedConnection {
+    fn queue(&mut self, request: Request, timeout: Duration) {
         if self.sent.is_empty() {
             self.deadline = Instant::now() + timeout;
         }
@@ -326,14 +327,14 @@ impl Connection {
         self.sent.push_back((request, end));
     }
 
-    /// True if the server announced that it closes.
+    /// True if the server announced that it closes the connection.
     fn is_ending(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head.closes)
     }
 
-    /// Waits until something can be done.
+    /// Waits until the socket is readable or writable.
     async fn ready(&self, timeout: Duration) -> Result<tokio::io::Ready, Error> {
-        let has_output = self.out_start < self.out.len() && !self.is_deaf;
+        let has_output = self.out_start < self.out.len() && !self.is_write_closed;
         let interest = if has_output {
             Interest::READABLE | Interest::WRITABLE
         } else {
@@ -371,8 +372,8 @@ impl Connection {
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // What the server had to say before is still to be read.
-                    self.is_deaf = true;
+                    // A response that the server sent before is still read.
+                    self.is_write_closed = true;
                     return;
                 }
             }
@@ -381,57 +382,58 @@ impl Connection {
         self.out_start = 0;
     }
 
-    /// Reads what is there. Returns the reason if the connection is over.
+    /// Reads the available data. Returns the reason if the connection ended.
     fn read(
         &mut self,
         buffer: &mut [u8],
         timeout: Duration,
-        answers: &mut Vec<PublishOutcome>,
+        outcomes: &mut Vec<PublishOutcome>,
     ) -> Result<Option<String>, Error> {
         loop {
             let length = match self.socket.try_read(buffer) {
                 Ok(0) => {
                     return Ok(Some(
-                        self.end("closed without an answer".to_owned(), answers),
+                        self.handle_end("closed without a response".to_owned(), outcomes),
                     ));
                 }
                 Ok(length) => length,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Ok(Some(self.end(error.kind().to_string(), answers))),
+                Err(error) => return Ok(Some(self.handle_end(error.kind().to_string(), outcomes))),
             };
             let mut bytes = &buffer[..length];
-            let before = answers.len();
-            if self.decode(&mut bytes, answers)? {
-                return Ok(Some("the server ended it".to_owned()));
+            let before = outcomes.len();
+            if self.decode(&mut bytes, outcomes)? {
+                return Ok(Some("closed by the server".to_owned()));
             }
-            // Parts of an answer give no more time: they may come for ever.
-            if answers.len() > before {
+            // Parts of a response do not extend the deadline: they may arrive for ever.
+            if outcomes.len() > before {
                 self.deadline = Instant::now() + timeout;
             }
         }
     }
 
-    /// Takes `bytes` apart. True if the server announced the end of the connection with a complete
-    /// answer.
+    /// Decodes `bytes`. Returns true if the server announced the end of the connection with a
+    /// complete response.
     fn decode(
         &mut self,
         bytes: &mut &[u8],
-        answers: &mut Vec<PublishOutcome>,
+        outcomes: &mut Vec<PublishOutcome>,
     ) -> Result<bool, Error> {
         loop {
             match self.decoder.next(bytes) {
-                Ok(Piece::More) => return Ok(false),
-                Ok(Piece::Head(head)) if head.status < 200 => {}
-                Ok(Piece::Head(head)) => self.head = Some(head),
-                Ok(Piece::Data(data)) => {
+                Ok(ResponsePart::More) => return Ok(false),
+                Ok(ResponsePart::Head(head)) if head.status < 200 => {}
+                Ok(ResponsePart::Head(head)) => self.head = Some(head),
+                Ok(ResponsePart::Data(data)) => {
                     let room = MAX_KEPT_BYTES.saturating_sub(self.body.len());
                     self.body.extend_from_slice(&data[..data.len().min(room)]);
                 }
-                Ok(Piece::End) => {
+                Ok(ResponsePart::End) => {
                     let closes = self.is_ending();
-                    self.answer(answers)?;
+                    self.complete_request(outcomes)?;
                     if closes {
-                        // The word stays, so that nothing more is sent here.
+                        // The announcement is kept, so that no more requests are sent on this
+                        // connection.
                         self.head = Some(Head {
                             closes: true,
                             ..Head::default()
@@ -439,17 +441,18 @@ impl Connection {
                         return Ok(true);
                     }
                 }
-                Err(reason) => return Err(self.strange(reason)),
+                Err(reason) => return Err(self.protocol_error(reason)),
             }
         }
     }
 
-    /// The end of the bytes: an answer whose head came is one.
-    fn end(&mut self, reason: String, answers: &mut Vec<PublishOutcome>) -> String {
+    /// Handles the end of the data: a response is complete if its head arrived.
+    fn handle_end(&mut self, reason: String, outcomes: &mut Vec<PublishOutcome>) -> String {
         if self.head.is_some() {
             let closes = self.is_ending();
-            // Without a request there is no answer, which the caller finds out by what is left.
-            let _ = self.answer(answers);
+            // A response without a request leaves nothing to record; the caller checks what is
+            // left.
+            let _ = self.complete_request(outcomes);
             self.head = closes.then(|| Head {
                 closes: true,
                 ..Head::default()
@@ -458,30 +461,30 @@ impl Connection {
         reason
     }
 
-    fn answer(&mut self, answers: &mut Vec<PublishOutcome>) -> Result<(), Error> {
+    fn complete_request(&mut self, outcomes: &mut Vec<PublishOutcome>) -> Result<(), Error> {
         let (Some(head), Some((request, _))) = (self.head.take(), self.sent.pop_front()) else {
-            return Err(self.strange("it answered what nobody asked".to_owned()));
+            return Err(self.protocol_error("it sent a response without a request".to_owned()));
         };
         self.answered += 1;
         self.sent_bytes -= request.wire.len();
         let body = std::mem::take(&mut self.body);
         let result = match head.status {
-            200..=299 => page::refuse(&request.url, head.is_html, &body).map(|()| body),
+            200..=299 => page::reject_page(&request.url, head.is_html, &body).map(|()| body),
             status => {
                 Err(
                     Error::of_status(&request.url, status, head.explain, head.location.as_deref())
-                        .at("--pub-path"),
+                        .with_path_option("--pub-path"),
                 )
             }
         };
-        answers.push(PublishOutcome {
+        outcomes.push(PublishOutcome {
             number: request.number,
             result,
         });
         Ok(())
     }
 
-    fn strange(&self, reason: String) -> Error {
+    fn protocol_error(&self, reason: String) -> Error {
         Error::Protocol {
             url: self
                 .sent

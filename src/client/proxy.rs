@@ -1,8 +1,7 @@
-//! The proxy that stands between us and a server, for error messages: many a puzzle is a forgotten
-//! `HTTP_PROXY`.
+//! The proxy of a request, for error messages: a forgotten `HTTP_PROXY` causes confusing errors.
 //!
-//! The HTTP stack finds its proxy by the same rules; this only tells what it found. Reads the
-//! environment, nothing else.
+//! The HTTP stack selects its proxy by the same rules; this module only reports it. Reads the
+//! environment.
 
 use axum::http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -10,16 +9,16 @@ use reqwest::Url;
 
 use super::unix_socket;
 
-/// A proxy, as the user set it.
+/// A proxy of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
-    /// Where it is, without credentials.
+    /// URL of the proxy, without credentials.
     pub url: String,
-    /// The environment variable that names it.
+    /// The environment variable that sets the proxy.
     pub variable: &'static str,
 }
 
-/// The proxy that requests for `url` go through.
+/// Returns the proxy that requests for `url` use.
 #[must_use]
 pub fn of(url: &Url) -> Option<Proxy> {
     if unix_socket::path(url).is_some() {

@@ -1,15 +1,15 @@
-//! Publishing: one POST per message. It is never sent twice, because the server may have taken the
-//! first.
+//! Publishing: one POST per message. It is never sent twice, because the server may have accepted
+//! the first request.
 //!
 //! | status | meaning |
 //! |---|---|
-//! | 200 | taken; the body is the channel info, or empty if the location does not tell (or the rest of the answer did not come) |
-//! | 200 with an HTML page | not taken: no push server answers so, but a proxy or another website does |
-//! | 301, 302, … | sent elsewhere, and not followed |
-//! | 400, 403, 413, … | refused, with the reason in `X-Nginx-PushStream-Explain` |
+//! | 200 | accepted; the body is the channel info, or empty |
+//! | 200 with an HTML page | not accepted: the response of a proxy or another web server |
+//! | 301, 302, … | redirected; not followed |
+//! | 400, 403, 413, … | rejected, with the reason in `X-Nginx-PushStream-Explain` |
 //!
-//! [`publish`] sends one message. Many go through a [`Publisher`]: pipelined over plain HTTP
-//! ([`super::pipeline`]), one after the other where that cannot be (https, a proxy).
+//! [`publish`] sends one message. A [`Publisher`] sends many: pipelined over plain HTTP
+//! ([`super::pipeline`]), one after the other over https or a proxy.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,13 +26,13 @@ use super::raw_http::Target;
 use super::{Error, Http, http, page, unix_socket};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
-/// The event type in the words of nchan (nhpm-nchan.md, section 2.4).
+/// The header of the event type in nchan (nhpm-nchan.md, section 2.4).
 const NCHAN_EVENT_TYPE: &str = "X-EventSource-Event";
 
-/// What to publish.
+/// A message to publish.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
-    /// The message.
+    /// The payload.
     pub text: Vec<u8>,
     /// `Event-Id`
     pub event_id: Option<String>,
@@ -43,17 +43,17 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Its headers.
+    /// Returns the headers of the request.
     ///
     /// # Errors
-    /// [`Error::Request`] if a header cannot carry one.
+    /// [`Error::Request`] if a value is not a valid header value.
     pub fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         headers.insert("Accept", HeaderValue::from_static("application/json"));
         let optional = [
             (EVENT_ID, &self.event_id),
             (EVENT_TYPE, &self.event_type),
-            // The same for nchan; either server looks at its own only.
+            // The same for nchan; either server ignores the header of the other.
             (NCHAN_EVENT_TYPE, &self.event_type),
             ("Content-Type", &self.content_type),
         ];
@@ -71,11 +71,11 @@ impl Publication {
     }
 }
 
-/// Posts to `url` and returns the server's channel info (as it came).
+/// Posts to `url`. Returns the server's channel info unchanged.
 ///
 /// # Errors
-/// Any [`Error`]; whether the message was taken is unknown after [`Error::Broken`] and
-/// [`Error::TimedOut`].
+/// Any [`Error`]; after [`Error::Broken`] and [`Error::TimedOut`] it is unknown whether the message
+/// was published.
 pub async fn publish(
     client: &Http,
     url: &Url,
@@ -83,11 +83,11 @@ pub async fn publish(
     timeout: Duration,
 ) -> Result<Vec<u8>, Error> {
     let (is_html, body) = post(client, url, publication, timeout).await?;
-    page::refuse(url, is_html, &body)?;
+    page::reject_page(url, is_html, &body)?;
     Ok(body)
 }
 
-/// What a success says, and whether as a page.
+/// Returns the body of a success, and whether it is HTML.
 async fn post(
     client: &Http,
     url: &Url,
@@ -105,10 +105,10 @@ async fn post(
         )
         .await?;
     if !response.status().is_success() {
-        return Err(http::status_error(&response, url).at("--pub-path"));
+        return Err(http::status_error(&response, url).with_path_option("--pub-path"));
     }
     let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
-    // It is published, whatever happens to the rest of the answer.
+    // The message is published even if the rest of the response is lost.
     Ok((
         is_html,
         http::body_up_to(http::MAX_INFO_BYTES, response, url, Some(timeout))
@@ -117,41 +117,41 @@ async fn post(
     ))
 }
 
-/// A message on its way.
+/// A message with its destination.
 #[derive(Clone, Debug)]
 pub struct Posting {
-    /// By which the caller knows it.
+    /// Number that identifies the message to the caller.
     pub number: u64,
-    /// Where to.
+    /// URL of the publisher location.
     pub url: Arc<Url>,
-    /// What.
+    /// The message.
     pub publication: Publication,
 }
 
-/// What became of a message.
+/// The result of publishing one message.
 #[derive(Debug)]
 pub struct PublishOutcome {
-    /// Which one.
+    /// Number of the message.
     pub number: u64,
-    /// The server's channel info, or why it refused.
+    /// The server's channel info, or the reason of the rejection.
     pub result: Result<Vec<u8>, Error>,
 }
 
 /// Publishes many messages.
 #[derive(Debug)]
 pub enum Publisher {
-    /// Requests are sent ahead of their answers.
+    /// Sends requests before the responses to earlier ones.
     Pipelined(Box<Pipeline>),
-    /// One after the other.
-    Single(Sequence),
+    /// Sends one request after the other.
+    Single(SequentialPublisher),
 }
 
 impl Publisher {
-    /// A publisher to the server of `url`, the best that there can be. It connects with the first
-    /// message.
+    /// Creates a publisher for the server of `url`, pipelined if possible. It connects with the
+    /// first message.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] if the name cannot be resolved.
+    /// [`Error::Unreachable`] if the host name cannot be resolved.
     pub async fn new(
         client: Http,
         headers: &HeaderMap,
@@ -159,7 +159,7 @@ impl Publisher {
         limits: Limits,
     ) -> Result<Self, Error> {
         if url.scheme() != "http" || (http::may_use_proxy() && unix_socket::path(url).is_none()) {
-            return Ok(Self::Single(Sequence {
+            return Ok(Self::Single(SequentialPublisher {
                 client,
                 timeout: limits.timeout,
                 waiting: VecDeque::new(),
@@ -170,7 +170,7 @@ impl Publisher {
         Ok(Self::Pipelined(Box::new(Pipeline::new(target, limits))))
     }
 
-    /// True if another message may be given to it.
+    /// True if another message can be queued.
     #[must_use]
     pub fn has_room(&self) -> bool {
         match self {
@@ -179,7 +179,7 @@ impl Publisher {
         }
     }
 
-    /// True if nothing is under way.
+    /// True if no message is queued or in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         match self {
@@ -188,10 +188,10 @@ impl Publisher {
         }
     }
 
-    /// Takes a message.
+    /// Queues a message.
     ///
     /// # Errors
-    /// [`Error::Request`] if it cannot be sent.
+    /// [`Error::Request`] if it is not a valid request.
     pub fn push(&mut self, posting: Posting) -> Result<(), Error> {
         match self {
             Self::Pipelined(pipeline) => pipeline.push(posting),
@@ -203,20 +203,18 @@ impl Publisher {
         }
     }
 
-    /// Sends and reads until there are answers. Waits for ever if there is nothing to do; may be
-    /// dropped and called again.
+    /// Sends and receives until there are responses. Pends while no message is queued; cancel-safe.
     ///
     /// # Errors
-    /// What ended it; nothing can be done afterwards but to ask what is
-    /// [unanswered](Self::unanswered).
+    /// The error that ended the publisher. Afterwards only [`Self::unanswered`] is meaningful.
     pub async fn progress(&mut self) -> Result<Vec<PublishOutcome>, Error> {
         match self {
             Self::Pipelined(pipeline) => pipeline.progress().await,
-            Self::Single(sequence) => sequence.progress().await.map(|answer| vec![answer]),
+            Self::Single(sequence) => sequence.progress().await.map(|outcome| vec![outcome]),
         }
     }
 
-    /// Takes back what was not sent yet, and returns the first of it.
+    /// Removes the messages that were not sent, and returns the number of the first one.
     pub fn take_back(&mut self) -> Option<u64> {
         match self {
             Self::Pipelined(pipeline) => pipeline.take_back(),
@@ -228,7 +226,7 @@ impl Publisher {
         }
     }
 
-    /// The messages of which nobody knows whether the server took them.
+    /// The messages of which it is unknown whether the server accepted them.
     #[must_use]
     pub fn unanswered(&self) -> Vec<u64> {
         match self {
@@ -242,32 +240,32 @@ impl Publisher {
     }
 }
 
-/// One message after the other over the common HTTP stack, which keeps the connection.
-pub struct Sequence {
+/// Sends one message after the other over the common HTTP stack, which keeps the connection open.
+pub struct SequentialPublisher {
     client: Http,
     timeout: Duration,
     waiting: VecDeque<Posting>,
-    current: Option<Current>,
+    current: Option<InFlight>,
 }
 
-/// An answer came: what it tells, or why it is a refusal.
-type Answered = Result<Vec<u8>, Error>;
+/// The channel info of a response, or the reason of the rejection.
+type PublishResponse = Result<Vec<u8>, Error>;
 
-struct Current {
+struct InFlight {
     number: u64,
-    answer: Pin<Box<dyn Future<Output = Result<Answered, Error>>>>,
+    response: Pin<Box<dyn Future<Output = Result<PublishResponse, Error>>>>,
 }
 
-impl fmt::Debug for Sequence {
+impl fmt::Debug for SequentialPublisher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Sequence")
+            .debug_struct("SequentialPublisher")
             .field("waiting", &self.waiting.len())
             .finish_non_exhaustive()
     }
 }
 
-impl Sequence {
+impl SequentialPublisher {
     async fn progress(&mut self) -> Result<PublishOutcome, Error> {
         if self.current.is_none() {
             let Some(Posting {
@@ -280,25 +278,25 @@ impl Sequence {
             };
             let client = self.client.clone();
             let timeout = self.timeout;
-            let answer = Box::pin(async move {
+            let response = Box::pin(async move {
                 let (is_html, body) = post(&client, &url, publication, timeout).await?;
-                // An answer, though not that of a push server: it is refused and not unanswered.
-                Ok(page::refuse(&url, is_html, &body).map(|()| body))
+                // A page is a response, so the message is rejected and not unanswered.
+                Ok(page::reject_page(&url, is_html, &body).map(|()| body))
             });
-            self.current = Some(Current { number, answer });
+            self.current = Some(InFlight { number, response });
         }
         let current = self.current.as_mut().expect("it was put there");
         let number = current.number;
-        let result = (&mut current.answer).await;
+        let result = (&mut current.response).await;
         match result {
-            // The message may have been taken: it stays among the unanswered, with a future that is
-            // not asked again.
+            // The message may have been accepted: it stays among the unanswered ones, with a future
+            // that never completes.
             Err(
                 error @ (Error::Broken { .. } | Error::TimedOut { .. } | Error::Protocol { .. }),
             ) => {
-                self.current = Some(Current {
+                self.current = Some(InFlight {
                     number,
-                    answer: Box::pin(std::future::pending()),
+                    response: Box::pin(std::future::pending()),
                 });
                 Err(error)
             }

@@ -1,42 +1,42 @@
-//! When a silent connection counts as broken. Pure; the clock comes from the caller.
+//! Detection of silent connections. Does no I/O; the caller passes the time.
 //!
-//! An endless connection may be silent for hours because nobody publishes, or because a proxy holds
-//! back what comes or a peer has vanished. Servers that send pings show the difference: two pings
-//! in a row, with nothing between them, tell their interval. A connection is given up after two and
-//! a half intervals. Before an interval is known a silence means nothing, unless the user set a
-//! limit, or another mode could be tried and nothing at all has come yet.
+//! An endless connection may be silent for hours because there are no messages, or because a proxy
+//! buffers the response, or because the peer has vanished. With servers that send pings these cases
+//! differ: the time between two consecutive pings is their interval, and a connection counts as
+//! broken after two and a half intervals without data. Before the interval is known a silence is no
+//! error, unless the user set a limit, or another mode can be tried and no data has arrived yet.
 
 use std::time::{Duration, Instant};
 
-/// How long an endless response may bring nothing at all while there is another mode to try: the
-/// built-in locations send their first bytes at once and a ping every 10 s.
+/// How long an endless response may be without data while another mode can be tried: the built-in
+/// locations send their first bytes at once and a ping every 10 s.
 pub const FIRST_BYTES: Duration = Duration::from_secs(15);
-/// A late ping is no broken connection, however short the interval is.
+/// Minimum tolerance for a late ping, for short intervals.
 const LEAST_SLACK: Duration = Duration::from_secs(2);
-/// Connections in a row without any ping after which a server is taken to send none any more.
+/// Number of connections in a row without a ping after which the interval is discarded.
 const FORGET_AFTER: u32 = 3;
 
-/// What was heard of a connection and of those before it.
+/// When data arrived on the current connection and on those before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
-    /// The user's limit; zero for none.
+    /// Limit set by the user; zero for none.
     limit: Option<Duration>,
-    /// The time between two pings, once it is known.
+    /// Time between two pings, once it is known.
     interval: Option<Duration>,
-    /// When something was last heard.
+    /// When data last arrived.
     last: Instant,
-    /// The last ping, if nothing else came after it.
+    /// When the last ping arrived, if no other data arrived after it.
     last_ping: Option<Instant>,
-    /// Something was heard over this connection.
+    /// Data arrived on this connection.
     has_heard: bool,
-    /// Pings over this connection.
+    /// Number of pings on this connection.
     pings: u32,
-    /// Connections in a row that brought no ping.
+    /// Connections in a row without a ping.
     without_pings: u32,
 }
 
 impl Silence {
-    /// Nothing was heard yet.
+    /// Creates the state before the first connection.
     #[must_use]
     pub fn new(limit: Option<Duration>, now: Instant) -> Self {
         Self {
@@ -50,8 +50,8 @@ impl Silence {
         }
     }
 
-    /// A connection is requested.
-    pub fn connecting(&mut self, now: Instant) {
+    /// Records that a connection is requested.
+    pub fn record_request(&mut self, now: Instant) {
         (self.last, self.last_ping, self.has_heard) = (now, None, false);
         self.without_pings = if self.pings == 0 {
             self.without_pings + 1
@@ -64,18 +64,18 @@ impl Silence {
         }
     }
 
-    /// The head of a response came.
-    pub fn answered(&mut self, now: Instant) {
+    /// Records a response head.
+    pub fn record_response(&mut self, now: Instant) {
         self.last = now;
     }
 
-    /// A message came, or something else that is no ping.
-    pub fn heard(&mut self, now: Instant) {
+    /// Records a message, or other data that is not a ping.
+    pub fn record_data(&mut self, now: Instant) {
         (self.last, self.last_ping, self.has_heard) = (now, None, true);
     }
 
-    /// A ping came. The first one may be the greeting of a response, whose time shows nothing.
-    pub fn pinged(&mut self, now: Instant) {
+    /// Records a ping. The first one may be the greeting of a response, which is not periodic.
+    pub fn record_ping(&mut self, now: Instant) {
         if let Some(before) = self.last_ping.filter(|_| self.pings > 1) {
             self.interval = self.interval.max(Some(now.duration_since(before)));
         }
@@ -83,15 +83,16 @@ impl Silence {
         self.pings = self.pings.saturating_add(1);
     }
 
-    /// True if nothing but perhaps a head has come over this connection.
+    /// True if no data after the head arrived on this connection.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub fn is_total(&self) -> bool {
         !self.has_heard
     }
 
-    /// How long the connection may be silent; `has_alternative` if another mode could be tried.
+    /// Returns how long the connection may be silent; `has_alternative` if another mode can be
+    /// tried.
     #[must_use]
-    pub fn allowed(&self, has_alternative: bool) -> Option<Duration> {
+    pub fn limit_with(&self, has_alternative: bool) -> Option<Duration> {
         match (self.limit, self.interval) {
             (Some(limit), _) => Some(limit).filter(|limit| !limit.is_zero()),
             (None, Some(interval)) => Some((interval * 5 / 2).max(interval + LEAST_SLACK)),
@@ -99,10 +100,10 @@ impl Silence {
         }
     }
 
-    /// When the connection is given up if nothing comes.
+    /// Returns when the connection counts as broken if no data arrives.
     #[must_use]
     pub fn deadline(&self, has_alternative: bool) -> Option<Instant> {
-        self.last.checked_add(self.allowed(has_alternative)?)
+        self.last.checked_add(self.limit_with(has_alternative)?)
     }
 }
 
@@ -117,26 +118,26 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u32| start + SECOND * seconds;
         let mut silence = Silence::new(None, start);
-        silence.connecting(start);
+        silence.record_request(start);
         // The greeting, a ping soon after it, a message between two pings.
-        silence.pinged(at(0));
-        silence.pinged(at(1));
-        silence.heard(at(5));
-        silence.pinged(at(11));
-        assert_eq!(silence.allowed(false), None);
-        silence.pinged(at(21));
-        assert_eq!(silence.allowed(false), Some(SECOND * 25));
-        silence.connecting(at(30));
+        silence.record_ping(at(0));
+        silence.record_ping(at(1));
+        silence.record_data(at(5));
+        silence.record_ping(at(11));
+        assert_eq!(silence.limit_with(false), None);
+        silence.record_ping(at(21));
+        assert_eq!(silence.limit_with(false), Some(SECOND * 25));
+        silence.record_request(at(30));
         assert_eq!(
             silence.deadline(false),
             Some(at(55)),
             "the next connection is measured by it"
         );
         for _ in 0..FORGET_AFTER {
-            silence.connecting(at(60));
+            silence.record_request(at(60));
         }
         assert_eq!(
-            silence.allowed(false),
+            silence.limit_with(false),
             None,
             "the server sends no pings any more"
         );
@@ -147,17 +148,17 @@ mod tests {
         let start = Instant::now();
         let mut silence = Silence::new(None, start);
         assert_eq!(
-            (silence.allowed(false), silence.allowed(true)),
+            (silence.limit_with(false), silence.limit_with(true)),
             (None, Some(FIRST_BYTES))
         );
-        silence.heard(start);
-        assert_eq!(silence.allowed(true), None);
+        silence.record_data(start);
+        assert_eq!(silence.limit_with(true), None);
         assert_eq!(
-            Silence::new(Some(SECOND), start).allowed(false),
+            Silence::new(Some(SECOND), start).limit_with(false),
             Some(SECOND)
         );
         assert_eq!(
-            Silence::new(Some(Duration::ZERO), start).allowed(true),
+            Silence::new(Some(Duration::ZERO), start).limit_with(true),
             None
         );
     }

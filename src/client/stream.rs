@@ -1,4 +1,4 @@
-//! Streaming: one endless response whose body is cut into messages.
+//! Streaming: one endless response, whose body is split into messages.
 
 use std::pin::Pin;
 
@@ -15,19 +15,19 @@ use super::{Error, Message, http, page};
 pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 
 /// An open streaming response.
-pub struct Connection {
+pub struct StreamConnection {
     body: Body,
     cutter: Cutter,
     is_framed: bool,
     url: Url,
     channels: Vec<String>,
-    /// Most bytes of a message.
+    /// Maximum size in bytes of a message.
     limit: usize,
-    /// What came first, as long as it may be the beginning of a page.
+    /// The first bytes, while they may be the start of an HTML page.
     opening: Option<Opening>,
 }
 
-/// The beginning of a response whose messages have no form that could be recognised.
+/// The first bytes of a response whose messages have no recognisable format.
 #[derive(Debug)]
 struct Opening {
     is_html: bool,
@@ -35,7 +35,7 @@ struct Opening {
     held: Vec<u8>,
 }
 
-/// Types of files that no location gives to its messages.
+/// Content types of files, which no location uses for its messages.
 const MEDIA: [&str; 8] = [
     "image/",
     "video/",
@@ -46,27 +46,27 @@ const MEDIA: [&str; 8] = [
     "application/zip",
     "application/gzip",
 ];
-/// How the lines of an event stream begin.
+/// Start of the lines of an event stream.
 const EVENT_FIELDS: [&str; 5] = [":", "data:", "id:", "event:", "retry:"];
 
-/// How messages are told apart.
+/// How messages are separated.
 enum Cutter {
-    /// Objects, or lines.
+    /// JSON objects, or lines.
     Template(Splitter),
-    /// The parts of nchan.
+    /// The parts of nchan's multipart response.
     Parts(Multipart),
-    /// nchan's chunks: what comes in one piece.
+    /// nchan's chunked stream: each read is a message.
     Chunks,
     /// nchan's raw stream: lines.
     Lines(Vec<u8>),
 }
 
 impl Cutter {
-    fn new(response: &Response, is_bare: bool) -> Self {
+    fn new(response: &Response, is_unframed: bool) -> Self {
         let parts = http::header(response, "Content-Type").and_then(Multipart::new);
         match parts {
-            Some(parts) if is_bare => Self::Parts(parts),
-            _ if !is_bare => Self::Template(Splitter::default()),
+            Some(parts) if is_unframed => Self::Parts(parts),
+            _ if !is_unframed => Self::Template(Splitter::default()),
             _ if response.headers().contains_key("transfer-encoding") => Self::Chunks,
             _ => Self::Lines(Vec::new()),
         }
@@ -94,7 +94,7 @@ impl Cutter {
         }
     }
 
-    /// Bytes that wait for their end.
+    /// Number of buffered bytes of an incomplete message.
     fn pending(&self) -> usize {
         match self {
             Self::Parts(parts) => parts.pending(),
@@ -105,23 +105,24 @@ impl Cutter {
     }
 }
 
-impl Connection {
+impl StreamConnection {
     /// # Errors
-    /// [`Error::Protocol`] if the head shows that this is no stream of messages.
+    /// Returns [`Error::Protocol`] if the head shows that this is not a message stream.
     pub(super) fn new(
         response: Response,
         url: Url,
         channels: Vec<String>,
-        is_bare: bool,
+        is_unframed: bool,
         limit: usize,
     ) -> Result<Self, Error> {
         let is_framed = http::is_framed(&response);
         let kind = http::header(&response, "Content-Type")
             .unwrap_or_default()
             .to_ascii_lowercase();
-        if !is_bare && MEDIA.iter().any(|media| kind.starts_with(media)) {
+        if !is_unframed && MEDIA.iter().any(|media| kind.starts_with(media)) {
             let reason = format!(
-                "it is no stream of messages but {kind} (something else is there? see --mode and \
+                "it is not a message stream but {kind} (is another service running there? see \
+                 --mode and \
                  --sub-path)"
             );
             return Err(Error::Protocol {
@@ -131,12 +132,12 @@ impl Connection {
         }
         let (is_html, is_event_stream) =
             (page::is_html(&kind), kind.starts_with("text/event-stream"));
-        let opening = (!is_bare).then(|| Opening {
+        let opening = (!is_unframed).then(|| Opening {
             is_html,
             is_event_stream,
             held: Vec::new(),
         });
-        let cutter = Cutter::new(&response, is_bare);
+        let cutter = Cutter::new(&response, is_unframed);
         Ok(Self {
             is_framed,
             cutter,
@@ -148,8 +149,8 @@ impl Connection {
         })
     }
 
-    /// Refuses a page; `None` while the bytes may still become one.
-    fn open(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
+    /// Rejects an HTML page; returns `None` while the bytes may still become one.
+    fn check_opening(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
         let Some(opening) = &mut self.opening else {
             return Ok(Some(bytes));
         };
@@ -162,21 +163,21 @@ impl Connection {
                 reason,
             });
         }
-        match page::beginning(&opening.held, opening.is_html) {
+        match page::classify_beginning(&opening.held, opening.is_html) {
             page::Beginning::Page => Err(page::no_messages(&self.url)),
             page::Beginning::Unclear => Ok(None),
             page::Beginning::Other => Ok(self.opening.take().map(|opening| opening.held.into())),
         }
     }
 
-    /// The next messages; `None` when the server ended the response.
+    /// Returns the next messages; `None` if the server ended the response.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the connection ended without an end of the response.
+    /// [`Error::Broken`] if the connection ended before the end of the response.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let messages = match self.body.next().await {
             Some(Ok(bytes)) => {
-                let Some(bytes) = self.open(bytes)? else {
+                let Some(bytes) = self.check_opening(bytes)? else {
                     return Ok(Some(Vec::new()));
                 };
                 let messages = self.cutter.push(&bytes, &self.channels);
@@ -192,10 +193,10 @@ impl Connection {
                 }
                 return Ok(Some(messages));
             }
-            // What was complete stays valid; the rest comes again after the reconnect.
+            // Complete messages were returned; the rest is sent again after the reconnect.
             Some(Err(error)) => return Err(Error::from_http(&error, &self.url, None)),
-            // Without framing a broken connection looks like an end: what was under way comes
-            // again, too.
+            // Without framing a broken connection looks like an end; an incomplete message is sent
+            // again.
             None => match &mut self.cutter {
                 Cutter::Template(splitter) => {
                     let held = self

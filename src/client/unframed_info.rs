@@ -1,16 +1,16 @@
-//! The channel info of NHPM and nchan, turned into the JSON of push-stream, so that everybody reads
-//! one form.
+//! Conversion of the channel info of NHPM and nchan to the JSON of push-stream, so that callers
+//! handle one format.
 //!
-//! They tell it in four forms, by `Accept`: plain text, JSON, XML and YAML (nhpm-nchan.md, sections
-//! 1.4 and 2.4). They do not say how many messages were published, nor which channel it is about:
-//! that is who asked. Pure.
+//! These servers have four formats, selected by `Accept`: plain text, JSON, XML and YAML (nhpm-nchan.md, sections 1.4 and 2.4). The info contains neither the number of published
+//! messages nor the channel id, which the caller passes. Does no I/O.
 
 use serde_json::{Map, Value};
 
-/// The info as `{"channel": …, "published_messages": null, "stored_messages": …, "subscribers": …}`
-/// with what else there is; `None` if `body` is no such info.
+/// Converts a channel info to `{"channel": …, "published_messages": null, "stored_messages": …,
+/// "subscribers": …}`, followed by its other fields. Returns `None` if `body` is not a channel
+/// info.
 #[must_use]
-pub fn translated(body: &[u8], channel: &str) -> Option<Vec<u8>> {
+pub fn to_push_stream(body: &[u8], channel: &str) -> Option<Vec<u8>> {
     let fields = fields(body)?;
     let number = |name: &str| {
         fields
@@ -35,7 +35,7 @@ pub fn translated(body: &[u8], channel: &str) -> Option<Vec<u8>> {
     Some(Value::Object(info).to_string().into_bytes())
 }
 
-/// Names and values, under the names of the JSON form.
+/// Parses names and values; returns the names of the JSON format.
 fn fields(body: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(body).ok()?.trim();
     if let Ok(Value::Object(object)) = serde_json::from_str(text) {
@@ -59,7 +59,7 @@ fn fields(body: &[u8]) -> Option<Vec<(String, String)>> {
     pairs.filter(|pairs| pairs.iter().any(|(name, _)| name == "messages"))
 }
 
-/// `<name>value</name>`, one on each line, within one element.
+/// Parses `<name>value</name>`, one per line, inside one element.
 fn xml(text: &str) -> Option<Vec<(String, String)>> {
     let element = |line: &str| {
         let (name, rest) = line.trim().strip_prefix('<')?.split_once('>')?;
@@ -70,7 +70,7 @@ fn xml(text: &str) -> Option<Vec<(String, String)>> {
         .then(|| text.lines().filter_map(element).collect())
 }
 
-/// `name: value` on each line: plain text or YAML.
+/// Parses `name: value`, one per line: plain text or YAML.
 fn lines(text: &str) -> Option<Vec<(String, String)>> {
     let named = |name: &str| {
         match name {
@@ -143,7 +143,7 @@ mod tests {
                 nhpm,
             ),
         ] {
-            let found = translated(body.as_bytes(), "a")
+            let found = to_push_stream(body.as_bytes(), "a")
                 .map(|json| serde_json::from_slice::<Value>(&json).expect("JSON"));
             assert_eq!(found, serde_json::from_str(expected).ok(), "{body}");
         }
@@ -155,7 +155,7 @@ mod tests {
             r#"{"channel": "a", "stored_messages": 1}"#,
             "a: b",
         ] {
-            assert_eq!(translated(body.as_bytes(), "a"), None, "{body}");
+            assert_eq!(to_push_stream(body.as_bytes(), "a"), None, "{body}");
         }
     }
 }

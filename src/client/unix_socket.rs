@@ -1,9 +1,9 @@
-//! Servers on unix sockets: how users write them, and their URLs within the client.
+//! Servers on unix sockets: their notation and their URLs inside the client.
 //!
-//! `unix:PATH` or `unix:PATH:/prefix`, as nginx writes them (`http://unix:PATH:/prefix`, too). A
-//! request needs a URL with a host, so the path of the socket becomes a name that no name server
-//! knows; [`path`] turns it back where a connection is made and [`shown`] where a URL is shown.
-//! Opens nothing itself.
+//! Users write `unix:PATH` or `unix:PATH:/prefix`, as in nginx (or `http://unix:PATH:/prefix`).
+//! Requests need a URL with a host, so the path of the socket is encoded as a host name that cannot
+//! be resolved; [`path`] decodes it for connecting and [`shown`] for messages. Opens no socket
+//! itself.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -12,13 +12,13 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-/// The end of the names; `.invalid` is no domain (RFC 2606).
+/// Suffix of the host names; `.invalid` is reserved (RFC 2606).
 const SUFFIX: &str = ".unix.invalid";
-/// The `Host` of requests.
+/// The `Host` header of requests.
 pub const HOST: &str = "localhost";
 
-/// Path of the socket and prefix of all paths, if this is how a user names a server on a unix
-/// socket.
+/// Parses the notation of a server on a unix socket: the path of the socket and the prefix of all
+/// paths.
 #[must_use]
 pub fn parse(text: &str) -> Option<(&str, &str)> {
     let rest = text
@@ -28,12 +28,12 @@ pub fn parse(text: &str) -> Option<(&str, &str)> {
     Some(rest.split_once(':').unwrap_or((rest, "")))
 }
 
-/// The URL of a server, for requests.
+/// Returns the URL of a server on a unix socket, for requests.
 #[must_use]
 pub fn url(path: &str, prefix: &str) -> String {
     let mut url = String::from("http://");
     for byte in path.bytes() {
-        write!(url, "{byte:02x}").expect("a string takes everything");
+        write!(url, "{byte:02x}").expect("writing to a string cannot fail");
     }
     let slash = if prefix.is_empty() || prefix.starts_with('/') {
         ""
@@ -43,7 +43,7 @@ pub fn url(path: &str, prefix: &str) -> String {
     url + SUFFIX + slash + prefix
 }
 
-/// The socket of a URL that [`url`] made.
+/// Returns the socket path in a URL created by [`url`].
 #[must_use]
 pub fn path(url: &Url) -> Option<PathBuf> {
     let digits = url.host_str()?.strip_suffix(SUFFIX)?.as_bytes();
@@ -58,7 +58,7 @@ pub fn path(url: &Url) -> Option<PathBuf> {
         .map(|bytes| PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
-/// `text`, which is that of `url` or of its beginning, as users write it.
+/// Formats `text`, which is `url` or a prefix of it, in the notation of users.
 #[must_use]
 pub fn shown(url: &Url, text: &str) -> String {
     let (Some(path), Some(host)) = (path(url), url.host_str()) else {

@@ -1,5 +1,6 @@
-//! WebSocket: the handshake goes through our own HTTP stack (one TLS and proxy configuration for
-//! all modes), the frames of the upgraded connection through tungstenite, which also answers pings.
+//! WebSocket: the handshake goes through the client's HTTP stack (one TLS and proxy configuration
+//! for all modes), the frames of the upgraded connection through tungstenite, which also replies to
+//! pings.
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -10,8 +11,8 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
-use super::activity::{Activity, Watched};
-use super::dialect::{WS_META, meta_frame};
+use super::activity::{Activity, ObservedStream};
+use super::dialect::{WS_META, parse_meta_frame};
 use super::error::{lower_first, shown};
 use super::{Error, Message, http, parse};
 
@@ -19,18 +20,18 @@ type WsError = tokio_tungstenite::tungstenite::Error;
 type Frame = tokio_tungstenite::tungstenite::Message;
 
 /// An open websocket.
-pub struct Connection {
-    frames: WebSocketStream<Watched<Upgraded>>,
+pub struct WebSocketConnection {
+    frames: WebSocketStream<ObservedStream<Upgraded>>,
     activity: Activity,
     url: Url,
-    /// The channels, if the server tells the ids of messages before their texts.
+    /// The channels, if the server sends the id of each message before its text.
     meta: Option<Vec<String>>,
-    /// Most bytes of a message.
+    /// Maximum size in bytes of a message.
     limit: usize,
 }
 
-/// Adds the headers of the handshake and returns the key that the server has to answer.
-pub(super) fn ask(headers: &mut HeaderMap) -> String {
+/// Adds the headers of the handshake. Returns the key for verifying the response.
+pub(super) fn add_handshake(headers: &mut HeaderMap) -> String {
     let key = generate_key();
     headers.insert("Connection", HeaderValue::from_static("Upgrade"));
     headers.insert("Upgrade", HeaderValue::from_static("websocket"));
@@ -41,7 +42,7 @@ pub(super) fn ask(headers: &mut HeaderMap) -> String {
     key
 }
 
-impl Connection {
+impl WebSocketConnection {
     pub(super) async fn new(
         response: Response,
         url: Url,
@@ -55,13 +56,14 @@ impl Connection {
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(wrong(
-                "it is no websocket (something else is there? see --url, --mode and --sub-path)",
+                "it is not a websocket (is another service running there? see --url, --mode and \
+                 --sub-path)",
             ));
         }
         if http::header(&response, "Sec-WebSocket-Accept")
             != Some(&derive_accept_key(key.as_bytes()))
         {
-            return Err(wrong("its Sec-WebSocket-Accept does not fit our key"));
+            return Err(wrong("its Sec-WebSocket-Accept does not match the key"));
         }
         let meta = (http::header(&response, "Sec-WebSocket-Protocol") == Some(WS_META))
             .then_some(channels);
@@ -73,7 +75,7 @@ impl Connection {
         config.max_message_size = Some(limit);
         config.max_frame_size = Some(limit);
         let activity = Activity::default();
-        let watched = Watched {
+        let watched = ObservedStream {
             inner: upgraded,
             activity: activity.clone(),
         };
@@ -87,15 +89,17 @@ impl Connection {
         })
     }
 
-    /// True if bytes have come since this was last asked, be it of a message that is not complete.
+    /// True if bytes arrived since the last call, even of an incomplete message.
     pub(super) fn take_activity(&mut self) -> bool {
         self.activity.take()
     }
 
-    /// The next message, or none for a ping; `None` when the server closed the connection.
+    /// Returns the next message, or an empty list for a ping; `None` if the server closed the
+    /// connection.
     ///
     /// # Errors
-    /// [`Error::Status`] when the server closed it as refused, [`Error::Broken`] when it broke.
+    /// [`Error::Status`] if the close frame has an error status, [`Error::Broken`] if the
+    /// connection broke.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         match self.frames.next().await {
             Some(Ok(Frame::Text(text))) => Ok(Some(vec![self.message(text.as_bytes())])),
@@ -123,13 +127,13 @@ impl Connection {
 
     fn message(&self, bytes: &[u8]) -> Message {
         match &self.meta {
-            Some(channels) => meta_frame(bytes, channels),
+            Some(channels) => parse_meta_frame(bytes, channels),
             None => parse::framed(bytes),
         }
     }
 
-    /// The module accepts every handshake and tells a refusal in the close frame (push-stream.md,
-    /// section 12).
+    /// Handles a close frame. nginx-push-stream-module accepts every handshake and sends an error
+    /// status in the close frame (push-stream.md, section 12).
     fn closed(&self, frame: Option<&CloseFrame>) -> Result<Option<Vec<Message>>, Error> {
         let url = shown(&self.url);
         let Some(frame) = frame else { return Ok(None) };

@@ -140,7 +140,7 @@ pub fn of(error: &anyhow::Error) -> Code {
 fn of_client(error: &Error) -> Code {
     match error {
         Error::Unreachable { .. }
-        | Error::Behind { .. }
+        | Error::ProxyUnreachable { .. }
         | Error::Untrusted { .. }
         | Error::WrongScheme { .. }
         | Error::Broken { .. } => Code::Unreachable,

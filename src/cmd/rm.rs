@@ -91,7 +91,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
             )
             .await
             .unwrap_or_default();
-            page::refuse(&url, is_html, &body)?;
+            page::reject_page(&url, is_html, &body)?;
         }
         if args.response.json {
             let line = json!({"channel": id, "deleted": !is_missing}).to_string();

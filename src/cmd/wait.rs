@@ -362,20 +362,22 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
             published: Some(0),
             ..Counters::default()
         };
-        let answer = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await
-        {
-            Ok(answer) => answer,
-            Err(Error::NoChannel {
-                hides_published, ..
-            }) => {
-                seen.push(Counters {
-                    published: (!hides_published).then_some(0),
-                    ..named
-                });
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+        let answer =
+            match statistics::request_statistics(client, asked.endpoints, *channel, ANSWER_TIMEOUT)
+                .await
+            {
+                Ok(answer) => answer,
+                Err(Error::NoChannel {
+                    hides_published, ..
+                }) => {
+                    seen.push(Counters {
+                        published: (!hides_published).then_some(0),
+                        ..named
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
         seen.push(match (answer.report()?, channel) {
             (Report::Summary(summary), None) => Counters {
                 published: Some(summary.published_messages),
@@ -395,7 +397,7 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
                 }
                 None => named,
             },
-            _ => return Err(answer.strange()),
+            _ => return Err(answer.unreadable()),
         });
     }
     Ok(seen)

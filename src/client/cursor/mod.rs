@@ -1,21 +1,19 @@
-//! Where a subscription stands: what to tell the server when connecting, and which messages were
-//! seen before.
+//! The position of a subscription: what a request sends to resume, and which messages are new.
 //!
-//! Long-polling and polling work like every listener of these modules: `Last-Modified` and `Etag`
-//! go back as `If-Modified-Since` and `If-None-Match`, letter by letter. The endless modes have no
-//! such headers per message; there the position is that of the messages. With several channels it
-//! is the *oldest* position that any of them still needs, because after connecting the server sends
-//! one channel's messages after the other's, and the connection may have broken between them; what
-//! a channel has already given is then recognised by its own position and id.
+//! Long-polling and polling work like every subscriber of nginx-push-stream-module: `Last-Modified`
+//! and `Etag` go back unchanged as `If-Modified-Since` and `If-None-Match`. The endless modes have
+//! no such headers per message, so there the position is that of the messages. With several
+//! channels it is the *oldest* position that any channel still needs: after a reconnect the server
+//! sends the channels one after the other, and the connection may have broken in between. Messages
+//! that a channel has already delivered are recognised by their own position and id.
 //!
 //! A subscription to new messages only has no position before the first message. It then starts
-//! from the server's `Date` when the subscription was answered, with tag 0: nothing is lost, and at
-//! worst a reconnect before the first message also brings the messages of that same second. A
-//! channel that was asked for with a backlog is asked for with it again until it has given
-//! something, or the backlog is known to have come whole: what is older than the start is wanted
-//! there. Messages that carry neither position nor id (a bare template) cannot be told apart, so a
-//! reconnect may repeat those of the last second. What the ids of messages show is in `sequence`.
-//! Pure.
+//! from the `Date` of the server's response, with tag 0: nothing is lost, and at worst a reconnect
+//! before the first message repeats the messages of that second. A backlog is requested again until
+//! its channel has delivered a message, or the backlog is known to be complete, because it is older
+//! than the start. Messages with neither position nor id (a template without these fields) cannot
+//! be distinguished, so a reconnect may repeat those of the last second. Ids are evaluated in
+//! `sequence`. Does no I/O.
 
 mod sequence;
 
@@ -28,65 +26,65 @@ use super::message::Gap;
 use crate::message::{Position, http_date, parse_http_date};
 
 pub use sequence::Missing;
-use sequence::{Order, Sequence};
+use sequence::{IdOrder, IdSequence};
 
 /// The state of one subscription.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
-    /// Where channels start that have given nothing yet.
-    base: Option<Position>,
-    /// True once a connection was made from `base`: older messages are then none that we asked for.
-    resumed: bool,
+    /// Start of channels that have not delivered a message yet.
+    common_start: Option<Position>,
+    /// True once a request was sent from `common_start`: older messages were then not requested.
+    has_resumed: bool,
     channels: HashMap<String, Mark>,
-    answer: Option<ResponseHead>,
-    /// Where the last whole answer left all channels.
-    stands: Option<Position>,
-    /// True if messages came by another way than by answers since the last one, so that its headers
-    /// are old.
-    is_outrun: bool,
-    /// True if an answer was cut off, so that the last one's headers do not tell where all channels
-    /// stand.
-    is_cut: bool,
-    /// Channels that have not given their backlog yet, and its length.
+    last_poll: Option<PollHead>,
+    /// Position of all channels after the last complete poll response.
+    common_position: Option<Position>,
+    /// True if messages arrived on an endless connection since the last poll response, so that its
+    /// headers are outdated.
+    is_poll_outdated: bool,
+    /// True if a poll response was cut off, so that the headers of the last one are not the
+    /// position of all channels.
+    is_poll_cut: bool,
+    /// Channels whose backlog has not arrived, with its length.
     backlogs: HashMap<String, u64>,
     event_id: Option<String>,
-    /// It begins after an event id: messages from before the start are wanted.
+    /// The subscription starts after an event id: messages older than the start are wanted.
     begins_at_event: bool,
-    /// The start was handed out as a step.
-    start_told: bool,
-    /// The server speaks NHPM or nchan: tags count from 0, and the last message's id says where all
-    /// channels stand.
-    is_bare: bool,
-    /// The start is behind the message of its position, not at the beginning of its second.
+    /// The start was returned as a step.
+    has_reported_start: bool,
+    /// The server speaks NHPM or nchan: tags count from 0, and the id of the last message is the
+    /// position of all channels.
+    is_unframed: bool,
+    /// The start is after the message at its position, not at the beginning of its second.
     is_exact: bool,
-    /// Messages come in an answer whose last one alone tells its id.
-    is_batch: bool,
-    /// The start was moved by messages without an id.
-    is_raised: bool,
-    sequence: Sequence,
+    /// The messages belong to one response in which only the last one has an id.
+    is_in_batch: bool,
+    /// The start was advanced by messages without an id.
+    is_start_raised: bool,
+    sequence: IdSequence,
     /// Channels with a gap of unknown size that was reported since their last message.
     reported: HashSet<String>,
 }
 
-/// A tag of nchan and NHPM behind all messages of a second.
+/// A tag of nchan and NHPM that is greater than all tags of a second.
 const LAST_TAG: &str = "9999";
 
 #[derive(Clone, Debug)]
-struct ResponseHead {
+struct PollHead {
     last_modified: String,
     etag: Option<String>,
 }
 
-/// A message that is new.
+/// A message that was not received before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// How it moves the marks.
+pub struct AcceptedMessage {
+    /// How the message moves the marks.
     pub step: Step,
-    /// Messages of its channel that should have come before it.
+    /// The gap between the previous message of the channel and this one.
     pub missing: Option<Missing>,
 }
 
-impl From<Step> for Taken {
+impl From<Step> for AcceptedMessage {
     fn from(step: Step) -> Self {
         Self {
             step,
@@ -95,9 +93,9 @@ impl From<Step> for Taken {
     }
 }
 
-/// What to send when connecting.
+/// The headers or arguments from which a server resumes a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct ResumePoint {
     /// `If-Modified-Since` and `time`
     pub time: Option<String>,
     /// `If-None-Match` and `tag`
@@ -107,7 +105,7 @@ pub struct Sent {
 }
 
 impl Cursor {
-    /// A cursor that starts with the messages of second `since`.
+    /// Returns a cursor that starts with the messages of the unix second `since`.
     #[must_use]
     pub fn since(since: u64) -> Self {
         Self {
@@ -116,18 +114,18 @@ impl Cursor {
         }
     }
 
-    /// A cursor that starts behind `position`.
+    /// Returns a cursor that starts after `position`.
     #[must_use]
     pub fn after(position: Position) -> Self {
         Self {
-            base: Some(position),
-            resumed: true,
+            common_start: Some(position),
+            has_resumed: true,
             is_exact: true,
             ..Self::default()
         }
     }
 
-    /// A cursor that starts behind the message with this event id.
+    /// Returns a cursor that starts after the message with this event id.
     #[must_use]
     pub fn after_event(event_id: String) -> Self {
         Self {
@@ -137,14 +135,14 @@ impl Cursor {
         }
     }
 
-    /// A cursor that goes on at `marks`.
+    /// Returns a cursor that resumes at `marks`.
     #[must_use]
     pub fn at(marks: Marks) -> Self {
         Self {
-            base: marks.start,
-            resumed: true,
-            is_outrun: true,
-            start_told: marks.start.is_some(),
+            common_start: marks.start,
+            has_resumed: true,
+            is_poll_outdated: true,
+            has_reported_start: marks.start.is_some(),
             begins_at_event: marks.start.is_none()
                 && marks.channels.is_empty()
                 && marks.event_id.is_some(),
@@ -154,13 +152,13 @@ impl Cursor {
         }
     }
 
-    /// True if the first request has to say where to start.
+    /// True if the first request has to resume_from a position.
     #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.resumed || self.begins_at_event
+    pub fn has_position(&self) -> bool {
+        self.has_resumed || self.begins_at_event
     }
 
-    /// The start, once it is known and no backlog is outstanding; once.
+    /// Returns the start, once, as soon as it is known and no backlog is outstanding.
     pub fn start(&mut self) -> Option<Step> {
         if self.backlogs.is_empty() {
             self.start_without_backlogs()
@@ -169,42 +167,42 @@ impl Cursor {
         }
     }
 
-    /// The same cursor, with stored messages to get before the new ones of some channels.
+    /// Adds stored messages that some channels deliver before new ones.
     #[must_use]
     pub fn with_backlogs(mut self, backlogs: impl IntoIterator<Item = (String, u64)>) -> Self {
         self.backlogs.extend(backlogs);
         self
     }
 
-    /// The stored messages that `channel` is still to start with.
+    /// Number of stored messages that `channel` still has to deliver.
     #[must_use]
     pub fn backlog(&self, channel: &str) -> Option<u64> {
         self.backlogs.get(channel).copied()
     }
 
-    /// All backlogs have come: the messages of an answer were taken, or the connection was up for a
-    /// good while.
-    pub fn backlogs_came(&mut self) {
-        if !self.is_cut {
+    /// Records that all backlogs are complete: the messages of a poll response were accepted, or
+    /// the connection was up long enough.
+    pub fn complete_backlogs(&mut self) {
+        if !self.is_poll_cut {
             self.backlogs.clear();
         }
     }
 
-    /// The server's clock when it answered the first request; it matters only as long as nothing
-    /// better is known.
-    pub fn answered_at(&mut self, date: u64) {
-        self.base.get_or_insert(Position::new(date, 0));
+    /// Records the server's clock at its first response. It has no effect if a better start is
+    /// known.
+    pub fn record_server_clock(&mut self, date: u64) {
+        self.common_start.get_or_insert(Position::new(date, 0));
     }
 
-    /// The server speaks NHPM or nchan.
-    pub fn becomes_bare(&mut self) {
-        self.is_bare = true;
+    /// Records that the server speaks NHPM or nchan.
+    pub fn set_unframed(&mut self) {
+        self.is_unframed = true;
     }
 
-    /// The messages that follow are one answer of NHPM or nchan; its last one tells where they end.
-    /// False if they all are older than the start.
-    pub fn begins_batch(&mut self, last: &Message) -> bool {
-        self.is_batch = true;
+    /// Starts a batch: the messages of one response of NHPM or nchan, in which only the last one
+    /// has an id. Returns false if all of them are older than the start.
+    pub fn begin_batch(&mut self, last: &Message) -> bool {
+        self.is_in_batch = true;
         let mark = last
             .channel
             .as_ref()
@@ -213,45 +211,45 @@ impl Cursor {
         !self.is_before_start(last, mark.unwrap_or_default())
     }
 
-    /// The answer was taken.
-    pub fn ends_batch(&mut self) {
-        self.is_batch = false;
+    /// Ends the batch.
+    pub fn end_batch(&mut self) {
+        self.is_in_batch = false;
     }
 
-    /// What to send to a server that speaks NHPM or nchan: the id of the last message. Without one
-    /// nothing is sent, so the location says where it begins, and what is older than our start is
-    /// left out: nchan 1.3 falls over a place in a channel that is there and has no messages
+    /// Returns the resume point for NHPM and nchan: the id of the last message. Without an id
+    /// nothing is sent, so the location decides where to start, and older messages are dropped by
+    /// the cursor: nchan 1.3 crashes on a message id in a channel that exists and has no messages
     /// (nhpm-nchan.md, section 2.3).
-    pub fn for_bare(&mut self, dialect: Option<Dialect>) -> Sent {
-        let start = self
-            .base
-            .and_then(|base| match (self.is_exact, self.is_raised) {
+    pub fn for_unframed(&mut self, dialect: Option<Dialect>) -> ResumePoint {
+        let start = self.common_start.and_then(|common_start| {
+            match (self.is_exact, self.is_start_raised) {
                 (true, _) => Some(MessageId {
-                    time: base.time,
-                    tags: base.tag.to_string(),
+                    time: common_start.time,
+                    tags: common_start.tag.to_string(),
                 }),
                 (false, true) => Some(MessageId {
-                    time: base.time.saturating_sub(1),
+                    time: common_start.time.saturating_sub(1),
                     tags: LAST_TAG.to_owned(),
                 }),
                 (false, false) => None,
-            });
+            }
+        });
         let Some(id) = self
             .event_id
             .as_deref()
             .and_then(MessageId::parse)
             .or(start)
         else {
-            return Sent::default();
+            return ResumePoint::default();
         };
         match dialect {
-            Some(Dialect::Nhpm) => Sent {
+            Some(Dialect::Nhpm) => ResumePoint {
                 time: Some(http_date(id.time)),
                 tag: Some(id.tags),
                 event_id: None,
             },
-            // The one form that all locations of nchan read, however they are configured.
-            _ => Sent {
+            // The one form that all locations of nchan read, whatever their configuration.
+            _ => ResumePoint {
                 time: None,
                 tag: Some(id.to_string()),
                 event_id: None,
@@ -259,13 +257,13 @@ impl Cursor {
         }
     }
 
-    /// The start as a place for a server that speaks nchan, if [`Self::for_bare`] leaves it out: to
-    /// be sent only if the channels (so many) have messages.
+    /// Returns the start as a message id of nchan if [`Self::for_unframed`] leaves it out. It must
+    /// be sent only if all of the `channels` have messages.
     #[must_use]
-    pub fn unsent_start(&self, channels: usize) -> Option<Sent> {
-        let base = self
-            .base
-            .filter(|_| self.resumed && !self.is_exact && !self.is_raised)?;
+    pub fn unsent_start(&self, channels: usize) -> Option<ResumePoint> {
+        let common_start = self
+            .common_start
+            .filter(|_| self.has_resumed && !self.is_exact && !self.is_start_raised)?;
         if self
             .event_id
             .as_deref()
@@ -274,7 +272,7 @@ impl Cursor {
         {
             return None;
         }
-        // Of several tags one is in brackets.
+        // With several tags, one is in brackets.
         let tags = match channels {
             1 => LAST_TAG.to_owned(),
             _ => format!(
@@ -282,88 +280,87 @@ impl Cursor {
                 format!(",{LAST_TAG}").repeat(channels - 1)
             ),
         };
-        // Its second itself is wanted. A time of 0 is none to nchan.
+        // The second of the start is included. nchan ignores an id with time 0.
         let id = MessageId {
-            time: base.time.saturating_sub(1).max(1),
+            time: common_start.time.saturating_sub(1).max(1),
             tags,
         };
-        Some(Sent {
+        Some(ResumePoint {
             time: None,
             tag: Some(id.to_string()),
             event_id: None,
         })
     }
 
-    /// True if there is nothing that a reconnect could start from.
+    /// True if a reconnect would have no position to resume from.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.base.is_none()
-            && self.answer.is_none()
+        self.common_start.is_none()
+            && self.last_poll.is_none()
             && self.channels.is_empty()
             && !self.begins_at_event
     }
 
-    /// A connection was opened with what the last `for_…` function returned; `is_exact` if that was
-    /// a place behind which the server has nothing that was seen.
-    pub fn connected(&mut self, is_exact: bool) {
-        self.sequence.connected(is_exact);
+    /// Records that a request was sent with the last resume point; `is_exact` if the server has no
+    /// already received message after that point.
+    pub fn record_request(&mut self, is_exact: bool) {
+        self.sequence.begin_connection(is_exact);
     }
 
-    /// A long-polling or polling answer was cut off: its messages count, its headers do not.
-    pub fn cut(&mut self) {
-        self.is_cut = true;
+    /// Records that a poll response was cut off: its messages count, its headers do not.
+    pub fn record_cut_poll(&mut self) {
+        self.is_poll_cut = true;
     }
 
-    /// Messages come from an endless connection now.
-    pub fn outrun(&mut self) {
-        self.is_outrun = true;
+    /// Records that messages arrive on an endless connection.
+    pub fn record_endless_connection(&mut self) {
+        self.is_poll_outdated = true;
     }
 
-    /// True if a request says where all channels stand, and not only where the oldest does.
+    /// True if a request sends the position of all channels, not only that of the oldest.
     #[must_use]
     pub fn is_common(&self) -> bool {
-        !self.is_cut && !self.is_outrun
+        !self.is_poll_cut && !self.is_poll_outdated
     }
 
-    /// The headers of a long-polling or polling answer. An answer without `Last-Modified` changes
-    /// nothing.
-    pub fn answered(&mut self, last_modified: Option<&str>, etag: Option<&str>) -> Option<Step> {
-        self.is_cut = false;
+    /// Records the headers of a poll response. A response without `Last-Modified` changes nothing.
+    pub fn record_poll(&mut self, last_modified: Option<&str>, etag: Option<&str>) -> Option<Step> {
+        self.is_poll_cut = false;
         let last_modified = last_modified?;
-        self.is_outrun = false;
-        self.answer = Some(ResponseHead {
+        self.is_poll_outdated = false;
+        self.last_poll = Some(PollHead {
             last_modified: last_modified.to_owned(),
             etag: etag.map(str::to_owned),
         });
         let tag = etag?.trim_start_matches("W/").parse().ok()?;
         let position = Position::new(parse_http_date(last_modified.as_bytes())?, tag);
-        self.stands = Some(position);
+        self.common_position = Some(position);
         Some(Step::All(position))
     }
 
-    /// What to send for an endless connection to `channels`.
-    pub fn for_stream(&mut self, channels: &[String]) -> Sent {
+    /// Returns the resume point for an endless connection to `channels`.
+    pub fn for_stream(&mut self, channels: &[String]) -> ResumePoint {
         let own = |channel: &String| {
             self.channels
                 .get(channel)
                 .and_then(|last| last.position)
-                .or(self.base)
+                .or(self.common_start)
         };
-        let needed = |channel: &String| own(channel).max(self.stands);
-        // A backtrack goes before the cursor (push-stream.md, section 7.1).
+        let needed = |channel: &String| own(channel).max(self.common_position);
+        // A backtrack takes precedence over the position (push-stream.md, section 7.1).
         let oldest = channels
             .iter()
             .filter(|channel| !self.backlogs.contains_key(*channel))
             .filter_map(needed)
             .min();
-        self.send(oldest)
+        self.resume_from(oldest)
     }
 
-    /// What to send with the next long-polling or polling request: the headers of the last answer.
-    /// If it had no `Etag` (an old server, or a proxy that swallows it), the newest message's
-    /// position; the oldest needed one would bring the same answer for ever. If the last answer was
-    /// cut off, some of `channels` may stand behind others.
-    pub fn for_request(&mut self, channels: &[String]) -> Sent {
+    /// Returns the resume point for the next poll: the headers of the last response. If it had no
+    /// `Etag` (an old server, or a proxy that drops it), the position of the newest message,
+    /// because the oldest one would get the same response for ever. If the last response was cut
+    /// off, `channels` may have different positions.
+    pub fn for_request(&mut self, channels: &[String]) -> ResumePoint {
         if !self.is_common() {
             return self.for_stream(channels);
         }
@@ -372,97 +369,98 @@ impl Cursor {
             .values()
             .filter_map(|last| last.position)
             .max();
-        match (&self.answer, newest) {
+        match (&self.last_poll, newest) {
             (
-                Some(ResponseHead {
+                Some(PollHead {
                     last_modified,
                     etag,
                 }),
                 newest,
             ) if etag.is_some() || newest.is_none() => {
-                self.resumed = true;
-                Sent {
+                self.has_resumed = true;
+                ResumePoint {
                     time: Some(last_modified.clone()),
                     tag: etag.clone(),
                     event_id: self.event_id.clone(),
                 }
             }
-            _ => self.send(newest.or(self.base)),
+            _ => self.resume_from(newest.or(self.common_start)),
         }
     }
 
-    fn send(&mut self, position: Option<Position>) -> Sent {
-        self.resumed |= position.is_some();
-        Sent {
+    fn resume_from(&mut self, position: Option<Position>) -> ResumePoint {
+        self.has_resumed |= position.is_some();
+        ResumePoint {
             time: position.map(|position| http_date(position.time)),
             tag: position.map(|position| format!("W/{}", position.tag)),
             event_id: self.event_id.clone(),
         }
     }
 
-    /// Notes a message of `channel`, received when the server's clock showed about `now`; `None` if
-    /// it was seen before.
-    pub fn take(
+    /// Records a message of `channel`; `now` is the server's clock, approximately. Returns `None`
+    /// if the message was received before.
+    pub fn record_message(
         &mut self,
         message: &Message,
         channel: Option<&str>,
         now: Option<u64>,
-    ) -> Option<Taken> {
+    ) -> Option<AcceptedMessage> {
         if let Some(event_id) = &message.event_id {
             self.event_id = Some(event_id.clone());
         }
         let position = message.position();
         let Some(channel) = channel else {
-            // Nobody knows whose it is, so it can only move the common start.
-            self.base = self.base.max(position);
+            // The channel is unknown, so the message can only advance the common start.
+            self.common_start = self.common_start.max(position);
             self.backlogs.clear();
             return Some(Step::Raise(position).into());
         };
         let last = self.channels.get(channel).copied().unwrap_or_default();
         let is_backlog = self.backlogs.contains_key(channel);
-        let order = self.sequence.order(message, channel, last);
-        if matches!(order, Order::Repeated) || (!is_backlog && self.is_before_start(message, last))
+        let order = self.sequence.classify(message, channel, last);
+        if matches!(order, IdOrder::Repeated)
+            || (!is_backlog && self.is_before_start(message, last))
         {
             return None;
         }
         self.backlogs.remove(channel);
         self.reported.remove(channel);
         if position.is_none() && message.id.is_none() {
-            if self.is_batch {
+            if self.is_in_batch {
                 return Some(Step::Raise(None).into());
             }
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
-            self.is_raised = true;
-            self.base = self.base.max(second_ago);
+            self.is_start_raised = true;
+            self.common_start = self.common_start.max(second_ago);
             return Some(Step::Raise(second_ago).into());
         }
-        if matches!(order, Order::Late) {
-            self.sequence.fill(channel, message.id);
+        if matches!(order, IdOrder::Late) {
+            self.sequence.record_late(channel, message.id);
             return Some(Step::Message(channel.to_owned(), last, message.event_id.clone()).into());
         }
-        let missing = self.sequence.missing(message, channel, last, order);
+        let missing = self.sequence.detect_gap(message, channel, last, order);
         let mark = Mark {
             position: position.or(last.position),
             id: message.id.or(last.id),
         };
         self.channels.insert(channel.to_owned(), mark);
-        Some(Taken {
+        Some(AcceptedMessage {
             step: Step::Message(channel.to_owned(), mark, message.event_id.clone()),
             missing,
         })
     }
 
-    /// Notes that the server has dropped messages of `channel` up to `position`; `None` if none of
-    /// them was still needed. The next message is then no sign of a further gap. A gap of unknown
-    /// size is reported once until then.
+    /// Records that the server has dropped messages of `channel` up to `position`. Returns `None`
+    /// if none of them was needed. The next message then does not indicate another gap. A gap of
+    /// unknown size is reported only once before the next message.
     pub fn skip(&mut self, channel: &str, position: Option<Position>, gap: Gap) -> Option<Step> {
         let last = self.channels.get(channel).copied().unwrap_or_default();
-        // Where several channels stand apart, the server was asked for the oldest place. The start
-        // of a cursor that begins at an event id is only the time of the request: what the server
-        // reports may lie before it.
+        // If channels have different positions, the request had the oldest one. The start of a
+        // cursor that begins at an event id is only the time of the request: the reported gap may
+        // be before it.
         let own = last
             .position
-            .or(self.base.filter(|_| !self.begins_at_event));
+            .or(self.common_start.filter(|_| !self.begins_at_event));
         if position
             .zip(own)
             .is_some_and(|(position, own)| position <= own)
@@ -480,8 +478,8 @@ impl Cursor {
         Some(Step::Message(channel.to_owned(), mark, None))
     }
 
-    /// As [`Cursor::skip`], when it is not known which of `channels` have a gap; false if it was
-    /// reported before.
+    /// Like [`Cursor::skip`] if it is unknown which of `channels` has the gap. Returns false if the
+    /// gap was reported before.
     pub fn skip_somewhere(&mut self, channels: &[String], gap: Gap) -> bool {
         if gap.is_unknown()
             && channels
@@ -497,37 +495,36 @@ impl Cursor {
         true
     }
 
-    /// The start, although backlogs are outstanding: the server has had time to give them and gave
-    /// nothing.
+    /// Returns the start although backlogs are outstanding: the server had time to resume_from them and
+    /// sent nothing.
     pub fn start_without_backlogs(&mut self) -> Option<Step> {
-        if self.start_told || self.begins_at_event {
+        if self.has_reported_start || self.begins_at_event {
             return None;
         }
-        let start = self.base?;
-        self.start_told = true;
+        let start = self.common_start?;
+        self.has_reported_start = true;
         Some(Step::Start(start))
     }
 
     fn is_before_start(&self, message: &Message, last: Mark) -> bool {
         let unseen = last.position.is_none() && last.id.is_none();
-        if self.is_bare {
-            // The server was asked for what is behind an exact place; here it is about whole
-            // seconds.
+        if self.is_unframed {
+            // The server was sent an exact id; here only whole seconds are compared.
             return unseen
                 && message
                     .position()
-                    .zip(self.base)
-                    .is_some_and(|(position, base)| position.time < base.time);
+                    .zip(self.common_start)
+                    .is_some_and(|(position, common_start)| position.time < common_start.time);
         }
-        match (message.position(), self.base) {
-            (Some(position), Some(base)) => {
-                self.resumed && !self.begins_at_event && unseen && position <= base
+        match (message.position(), self.common_start) {
+            (Some(position), Some(common_start)) => {
+                self.has_resumed && !self.begins_at_event && unseen && position <= common_start
             }
             _ => false,
         }
     }
 
-    /// Forgets a deleted channel: if it comes back, it counts from 1 again.
+    /// Forgets a deleted channel: if it is created again, its ids count from 1.
     pub fn forget(&mut self, channel: &str) {
         self.channels.remove(channel);
         self.backlogs.remove(channel);

@@ -1,12 +1,11 @@
-//! What the ids of messages show: which were seen before, which are missing, and that a channel
-//! counts from 1 again.
+//! Evaluation of message ids: duplicates, gaps, and channels whose ids count from 1 again.
 //!
 //! The ids of a channel count from 1 without holes as long as the channel exists. A hole is a gap
-//! of known size; a message of another worker of the server that comes late fills it. An id that
-//! goes back while the position goes on shows that the channel started again (the server was
-//! restarted, or the channel was deleted or forgotten): a gap of unknown size. Where messages carry
-//! no position, an id that goes back may be a repetition after a reconnect, unless the connection
-//! has given something newer before. Pure.
+//! of known size; a late message from another worker of the server fills it. An id that decreases
+//! while the position increases shows that the channel was recreated (the server was restarted, or
+//! the channel was deleted or expired): a gap of unknown size. Where messages have no position, a
+//! smaller id may be a repetition after a reconnect, unless the connection has already delivered a
+//! newer message. Does no I/O.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -15,54 +14,53 @@ use crate::client::Message;
 use crate::client::marks::{Mark, Step};
 use crate::client::message::Gap;
 
-/// A gap that the ids of messages show.
+/// A gap detected from message ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// How many.
+    /// Number of missing messages.
     pub gap: Gap,
-    /// How it moves the marks: behind the gap, so that a later run does not report it again.
+    /// How the gap moves the marks: to its end, so that a later run does not report it again.
     pub step: Step,
 }
 
-/// How the id of a message follows those before it.
+/// How the id of a message relates to the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// It was seen before.
+pub(super) enum IdOrder {
+    /// The message was received before.
     Repeated,
-    /// It fills a hole; the marks stay.
+    /// The message fills a hole; the marks do not move.
     Late,
-    /// It is behind the last one.
+    /// The message follows the last one.
     Next,
-    /// The channel counts from 1 again.
+    /// The ids of the channel count from 1 again.
     Restarted,
 }
 
-/// Most late messages that are remembered of a hole: workers overtake each other by a few.
-const MOST_LATE: usize = 1024;
+/// Maximum number of late messages recorded per hole: workers overtake each other by a few.
+const MAX_LATE: usize = 1024;
 
-/// Ids that were left out when a gap was found.
+/// Ids that were missing when a gap was found.
 #[derive(Clone, Debug)]
 struct Hole {
     ids: RangeInclusive<i64>,
-    /// Those of them that came late.
+    /// Ids of the hole that arrived late.
     filled: BTreeSet<i64>,
 }
 
 /// The ids of all channels.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sequence {
+pub(super) struct IdSequence {
     /// The last hole of each channel.
     holes: HashMap<String, Hole>,
-    /// Channels that have given a new message over the current connection: what follows is no
-    /// repetition.
+    /// Channels that delivered a new message on the current connection: later messages are not
+    /// repetitions.
     live: HashSet<String>,
-    /// The server was asked for what is behind an exact place of all channels, so nothing is
-    /// repeated.
+    /// The request had an exact position of all channels, so nothing is repeated.
     is_exact_request: bool,
 }
 
-impl Sequence {
-    pub(super) fn connected(&mut self, is_exact_request: bool) {
+impl IdSequence {
+    pub(super) fn begin_connection(&mut self, is_exact_request: bool) {
         self.live.clear();
         self.is_exact_request = is_exact_request;
     }
@@ -72,9 +70,10 @@ impl Sequence {
         self.live.remove(channel);
     }
 
-    /// How a message of `channel` follows the one at `last`. A clock that was set back gives older
-    /// positions to larger ids, so only what is behind in both was seen before.
-    pub(super) fn order(&self, message: &Message, channel: &str, last: Mark) -> Order {
+    /// Returns how a message of `channel` follows the one at `last`. If the server's clock was set
+    /// back, greater ids have older positions, so a message counts as received before only if both
+    /// are behind.
+    pub(super) fn classify(&self, message: &Message, channel: &str, last: Mark) -> IdOrder {
         let id = message.id.zip(last.id);
         let hole = id.and_then(|(new, _)| {
             self.holes
@@ -83,9 +82,9 @@ impl Sequence {
         });
         if let (Some(hole), Some((new, _))) = (hole, id) {
             return if hole.filled.contains(&new) {
-                Order::Repeated
+                IdOrder::Repeated
             } else {
-                Order::Late
+                IdOrder::Late
             };
         }
         let is_behind = message
@@ -93,41 +92,41 @@ impl Sequence {
             .zip(last.position)
             .map(|(new, old)| new <= old);
         match (is_behind, id) {
-            (Some(true), None) => Order::Repeated,
-            (Some(true), Some((new, old))) if new <= old => Order::Repeated,
-            (Some(false), Some((new, old))) if new <= old => Order::Restarted,
+            (Some(true), None) => IdOrder::Repeated,
+            (Some(true), Some((new, old))) if new <= old => IdOrder::Repeated,
+            (Some(false), Some((new, old))) if new <= old => IdOrder::Restarted,
             (None, Some((new, old)))
                 if new < old && (self.is_exact_request || self.live.contains(channel)) =>
             {
-                Order::Restarted
+                IdOrder::Restarted
             }
-            (None, Some((new, old))) if new <= old => Order::Repeated,
-            _ => Order::Next,
+            (None, Some((new, old))) if new <= old => IdOrder::Repeated,
+            _ => IdOrder::Next,
         }
     }
 
-    /// Takes a message that fills the hole of `channel`.
-    pub(super) fn fill(&mut self, channel: &str, id: Option<i64>) {
+    /// Records a message that fills the hole of `channel`.
+    pub(super) fn record_late(&mut self, channel: &str, id: Option<i64>) {
         let Some(hole) = self.holes.get_mut(channel) else {
             return;
         };
         hole.filled.extend(id);
-        if hole.filled.len() > MOST_LATE {
+        if hole.filled.len() > MAX_LATE {
             self.holes.remove(channel);
         }
     }
 
-    /// Takes a message of `channel` behind `last`; the gap before it, if there is one.
-    pub(super) fn missing(
+    /// Records a message of `channel` after `last`. Returns the gap before it, if there is one.
+    pub(super) fn detect_gap(
         &mut self,
         message: &Message,
         channel: &str,
         last: Mark,
-        order: Order,
+        order: IdOrder,
     ) -> Option<Missing> {
         self.live.insert(channel.to_owned());
         let (new, old) = message.id.zip(last.id)?;
-        let gap = if order == Order::Restarted {
+        let gap = if order == IdOrder::Restarted {
             self.holes.remove(channel);
             Gap {
                 missed: 0,

@@ -15,8 +15,8 @@ fn channels(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn at(time: u64, tag: u32) -> Sent {
-    Sent {
+fn resume_at(time: u64, tag: u32) -> ResumePoint {
+    ResumePoint {
         time: Some(http_date(time)),
         tag: Some(format!("W/{tag}")),
         event_id: None,
@@ -26,42 +26,50 @@ fn at(time: u64, tag: u32) -> Sent {
 #[test]
 fn headers_go_back_as_they_came() {
     let mut cursor = Cursor::default();
-    assert_eq!(cursor.for_request(&[]), Sent::default());
-    cursor.answered(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("W/7"));
-    let sent = Sent {
+    assert_eq!(cursor.for_request(&[]), ResumePoint::default());
+    cursor.record_poll(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("W/7"));
+    let sent = ResumePoint {
         time: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
         tag: Some("W/7".to_owned()),
         event_id: None,
     };
     assert_eq!(cursor.for_request(&[]), sent);
-    cursor.answered(None, None);
+    cursor.record_poll(None, None);
     assert_eq!(cursor.for_request(&[]), sent);
 }
 
 #[test]
 fn without_etag_the_newest_message_tells_the_tag() {
     let mut cursor = Cursor::default();
-    assert!(cursor.take(&message(1, 100, 2), Some("a"), None).is_some());
-    assert!(cursor.take(&message(1, 100, 3), Some("b"), None).is_some());
-    cursor.answered(Some(&http_date(100)), None);
-    assert_eq!(cursor.for_request(&[]), at(100, 3));
+    assert!(
+        cursor
+            .record_message(&message(1, 100, 2), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&message(1, 100, 3), Some("b"), None)
+            .is_some()
+    );
+    cursor.record_poll(Some(&http_date(100)), None);
+    assert_eq!(cursor.for_request(&[]), resume_at(100, 3));
 }
 
 #[test]
 fn without_etag_and_positions_the_time_alone_goes_back() {
     let mut cursor = Cursor::default();
-    cursor.answered_at(90);
+    cursor.record_server_clock(90);
     assert!(
         cursor
-            .take(&Message::raw(b"x"), Some("a"), Some(101))
+            .record_message(&Message::raw(b"x"), Some("a"), Some(101))
             .is_some()
     );
-    cursor.answered(Some(&http_date(100)), None);
+    cursor.record_poll(Some(&http_date(100)), None);
     assert_eq!(
         cursor.for_request(&[]),
-        Sent {
+        ResumePoint {
             tag: None,
-            ..at(100, 0)
+            ..resume_at(100, 0)
         }
     );
 }
@@ -69,39 +77,89 @@ fn without_etag_and_positions_the_time_alone_goes_back() {
 #[test]
 fn a_stream_resumes_at_the_oldest_position_and_drops_what_it_had() {
     let mut cursor = Cursor::default();
-    cursor.answered_at(90);
+    cursor.record_server_clock(90);
     let both = channels(&["a", "b"]);
-    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_some());
-    assert!(cursor.take(&message(2, 100, 2), Some("a"), None).is_some());
-    assert_eq!(cursor.for_stream(&both), at(90, 0));
-    assert!(cursor.take(&message(1, 99, 5), Some("b"), None).is_some());
-    assert_eq!(cursor.for_stream(&both), at(99, 5));
-    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_none());
-    assert!(cursor.take(&message(2, 100, 2), Some("a"), None).is_none());
-    assert!(cursor.take(&message(3, 100, 3), Some("a"), None).is_some());
-    assert_eq!(cursor.for_stream(&channels(&["a"])), at(100, 3));
+    assert!(
+        cursor
+            .record_message(&message(1, 100, 1), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&message(2, 100, 2), Some("a"), None)
+            .is_some()
+    );
+    assert_eq!(cursor.for_stream(&both), resume_at(90, 0));
+    assert!(
+        cursor
+            .record_message(&message(1, 99, 5), Some("b"), None)
+            .is_some()
+    );
+    assert_eq!(cursor.for_stream(&both), resume_at(99, 5));
+    assert!(
+        cursor
+            .record_message(&message(1, 100, 1), Some("a"), None)
+            .is_none()
+    );
+    assert!(
+        cursor
+            .record_message(&message(2, 100, 2), Some("a"), None)
+            .is_none()
+    );
+    assert!(
+        cursor
+            .record_message(&message(3, 100, 3), Some("a"), None)
+            .is_some()
+    );
+    assert_eq!(cursor.for_stream(&channels(&["a"])), resume_at(100, 3));
 }
 
 #[test]
 fn a_backlog_before_the_start_is_shown_but_not_after_a_reconnect() {
     let mut cursor = Cursor::default();
-    cursor.answered_at(100);
-    assert!(cursor.take(&message(4, 50, 1), Some("a"), None).is_some());
-    assert_eq!(cursor.for_stream(&channels(&["a", "b"])), at(50, 1));
-    assert!(cursor.take(&message(5, 60, 1), Some("a"), None).is_some());
+    cursor.record_server_clock(100);
     assert!(
-        cursor.take(&message(9, 60, 2), Some("b"), None).is_none(),
+        cursor
+            .record_message(&message(4, 50, 1), Some("a"), None)
+            .is_some()
+    );
+    assert_eq!(cursor.for_stream(&channels(&["a", "b"])), resume_at(50, 1));
+    assert!(
+        cursor
+            .record_message(&message(5, 60, 1), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&message(9, 60, 2), Some("b"), None)
+            .is_none(),
         "b was asked for new messages only"
     );
-    assert!(cursor.take(&message(10, 100, 1), Some("b"), None).is_some());
+    assert!(
+        cursor
+            .record_message(&message(10, 100, 1), Some("b"), None)
+            .is_some()
+    );
 }
 
 #[test]
 fn a_channel_that_came_back_and_a_clock_set_back_lose_nothing() {
     let mut cursor = Cursor::default();
-    assert!(cursor.take(&message(8, 100, 1), Some("a"), None).is_some());
-    assert!(cursor.take(&message(1, 101, 1), Some("a"), None).is_some());
-    assert!(cursor.take(&message(2, 99, 1), Some("a"), None).is_some());
+    assert!(
+        cursor
+            .record_message(&message(8, 100, 1), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&message(1, 101, 1), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&message(2, 99, 1), Some("a"), None)
+            .is_some()
+    );
 }
 
 #[test]
@@ -112,15 +170,27 @@ fn ids_alone_recognise_repeats_and_event_ids_are_sent() {
         event_id: Some(event.to_owned()),
         ..Message::default()
     };
-    assert!(cursor.take(&bare(1, "x"), Some("a"), None).is_some());
-    assert!(cursor.take(&bare(1, "x"), Some("a"), None).is_none());
-    assert!(cursor.take(&bare(2, "y"), Some("a"), None).is_some());
+    assert!(
+        cursor
+            .record_message(&bare(1, "x"), Some("a"), None)
+            .is_some()
+    );
+    assert!(
+        cursor
+            .record_message(&bare(1, "x"), Some("a"), None)
+            .is_none()
+    );
+    assert!(
+        cursor
+            .record_message(&bare(2, "y"), Some("a"), None)
+            .is_some()
+    );
     let sent = cursor.for_stream(&channels(&["a"]));
     assert_eq!(
         sent,
-        Sent {
+        ResumePoint {
             event_id: Some("y".to_owned()),
-            ..at(10, 0)
+            ..resume_at(10, 0)
         }
     );
 }
@@ -129,56 +199,66 @@ fn ids_alone_recognise_repeats_and_event_ids_are_sent() {
 fn a_backlog_is_wanted_until_its_channel_has_given_something() {
     let mut cursor = Cursor::default().with_backlogs([("a".to_owned(), 5), ("b".to_owned(), 5)]);
     let both = channels(&["a", "b"]);
-    cursor.answered_at(100);
+    cursor.record_server_clock(100);
     assert_eq!(
         cursor.for_stream(&both),
-        Sent::default(),
+        ResumePoint::default(),
         "the backtracks say it all"
     );
-    assert!(cursor.take(&message(1, 50, 1), Some("a"), None).is_some());
-    assert_eq!((cursor.backlog("a"), cursor.backlog("b")), (None, Some(5)));
-    assert_eq!(cursor.for_stream(&both), at(50, 1));
     assert!(
-        cursor.take(&message(1, 40, 1), Some("b"), None).is_some(),
+        cursor
+            .record_message(&message(1, 50, 1), Some("a"), None)
+            .is_some()
+    );
+    assert_eq!((cursor.backlog("a"), cursor.backlog("b")), (None, Some(5)));
+    assert_eq!(cursor.for_stream(&both), resume_at(50, 1));
+    assert!(
+        cursor
+            .record_message(&message(1, 40, 1), Some("b"), None)
+            .is_some(),
         "its backlog is older than the start"
     );
-    cursor.backlogs_came();
-    assert_eq!(cursor.for_stream(&both), at(40, 1));
+    cursor.complete_backlogs();
+    assert_eq!(cursor.for_stream(&both), resume_at(40, 1));
 }
 
 #[test]
 fn an_answer_that_was_cut_off_moves_only_the_channels_that_gave_something() {
     let mut cursor = Cursor::default();
     let both = channels(&["a", "b"]);
-    cursor.answered(Some(&http_date(90)), Some("W/1"));
-    cursor.answered_at(80);
-    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_some());
-    cursor.cut();
+    cursor.record_poll(Some(&http_date(90)), Some("W/1"));
+    cursor.record_server_clock(80);
+    assert!(
+        cursor
+            .record_message(&message(1, 100, 1), Some("a"), None)
+            .is_some()
+    );
+    cursor.record_cut_poll();
     assert_eq!(
         cursor.for_request(&both),
-        at(90, 1),
+        resume_at(90, 1),
         "the whole answer before it was for both"
     );
-    cursor.answered(Some(&http_date(110)), Some("W/1"));
-    assert_eq!(cursor.for_request(&both), at(110, 1));
+    cursor.record_poll(Some(&http_date(110)), Some("W/1"));
+    assert_eq!(cursor.for_request(&both), resume_at(110, 1));
 }
 
 #[test]
 fn bare_texts_move_the_start() {
     let mut cursor = Cursor::default();
-    cursor.answered_at(100);
+    cursor.record_server_clock(100);
     assert!(
         cursor
-            .take(&Message::raw(b"x"), Some("a"), Some(130))
+            .record_message(&Message::raw(b"x"), Some("a"), Some(130))
             .is_some()
     );
-    assert_eq!(cursor.for_stream(&channels(&["a"])), at(129, 0));
+    assert_eq!(cursor.for_stream(&channels(&["a"])), resume_at(129, 0));
 }
 
 /// The gap that the cursor reports before this message of channel `a`, if it is new.
 fn gap_before(cursor: &mut Cursor, message: &Message) -> Option<Option<Gap>> {
     cursor
-        .take(message, Some("a"), None)
+        .record_message(message, Some("a"), None)
         .map(|taken| taken.missing.map(|missing| missing.gap))
 }
 
@@ -217,12 +297,16 @@ fn an_id_that_goes_back_is_a_gap_of_unknown_size_once() {
 #[test]
 fn a_gap_moves_the_marks_behind_it() {
     let mut cursor = Cursor::default();
-    assert!(cursor.take(&message(5, 100, 1), Some("a"), None).is_some());
+    assert!(
+        cursor
+            .record_message(&message(5, 100, 1), Some("a"), None)
+            .is_some()
+    );
     let taken = cursor
-        .take(&message(1, 200, 1), Some("a"), None)
+        .record_message(&message(1, 200, 1), Some("a"), None)
         .expect("it is new");
     let mut marks = Marks::default();
-    marks.note(taken.missing.expect("a gap").step);
+    marks.record(taken.missing.expect("a gap").step);
     let mut next = Cursor::at(marks);
     assert_eq!(gap_before(&mut next, &message(1, 200, 1)), Some(None));
 }
@@ -264,11 +348,11 @@ fn ids_without_places_go_back_only_behind_something_new() {
     };
     let mut cursor = Cursor::default();
     assert_eq!(gap_before(&mut cursor, &bare(5)), Some(None));
-    cursor.connected(false);
+    cursor.record_request(false);
     assert_eq!(gap_before(&mut cursor, &bare(4)), None, "a repetition");
     assert_eq!(gap_before(&mut cursor, &bare(6)), Some(None));
     assert_eq!(gap_before(&mut cursor, &bare(1)), Some(Some(UNKNOWN)));
-    cursor.connected(true);
+    cursor.record_request(true);
     assert_eq!(
         gap_before(&mut cursor, &bare(3)),
         Some(Some(Gap {
@@ -286,7 +370,11 @@ fn ids_without_places_go_back_only_behind_something_new() {
 #[test]
 fn a_gap_of_unknown_size_is_reported_once_until_the_next_message() {
     let mut cursor = Cursor::default();
-    assert!(cursor.take(&message(5, 100, 1), Some("a"), None).is_some());
+    assert!(
+        cursor
+            .record_message(&message(5, 100, 1), Some("a"), None)
+            .is_some()
+    );
     assert!(cursor.skip("a", None, UNKNOWN).is_some());
     assert!(cursor.skip("a", None, UNKNOWN).is_none());
     assert!(!cursor.skip_somewhere(&channels(&["a"]), UNKNOWN));

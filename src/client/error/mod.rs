@@ -1,4 +1,4 @@
-//! What can go wrong between us and a server. Exit codes are made of it in `cmd::exit`.
+//! Errors of requests to a server. `cmd::exit` maps them to exit codes.
 
 mod reason;
 
@@ -12,131 +12,142 @@ pub use reason::{io_reason, lower_first};
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No connection could be made.
+    /// The connection could not be established.
     #[error(
         "cannot reach {url}: {reason} (start a server with 'pushctl serve', or name one with --url)"
     )]
     Unreachable {
-        /// The server, without path.
+        /// The server's URL without a path.
         url: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// No connection could be made through the proxy of the environment.
+    /// The connection through the proxy of the environment could not be established.
     #[error(
         "cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, \
          or add the host to NO_PROXY)"
     )]
-    Behind {
-        /// The server, without path.
+    ProxyUnreachable {
+        /// The server's URL without a path.
         url: String,
-        /// The proxy, without credentials.
+        /// The proxy's URL, without credentials.
         proxy: String,
-        /// The environment variable that names it.
+        /// The environment variable that names the proxy.
         variable: &'static str,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// The server's certificate does not show that it is the one that was meant.
+    /// The server's certificate is not trusted.
     #[error("cannot trust the certificate of {url}: {reason}")]
     Untrusted {
-        /// The server, without path.
+        /// The server's URL without a path.
         url: String,
-        /// Why, and what to do.
+        /// The cause and the remedy.
         reason: String,
     },
-    /// The server speaks plain HTTP where TLS was wanted, or the other way round.
+    /// The server speaks plain HTTP where TLS was requested, or the reverse.
     #[error("cannot use {url}: {reason}")]
     WrongScheme {
-        /// The server, without path.
+        /// The server's URL without a path.
         url: String,
-        /// What it seems to speak, and what to do.
+        /// The protocol of the server and the remedy.
         reason: String,
     },
-    /// There is a location, and it knows no such channel.
+    /// The location exists and has no such channel.
     #[error("channel '{channel}' does not exist ({url})")]
     NoChannel {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// The channel.
+        /// Channel id.
         channel: String,
-        /// The server does not report how many messages of a channel were published (NHPM and
-        /// nchan).
+        /// The server does not report the number of published messages (NHPM and nchan).
         hides_published: bool,
     },
-    /// A connection ended before its time.
+    /// The connection ended too early.
     #[error("the connection to {url} broke: {reason}")]
     Broken {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// The server answered with an error.
-    #[error("{url} answered {}{}", status_text(*.status), explanation(*.status, .explain.as_deref()))]
+    /// The server responded with an error status.
+    #[error(
+        "{url} returned {}{}",
+        status_text(*.status),
+        explanation(*.status, .explain.as_deref())
+    )]
     Status {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
         /// Status code.
         status: u16,
-        /// The server's own words, if any.
+        /// The server's explanation, if any.
         explain: Option<String>,
     },
-    /// The server sent us elsewhere. Nobody goes there by itself: a POST would become a GET on most
-    /// redirects, and the user's headers would go to a stranger.
-    #[error("{url} answered {}{}", status_text(*.status), direction(.location.as_deref(), .server.as_deref()))]
+    /// The server responded with a redirect. Redirects are not followed: most of them would turn a
+    /// POST into a GET, and the user's headers would be sent to another host.
+    #[error(
+        "{url} returned {}{}",
+        status_text(*.status),
+        redirect_hint(.location.as_deref(), .server.as_deref())
+    )]
     Moved {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
         /// Status code.
         status: u16,
-        /// Where to, for the user's eyes.
+        /// Target of the redirect, without credentials.
         location: Option<String>,
-        /// The server to name with `--url`, if the path there is the same.
+        /// The server to set with `--url`, if the path of the target is the same.
         server: Option<String>,
     },
-    /// No answer in time.
-    #[error("no answer from {url} within {} (see --timeout)", humantime::format_duration(*.after))]
+    /// No response in time.
+    #[error("no response from {url} within {} (see \
+             --timeout)", humantime::format_duration(*.after))]
     TimedOut {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// How long we waited.
+        /// The time-out.
         after: Duration,
     },
-    /// An endless connection brought nothing for too long.
-    #[error("nothing came from {url} for {}, not even a ping (see \
-             --silence-timeout)", humantime::format_duration(*.after))]
+    /// An endless connection delivered no data for too long.
+    #[error(
+        "no data from {url} for {}, not even a ping (see --silence-timeout)",
+        humantime::format_duration(*.after)
+    )]
     Silent {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// How long it was silent.
+        /// Time without data.
         after: Duration,
     },
-    /// The answer is not what the protocol says.
-    #[error("cannot understand the answer of {url}: {reason}")]
+    /// The response does not follow the protocol.
+    #[error("unexpected response from {url}: {reason}")]
     Protocol {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// More came at once than is taken: a message, a line, an event or an answer.
-    #[error("{url} sent more than {} at once (see --max-message-size of \
-             'sub')", super::http::size(*.limit))]
+    /// A message, a line, an event or a response exceeds the size limit.
+    #[error(
+        "{url} sent more than {} at once (see --max-message-size of 'sub')",
+        super::http::size(*.limit)
+    )]
     TooLarge {
-        /// What was asked for.
+        /// URL of the request.
         url: String,
         /// The limit in bytes.
         limit: usize,
     },
-    /// The request itself is wrong.
+    /// The request is invalid.
     #[error("{0}")]
     Request(String),
 }
 
 impl Error {
-    /// True if trying again cannot help: the server understood us and said no, or the request is
-    /// wrong.
+    /// True if a retry cannot help: the server rejected the request, or the request is invalid.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -153,7 +164,7 @@ impl Error {
         }
     }
 
-    /// The error of an answer to `url`, with what it says about itself.
+    /// Returns the error of a response to `url`, with its explanation.
     #[must_use]
     pub fn of_status(
         url: &Url,
@@ -181,10 +192,9 @@ impl Error {
         }
     }
 
-    /// The same error; if there is nothing at a location (404, 405), with the option that names
-    /// another one.
+    /// Adds, to the error of a missing location (404, 405), the option that sets another path.
     #[must_use]
-    pub fn at(self, option: &str) -> Self {
+    pub fn with_path_option(self, option: &str) -> Self {
         match self {
             Self::Status {
                 url,
@@ -192,7 +202,7 @@ impl Error {
                 explain: None,
             } => {
                 let explain = format!(
-                    "no such location (name the server's own with {option}, or another server with \
+                    "no such location (set the server's path with {option}, or another server with \
                      --url)"
                 );
                 Self::Status {
@@ -205,10 +215,9 @@ impl Error {
         }
     }
 
-    /// The same error of push-stream's statistics, if there are none of NHPM or nchan at `own`
-    /// either.
+    /// Extends the error of push-stream's statistics: NHPM or nchan have none at `own` either.
     #[must_use]
-    pub(super) fn without_bare(self, own: &Url) -> Self {
+    pub(super) fn without_unframed_statistics(self, own: &Url) -> Self {
         match self {
             Self::Status {
                 url,
@@ -216,9 +225,8 @@ impl Error {
                 explain: None,
             } => {
                 let explain = format!(
-                    "no such location, and no counters of NHPM or nchan at {} (name the server's \
-                     own with --stats-path, or another server \
-                     with --url)",
+                    "no such location, and no counters of NHPM or nchan at {} (set the server's \
+                     path with --stats-path, or another server with --url)",
                     shown(own)
                 );
                 Self::Status {
@@ -231,31 +239,31 @@ impl Error {
         }
     }
 
-    /// Sorts an error of the HTTP stack that came up while asking for `url`.
+    /// Maps an error of the HTTP stack during a request for `url`.
     #[must_use]
     pub fn from_http(error: &reqwest::Error, url: &Url, timeout: Option<Duration>) -> Self {
-        let reason = reason::deepest(error);
+        let reason = reason::innermost_cause(error);
         if error.is_timeout() {
             return match timeout {
                 Some(after) => Self::TimedOut {
                     url: shown(url),
                     after,
                 },
-                None => Self::unconnected(error, url, "connection timed out".to_owned()),
+                None => Self::connect_error(error, url, "connection timed out".to_owned()),
             };
         }
         if error.is_connect() {
-            return Self::unconnected(error, url, reason);
+            return Self::connect_error(error, url, reason);
         }
         if error.is_builder() {
-            return Self::Request(format!("cannot ask for {}: {reason}", shown(url)));
+            return Self::Request(format!("cannot request {}: {reason}", shown(url)));
         }
-        // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its
-        // usual cause.
+        // `reqwest` has no predicate for this kind. Its usual cause is a service with another
+        // protocol.
         if reason.starts_with("invalid HTTP") {
             let reason = format!(
-                "it is not an HTTP response: {reason} (another service there, or one that wants \
-                 https?)"
+                "it is not an HTTP response: {reason} (is another service running there, or does \
+                 it require https?)"
             );
             return Self::Protocol {
                 url: shown_with_proxy(url),
@@ -268,32 +276,32 @@ impl Error {
         }
     }
 
-    /// The error of plain HTTP to a port for TLS.
+    /// Returns the error of plain HTTP on a port for TLS.
     pub(super) fn wants_https(url: &Url) -> Self {
         let url = origin(url);
         let https = url.replacen("http", "https", 1);
         Self::WrongScheme {
             url,
-            reason: format!("the server there does not speak plain HTTP (use --url {https})"),
+            reason: format!("the server does not speak plain HTTP (use --url {https})"),
         }
     }
 
     fn not_https(url: String) -> Self {
         let reason = format!(
-            "the server there does not speak TLS (use --url {})",
+            "the server does not speak TLS (use --url {})",
             url.replacen("https", "http", 1)
         );
         Self::WrongScheme { url, reason }
     }
 
-    /// Sorts an error of making a connection.
-    fn unconnected(error: &reqwest::Error, url: &Url, reason: String) -> Self {
+    /// Maps an error of connection establishment.
+    fn connect_error(error: &reqwest::Error, url: &Url, reason: String) -> Self {
         let url_text = origin(url);
-        match reason::of_tls(error) {
+        match reason::tls_error(error) {
             Some(rustls::Error::InvalidCertificate(error)) => {
                 return Self::Untrusted {
                     url: url_text,
-                    reason: reason::distrust(error),
+                    reason: reason::describe_certificate_error(error),
                 };
             }
             Some(rustls::Error::InvalidMessage(_)) => return Self::not_https(url_text),
@@ -301,7 +309,7 @@ impl Error {
             _ => {}
         }
         match proxy::of(url) {
-            Some(proxy) => Self::Behind {
+            Some(proxy) => Self::ProxyUnreachable {
                 url: url_text,
                 proxy: proxy.url,
                 variable: proxy.variable,
@@ -315,13 +323,13 @@ impl Error {
     }
 }
 
-/// Arguments whose values are shown: those that usually name channels.
+/// Arguments whose values are shown: those that usually contain channel ids.
 const CHANNEL_ARGUMENTS: [&str; 5] = ["id", "ch", "chan", "channel", "channels"];
-/// Arguments that are left out: the cursor is long and not the user's.
+/// Arguments that are omitted: the position is long and not set by the user.
 const CURSOR_ARGUMENTS: [&str; 3] = ["time", "tag", "eventid"];
 
-/// `url` for a message to the user: without credentials and cursor, and of the arguments only those
-/// that name channels with their values, because others may be keys.
+/// Formats `url` for a message to the user: without credentials and position. Other arguments are
+/// shown without their values unless they contain channel ids, because they may be keys.
 #[must_use]
 pub fn shown(url: &Url) -> String {
     let url = without_user(url);
@@ -347,7 +355,7 @@ pub fn shown(url: &Url) -> String {
     }
 }
 
-/// As [`shown`], with the proxy that the answer may have come from.
+/// Like [`shown`], with the proxy that may have sent the response.
 fn shown_with_proxy(url: &Url) -> String {
     match proxy::of(url) {
         Some(proxy) => format!(
@@ -360,7 +368,7 @@ fn shown_with_proxy(url: &Url) -> String {
     }
 }
 
-/// What the user gave as a URL but is none, without what may be credentials or a key.
+/// Formats an invalid URL of the user without parts that may be credentials or keys.
 #[must_use]
 pub fn shown_text(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
@@ -375,7 +383,7 @@ pub fn shown_text(text: &str) -> String {
     }
 }
 
-/// Scheme, host and port of `url`, as a user would give it.
+/// Scheme, host and port of `url`, as a user would write them.
 #[must_use]
 pub fn origin(url: &Url) -> String {
     let mut url = without_user(url);
@@ -386,7 +394,7 @@ pub fn origin(url: &Url) -> String {
 
 fn without_user(url: &Url) -> Url {
     let mut url = url.clone();
-    // They fail for URLs without host, which have no user either.
+    // Both fail for URLs without host, which have no user either.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
@@ -403,7 +411,7 @@ fn status_text(status: u16) -> String {
     }
 }
 
-fn direction(location: Option<&str>, server: Option<&str>) -> String {
+fn redirect_hint(location: Option<&str>, server: Option<&str>) -> String {
     match (location, server) {
         (Some(location), Some(server)) => format!(" to {location} (use --url {server})"),
         (Some(location), None) => format!(" to {location} (see --url and the --…-path options)"),
@@ -415,13 +423,13 @@ fn explanation(status: u16, explain: Option<&str>) -> String {
     match (explain, status) {
         (Some(text), _) => format!(": {}", lower_first(text.trim_end_matches('.'))),
         (None, 401 | 403) => {
-            " (the server wants other credentials or another channel, see --header)".to_owned()
+            " (the server requires other credentials or another channel, see --header)".to_owned()
         }
         (None, 404) => {
             " (no such channel or location, see --url and the --…-path options)".to_owned()
         }
         (None, 405) => {
-            " (this location does not take the request, see --url and the --…-path options)"
+            " (this location does not accept the request, see --url and the --…-path options)"
                 .to_owned()
         }
         (None, 413) => " (the message is too large for this server)".to_owned(),
@@ -456,7 +464,7 @@ mod tests {
         let text = status(403, Some("Subscriber could not create channels.")).to_string();
         assert_eq!(
             text,
-            "http://h/pub answered 403 Forbidden: subscriber could not create channels"
+            "http://h/pub returned 403 Forbidden: subscriber could not create channels"
         );
     }
 
@@ -499,17 +507,17 @@ mod tests {
         let text = |location| Error::of_status(&url, 301, None, location).to_string();
         assert_eq!(
             text(Some("https://h/pub?id=a")),
-            "http://h/pub?id=a answered 301 Moved Permanently to https://h/pub?id=a (use --url \
+            "http://h/pub?id=a returned 301 Moved Permanently to https://h/pub?id=a (use --url \
              https://h)"
         );
         assert_eq!(
             text(Some("/login")),
-            "http://h/pub?id=a answered 301 Moved Permanently to http://h/login (see --url and the \
+            "http://h/pub?id=a returned 301 Moved Permanently to http://h/login (see --url and the \
              --…-path options)"
         );
         assert_eq!(
             text(None),
-            "http://h/pub?id=a answered 301 Moved Permanently (see --url and the --…-path options)"
+            "http://h/pub?id=a returned 301 Moved Permanently (see --url and the --…-path options)"
         );
         assert!(Error::of_status(&url, 302, None, None).is_final());
     }

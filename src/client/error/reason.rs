@@ -1,14 +1,14 @@
-//! Causes of errors in our words: lower case, without numbers, with what to do.
+//! Causes of errors in the style of this program: lower case, without numbers, with a remedy.
 
 use std::error::Error as _;
 
-/// The error of the TLS stack that is behind `error`. It hides in an I/O error, which does not show
-/// it as its source.
-pub(super) fn of_tls(error: &reqwest::Error) -> Option<&rustls::Error> {
+/// Finds the error of the TLS stack behind `error`. It is inside an I/O error, whose `source` does
+/// not return it.
+pub(super) fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(inner) = cause {
         let mut found = inner.downcast_ref();
-        // One I/O error may be within another.
+        // I/O errors may be nested.
         let mut outer = inner.downcast_ref::<std::io::Error>();
         while let (None, Some(hidden)) = (found, outer.and_then(std::io::Error::get_ref)) {
             found = hidden.downcast_ref();
@@ -22,8 +22,8 @@ pub(super) fn of_tls(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-/// What is wrong with a certificate, and what to do.
-pub(super) fn distrust(error: &rustls::CertificateError) -> String {
+/// Describes the problem of a certificate and its remedy.
+pub(super) fn describe_certificate_error(error: &rustls::CertificateError) -> String {
     use rustls::CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
         NotValidYetContext, UnknownIssuer,
@@ -36,23 +36,23 @@ pub(super) fn distrust(error: &rustls::CertificateError) -> String {
             "it is not valid yet (set the clock of this machine)".to_owned()
         }
         NotValidForName | NotValidForNameContext { .. } => {
-            "it is for another name (use that one with --url)".to_owned()
+            "it is for another name (use that name with --url)".to_owned()
         }
         other => {
             let reason = match other {
-                UnknownIssuer => "nobody here knows its issuer".to_owned(),
+                UnknownIssuer => "its issuer is unknown".to_owned(),
                 other => lower_first(&other.to_string()),
             };
             format!(
-                "{reason} (if it is your own, put its issuer's certificate into a file and set \
-                 SSL_CERT_FILE to that)"
+                "{reason} (if it is your own, set SSL_CERT_FILE to a file with its issuer's \
+                 certificate)"
             )
         }
     }
 }
 
-/// The innermost cause, in our style: lower case, without error number.
-pub(super) fn deepest(error: &reqwest::Error) -> String {
+/// Describes the innermost cause: lower case, without error number.
+pub(super) fn innermost_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     if error.source().is_some() {
         while let Some(inner) = cause.source() {
@@ -67,7 +67,7 @@ pub(super) fn deepest(error: &reqwest::Error) -> String {
     lower_first(&cause.to_string())
 }
 
-/// An error of the system in our style.
+/// Describes a system error: lower case, without error number.
 #[must_use]
 pub fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
@@ -77,7 +77,7 @@ pub fn io_reason(error: &std::io::Error) -> String {
     }
 }
 
-/// `text` with a small first letter, unless it starts with an acronym.
+/// `text` with its first letter in lower case, unless it starts with an acronym.
 #[must_use]
 pub fn lower_first(text: &str) -> String {
     let mut letters = text.chars();

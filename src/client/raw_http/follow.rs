@@ -1,27 +1,27 @@
-//! A subscriber of `bench`: gives the bytes of messages to a sink, as they come.
+//! A subscriber of `bench`: passes the bytes of messages to a sink.
 
 use reqwest::Url;
 use serde_json::Value;
 
-use super::response::{Decoder, Head, Piece};
+use super::response::{Head, ResponseDecoder, ResponsePart};
 use super::socket::Socket;
 use super::{Buffer, Target, broken, frames, read, write};
 use crate::client::error::shown;
 use crate::client::{Error, Mode, page};
 
-/// What takes the bytes.
+/// Receives the bytes of messages.
 pub trait Sink {
-    /// The request is on its way.
-    fn asked(&mut self);
-    /// The server has answered with a good head (in long-polling: for the first time).
-    fn answered(&mut self);
-    /// Bytes of messages; they may stop anywhere in one.
+    /// The request is about to be sent.
+    fn record_request(&mut self);
+    /// The server responded with a success (long-polling: for the first time).
+    fn record_response(&mut self);
+    /// Bytes of messages, cut anywhere.
     fn data(&mut self, bytes: &[u8]);
-    /// No message goes on across this point.
+    /// The current message ends here.
     fn boundary(&mut self);
 }
 
-/// Follows `url` until the server ends it.
+/// Follows `url` until the server ends the response.
 ///
 /// # Errors
 /// Any [`Error`]; [`Error::Broken`] also when an endless response ended.
@@ -39,11 +39,11 @@ pub async fn follow(
     }
 }
 
-/// An error that came up while bytes were taken, to be returned when the read is over.
+/// An error inside the read callback, returned after the read.
 type Failure = Option<Error>;
 
-/// What nchan chooses its streams by on its one URL, in the order in which `sub` tries them; the
-/// others look at neither.
+/// Headers by which nchan selects the format of its only URL, in the order in which `sub` tries
+/// them; other servers ignore them.
 const STREAMS: [&str; 2] = ["Accept: multipart/mixed, */*\r\n", "TE: chunked\r\n"];
 
 async fn stream(
@@ -60,7 +60,7 @@ async fn stream(
     };
     let socket = open(target, url, negotiation, sink).await?;
     match stream_from(socket, url, sink, buffer).await {
-        // The location may have chunked streams only.
+        // The location may support chunked streams only.
         Err(rejected @ Error::Status { status: 403, .. }) if mode == Mode::Stream => {
             let socket = request(target, url, STREAMS[1]).await?;
             match stream_from(socket, url, sink, buffer).await {
@@ -78,22 +78,24 @@ async fn stream_from(
     sink: &mut impl Sink,
     buffer: &Buffer,
 ) -> Result<(), Error> {
-    let mut decoder = Decoder::default();
+    let mut decoder = ResponseDecoder::default();
     loop {
         let mut failure = None;
         let length = read(&mut socket, buffer, |mut bytes| {
             loop {
-                match piece(&mut decoder, &mut bytes, url, 200, &mut failure) {
-                    // A long-poll: what is published until the next request would look lost.
-                    Some(Piece::Head(head)) if head.is_finite => failure = Some(finite(url)),
-                    Some(Piece::Head(_)) => sink.answered(),
-                    Some(Piece::Data(data)) => sink.data(data),
-                    Some(Piece::End) => failure = Some(ended(url)),
-                    Some(Piece::More) | None => break,
+                match next_part(&mut decoder, &mut bytes, url, 200, &mut failure) {
+                    // A long-poll: messages published before the next request would look lost.
+                    Some(ResponsePart::Head(head)) if head.is_finite => {
+                        failure = Some(finite_error(url))
+                    }
+                    Some(ResponsePart::Head(_)) => sink.record_response(),
+                    Some(ResponsePart::Data(data)) => sink.data(data),
+                    Some(ResponsePart::End) => failure = Some(ended_error(url)),
+                    Some(ResponsePart::More) | None => break,
                 }
             }
         });
-        finish(length.await, failure, url)?;
+        check_read(length.await, failure, url)?;
     }
 }
 
@@ -106,36 +108,37 @@ async fn websocket(
     let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut socket = open(target, url, handshake, sink).await?;
-    let (mut decoder, mut frames, mut upgraded) =
-        (Decoder::default(), frames::Decoder::default(), false);
+    let mut decoder = ResponseDecoder::default();
+    let mut frames = frames::FrameDecoder::default();
+    let mut upgraded = false;
     loop {
         let mut failure = None;
         let mut pings = 0;
         let length = read(&mut socket, buffer, |mut bytes| {
             if !upgraded
-                && let Some(Piece::Head(_)) =
-                    piece(&mut decoder, &mut bytes, url, 101, &mut failure)
+                && let Some(ResponsePart::Head(_)) =
+                    next_part(&mut decoder, &mut bytes, url, 101, &mut failure)
             {
                 upgraded = true;
-                sink.answered();
+                sink.record_response();
             }
             if !upgraded {
                 return;
             }
             loop {
                 match frames.next(&mut bytes) {
-                    frames::Piece::More => break,
-                    frames::Piece::Data(data) => sink.data(data),
-                    frames::Piece::End => sink.boundary(),
-                    frames::Piece::Ping => pings += 1,
-                    frames::Piece::Close(reason) => {
-                        failure = Some(refusal(url, &reason));
+                    frames::FramePart::More => break,
+                    frames::FramePart::Data(data) => sink.data(data),
+                    frames::FramePart::End => sink.boundary(),
+                    frames::FramePart::Ping => pings += 1,
+                    frames::FramePart::Close(reason) => {
+                        failure = Some(close_error(url, &reason));
                         break;
                     }
                 }
             }
         });
-        finish(length.await, failure, url)?;
+        check_read(length.await, failure, url)?;
         for _ in 0..pings {
             write(&mut socket, &frames::PONG)
                 .await
@@ -163,13 +166,13 @@ async fn poll(
             .await
             .map_err(|error| broken(url, &error))?;
         if first {
-            sink.asked();
+            sink.record_request();
         }
-        let head = one_answer(&mut open_socket, url, sink, buffer).await?;
+        let head = read_response(&mut open_socket, url, sink, buffer).await?;
         if std::mem::take(&mut first) {
-            sink.answered();
+            sink.record_response();
         }
-        // Both or none: a time without tag would skip the rest of its second.
+        // Both or none: a time without a tag would skip the rest of its second.
         if let (Some(last_modified), Some(etag)) = (&head.last_modified, &head.etag) {
             cursor = format!("If-Modified-Since: {last_modified}\r\nIf-None-Match: {etag}\r\n");
         }
@@ -177,28 +180,28 @@ async fn poll(
     }
 }
 
-async fn one_answer(
+async fn read_response(
     socket: &mut Socket,
     url: &Url,
     sink: &mut impl Sink,
     buffer: &Buffer,
 ) -> Result<Head, Error> {
-    let mut decoder = Decoder::default();
+    let mut decoder = ResponseDecoder::default();
     let mut head = None;
     let mut is_over = false;
     while !is_over {
         let mut failure = None;
         let length = read(socket, buffer, |mut bytes| {
             loop {
-                match piece(&mut decoder, &mut bytes, url, 200, &mut failure) {
-                    Some(Piece::Head(found)) => head = Some(found),
-                    Some(Piece::Data(data)) => sink.data(data),
-                    Some(Piece::End) => {
+                match next_part(&mut decoder, &mut bytes, url, 200, &mut failure) {
+                    Some(ResponsePart::Head(found)) => head = Some(found),
+                    Some(ResponsePart::Data(data)) => sink.data(data),
+                    Some(ResponsePart::End) => {
                         is_over = true;
                         sink.boundary();
                         break;
                     }
-                    Some(Piece::More) | None => break,
+                    Some(ResponsePart::More) | None => break,
                 }
             }
         })
@@ -207,9 +210,9 @@ async fn one_answer(
         if until_close && matches!(length, Ok(0)) && failure.is_none() {
             break;
         }
-        finish(length, failure, url)?;
+        check_read(length, failure, url)?;
     }
-    head.ok_or_else(|| ended(url))
+    head.ok_or_else(|| ended_error(url))
 }
 
 async fn open(
@@ -219,7 +222,7 @@ async fn open(
     sink: &mut impl Sink,
 ) -> Result<Socket, Error> {
     let socket = request(target, url, extra).await?;
-    sink.asked();
+    sink.record_request();
     Ok(socket)
 }
 
@@ -231,29 +234,29 @@ async fn request(target: &Target, url: &Url, extra: &str) -> Result<Socket, Erro
     Ok(socket)
 }
 
-/// The next piece of a response; a wrong one, or a status other than `good` (or 304), becomes the
-/// failure.
-fn piece<'a>(
-    decoder: &mut Decoder,
+/// Returns the next part of a response. An invalid part, or a status other than `good` or 304, sets
+/// `failure`.
+fn next_part<'a>(
+    decoder: &mut ResponseDecoder,
     bytes: &mut &'a [u8],
     url: &Url,
     good: u16,
     failure: &mut Failure,
-) -> Option<Piece<'a>> {
+) -> Option<ResponsePart<'a>> {
     if failure.is_some() {
         return None;
     }
     match decoder.next(bytes) {
-        Ok(Piece::Head(head)) if head.status == 200 && good != 200 && head.is_html => {
+        Ok(ResponsePart::Head(head)) if head.status == 200 && good != 200 && head.is_html => {
             *failure = Some(page::error(url, "--sub-path"));
             None
         }
-        // Streams may be of any type, so that what comes counts.
-        Ok(Piece::Data(data)) if page::is_document(data) => {
+        // Streams may have any content type, so the body is checked.
+        Ok(ResponsePart::Data(data)) if page::is_document(data) => {
             *failure = Some(page::error(url, "--sub-path"));
             None
         }
-        Ok(Piece::Head(head)) if head.status != good && head.status != 304 => {
+        Ok(ResponsePart::Head(head)) if head.status != good && head.status != 304 => {
             *failure = Some(Error::of_status(
                 url,
                 head.status,
@@ -273,34 +276,35 @@ fn piece<'a>(
     }
 }
 
-fn finish(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result<(), Error> {
+fn check_read(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result<(), Error> {
     match (failure, length) {
         (Some(error), _) => Err(error),
-        (None, Ok(0)) => Err(ended(url)),
+        (None, Ok(0)) => Err(ended_error(url)),
         (None, Ok(_)) => Ok(()),
         (None, Err(error)) => Err(broken(url, &error)),
     }
 }
 
-fn finite(url: &Url) -> Error {
-    let reason = "it is no endless response: the location has no streams of this mode (see --mode \
+fn finite_error(url: &Url) -> Error {
+    let reason =
+        "it is not an endless response: the location has no streams of this mode (see --mode \
                   and --sub-path)"
-        .to_owned();
+            .to_owned();
     Error::Protocol {
         url: shown(url),
         reason,
     }
 }
 
-fn ended(url: &Url) -> Error {
+fn ended_error(url: &Url) -> Error {
     Error::Broken {
         url: shown(url),
-        reason: "the server ended it".to_owned(),
+        reason: "closed by the server".to_owned(),
     }
 }
 
-/// The module tells a refusal in the close frame (push-stream.md, section 12).
-fn refusal(url: &Url, reason: &[u8]) -> Error {
+/// The module sends an error status in the close frame (push-stream.md, section 12).
+fn close_error(url: &Url, reason: &[u8]) -> Error {
     let json: Value = serde_json::from_slice(reason).unwrap_or_default();
     match json["http_status"]
         .as_u64()
@@ -311,6 +315,6 @@ fn refusal(url: &Url, reason: &[u8]) -> Error {
             status,
             explain: json["explain"].as_str().map(str::to_owned),
         },
-        None => ended(url),
+        None => ended_error(url),
     }
 }

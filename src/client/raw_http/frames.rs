@@ -1,26 +1,26 @@
-//! Websocket frames of a server, piece by piece and without copying payloads. Pure.
+//! Decoder for the websocket frames of a server; does not copy payloads. Does no I/O.
 
-/// The next piece.
+/// The next part of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// Everything was used up: read more.
+pub enum FramePart<'a> {
+    /// All bytes were consumed: read more.
     More,
-    /// A piece of a text or binary payload.
+    /// A part of a text or binary payload.
     Data(&'a [u8]),
     /// A text or binary frame is complete.
     End,
-    /// A ping came: answer it.
+    /// A ping, to be replied to with [`PONG`].
     Ping,
-    /// The server closes; the reason as far as it has come.
+    /// A close frame, with the received part of its reason.
     Close(Vec<u8>),
 }
 
-/// An empty pong. Servers of this protocol do not compare payloads, so all pings get the same.
+/// An empty pong. Servers of this protocol do not compare payloads, so it replies to any ping.
 pub const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
-/// Reads one frame after the other.
+/// Decodes one frame after the other.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct FrameDecoder {
     header: [u8; 10],
     have: usize,
     opcode: u8,
@@ -28,23 +28,23 @@ pub struct Decoder {
     in_payload: bool,
 }
 
-impl Decoder {
-    /// Takes the next piece off the front of `bytes`.
-    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Piece<'a> {
+impl FrameDecoder {
+    /// Removes the next part from the front of `bytes`.
+    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> FramePart<'a> {
         loop {
             if self.in_payload {
                 if self.left == 0 {
                     self.in_payload = false;
                     self.have = 0;
                     match self.opcode {
-                        0..=2 => return Piece::End,
-                        8 => return Piece::Close(Vec::new()),
-                        9 => return Piece::Ping,
+                        0..=2 => return FramePart::End,
+                        8 => return FramePart::Close(Vec::new()),
+                        9 => return FramePart::Ping,
                         _ => continue,
                     }
                 }
                 if bytes.is_empty() {
-                    return Piece::More;
+                    return FramePart::More;
                 }
                 let take = bytes
                     .len()
@@ -53,13 +53,13 @@ impl Decoder {
                 *bytes = rest;
                 self.left -= take as u64;
                 match self.opcode {
-                    0..=2 => return Piece::Data(data),
-                    8 => return Piece::Close(data.get(2..).unwrap_or_default().to_vec()),
+                    0..=2 => return FramePart::Data(data),
+                    8 => return FramePart::Close(data.get(2..).unwrap_or_default().to_vec()),
                     _ => continue,
                 }
             }
             let Some((byte, rest)) = bytes.split_first() else {
-                return Piece::More;
+                return FramePart::More;
             };
             *bytes = rest;
             self.header[self.have] = *byte;
@@ -98,15 +98,15 @@ mod tests {
         wire.extend([0x81, 127, 0, 0, 0, 0, 0, 0, 0, 1, b'!', 0x88, 0]);
         for size in 1..=wire.len() {
             let (mut decoder, mut data, mut kinds) =
-                (Decoder::default(), Vec::new(), String::new());
+                (FrameDecoder::default(), Vec::new(), String::new());
             for mut bytes in wire.chunks(size) {
                 loop {
                     match decoder.next(&mut bytes) {
-                        Piece::More => break,
-                        Piece::Data(piece) => data.extend_from_slice(piece),
-                        Piece::End => kinds.push('e'),
-                        Piece::Ping => kinds.push('p'),
-                        Piece::Close(_) => kinds.push('c'),
+                        FramePart::More => break,
+                        FramePart::Data(piece) => data.extend_from_slice(piece),
+                        FramePart::End => kinds.push('e'),
+                        FramePart::Ping => kinds.push('p'),
+                        FramePart::Close(_) => kinds.push('c'),
                     }
                 }
             }

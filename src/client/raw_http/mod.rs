@@ -1,9 +1,9 @@
-//! The bare sockets of `bench`: ten thousand subscribers on one thread, with a few hundred bytes
+//! The raw sockets of `bench`: ten thousand subscribers on one thread, with a few hundred bytes
 //! each.
 //!
-//! One read buffer serves all of them, and nothing is kept but what a response or frame left
-//! incomplete. Plain HTTP/1.1 only, no redirects, no proxies: what is measured is the server.
-//! Messages are not understood here.
+//! One read buffer serves all of them, and only incomplete heads and frame headers are stored.
+//! Plain HTTP/1.1 without redirects and proxies, because the server is measured. Messages are not
+//! parsed here.
 
 pub mod follow;
 pub mod frames;
@@ -31,28 +31,27 @@ use self::source::Sources;
 use super::error::shown;
 use super::{Error, unix_socket};
 
-/// Size of the read buffer that all sockets of a thread share.
+/// Size in bytes of the read buffer that all sockets of a thread share.
 pub const BUFFER_BYTES: usize = 64 << 10;
 
-/// A buffer to read into; its content does not outlive one read.
+/// The shared read buffer; its content is valid during one read only.
 pub type Buffer = RefCell<Vec<u8>>;
 
-/// A server, resolved once. Its headers may carry credentials, so debugging output does not show
-/// them.
+/// A server, resolved once. Its headers may contain credentials, which `Debug` omits.
 #[derive(Clone)]
 pub struct Target {
     address: Address,
-    /// `Host` and the user's headers, each with its line break.
+    /// `Host` and the user's headers, each with a line break.
     headers: String,
     origin: String,
-    /// Where connections come from.
+    /// Local addresses of the connections.
     sources: Sources,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone)]
 enum Address {
-    /// Tried in this order.
+    /// Addresses in the order in which they are tried.
     Tcp(Vec<SocketAddr>),
     Unix(PathBuf),
 }
@@ -67,18 +66,18 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// Resolves the server of `url`; `headers` go with every request, and so do the credentials of
-    /// `url` unless they have some.
+    /// Resolves the server of `url`. `headers` are sent with every request, and so are the
+    /// credentials of `url` unless `headers` has some.
     ///
     /// # Errors
-    /// [`Error::Request`] if it is not plain HTTP, [`Error::Unreachable`] if the name cannot be
-    /// resolved.
+    /// [`Error::Request`] if it is not plain HTTP, [`Error::Unreachable`] if the host name cannot
+    /// be resolved.
     pub async fn resolve(url: &Url, headers: &HeaderMap) -> Result<Self, Error> {
         let (Some(host), Some(port), "http") =
             (url.host_str(), url.port_or_known_default(), url.scheme())
         else {
             return Err(Error::Request(format!(
-                "cannot measure {}: only plain http is measured (see --url)",
+                "cannot measure {}: only plain http is supported (see --url)",
                 shown(url)
             )));
         };
@@ -103,7 +102,7 @@ impl Target {
                     "cannot send the header '{name}': it is not ascii (see --header)"
                 ))
             })?;
-            write!(lines, "{name}: {value}\r\n").expect("a string takes everything");
+            write!(lines, "{name}: {value}\r\n").expect("writing to a string cannot fail");
         }
         if let Some(credentials) =
             credentials(url).filter(|_| !headers.contains_key("authorization"))
@@ -113,7 +112,7 @@ impl Target {
                 "Authorization: Basic {}\r\n",
                 STANDARD.encode(credentials)
             )
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
         }
         Ok(Self {
             address,
@@ -123,7 +122,7 @@ impl Target {
         })
     }
 
-    /// Connects.
+    /// Connects to the server.
     ///
     /// # Errors
     /// [`Error::Unreachable`]
@@ -131,7 +130,7 @@ impl Target {
         let socket = match (&self.address, self.sources.is_empty()) {
             (Address::Unix(path), true) => UnixStream::connect(path).await.map(Socket::Unix),
             (Address::Unix(_), false) => Err(std::io::Error::other(
-                "a unix socket has no source address (leave --bind out)",
+                "a unix socket has no source address (omit --bind)",
             )),
             (Address::Tcp(addresses), true) => TcpStream::connect(addresses.as_slice())
                 .await
@@ -146,7 +145,7 @@ impl Target {
         })
     }
 
-    /// The same server, with connections that come from these addresses of this machine.
+    /// Sets the local addresses of the connections.
     #[must_use]
     pub fn from_sources(self, sources: Sources) -> Self {
         Self { sources, ..self }
@@ -158,7 +157,7 @@ impl Target {
         matches!(self.address, Address::Tcp(_))
     }
 
-    /// True if a connection can come from `source`: the server has an address of its family.
+    /// True if the server has an address of the same family as `source`.
     #[must_use]
     pub fn is_reachable_from(&self, source: IpAddr) -> bool {
         match &self.address {
@@ -169,7 +168,8 @@ impl Target {
         }
     }
 
-    /// True if the server is on this machine, so that any address 127.x.y.z may be a source.
+    /// True if the server is on the loopback interface, so that any address 127.x.y.z can be a
+    /// source.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match &self.address {
@@ -180,7 +180,7 @@ impl Target {
         }
     }
 
-    /// A request as it goes over the wire. `extra` are header lines with their line breaks.
+    /// Formats a request. `extra` has header lines with their line breaks.
     #[must_use]
     pub fn request(&self, method: &str, url: &Url, extra: &str) -> String {
         let query = url
@@ -239,7 +239,7 @@ async fn connect_from(addresses: &[SocketAddr], sources: &Sources) -> std::io::R
     result
 }
 
-/// User and password of `url` as Basic authentication wants them (RFC 7617, section 2).
+/// Returns user and password of `url` in the form of Basic authentication (RFC 7617, section 2).
 fn credentials(url: &Url) -> Option<Vec<u8>> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
@@ -272,8 +272,8 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads once into the shared buffer and gives the bytes to `take`; returns how many they were, 0
-/// at the end.
+/// Reads once into the shared buffer and passes the bytes to `take`. Returns their number, 0 at the
+/// end.
 async fn read(
     socket: &mut Socket,
     buffer: &Buffer,
@@ -282,7 +282,7 @@ async fn read(
     std::future::poll_fn(|context| {
         let mut buffer = buffer.borrow_mut();
         let mut filled = ReadBuf::new(&mut buffer);
-        // `poll_read` and not `try_read`: it learns from a short read that the socket is empty and
+        // `poll_read` instead of `try_read`: a short read tells it that the socket is empty, which
         // saves a system call.
         ready!(Pin::new(&mut *socket).poll_read(context, &mut filled))?;
         take(filled.filled());

@@ -1,22 +1,22 @@
-//! A publisher of `bench`: one keep-alive connection, one message at a time.
+//! A publisher of `bench`: one keep-alive connection with one message at a time.
 
 use reqwest::Url;
 
-use super::response::{Decoder, Head, Piece};
+use super::response::{Head, ResponseDecoder, ResponsePart};
 use super::socket::Socket;
 use super::{Buffer, Target, broken, read, write};
 use crate::client::error::shown;
 use crate::client::{Error, page};
 
-/// An open connection to publish over.
+/// A keep-alive connection for publishing.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct RawPublisher {
     target: Target,
     socket: Option<Socket>,
 }
 
-impl Publisher {
-    /// A publisher that connects with its first message.
+impl RawPublisher {
+    /// Creates a publisher, which connects with its first message.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -25,10 +25,10 @@ impl Publisher {
         }
     }
 
-    /// Posts `text` to `url` and waits for the answer.
+    /// Posts `text` to `url` and waits for the response.
     ///
     /// # Errors
-    /// Any [`Error`]; it is not sent again.
+    /// Any [`Error`]; the message is not sent again.
     pub async fn post(&mut self, url: &Url, text: &[u8], buffer: &Buffer) -> Result<(), Error> {
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
@@ -42,8 +42,8 @@ impl Publisher {
         write(&mut socket, &request)
             .await
             .map_err(|error| broken(url, &error))?;
-        let (head, has_body) = answer(&mut socket, url, buffer).await?;
-        // nchan tells with 201 and 202 whether anybody follows.
+        let (head, has_body) = read_response(&mut socket, url, buffer).await?;
+        // nchan returns 201 or 202 depending on whether the channel has subscribers.
         if !(200..300).contains(&head.status) {
             return Err(Error::of_status(
                 url,
@@ -62,17 +62,24 @@ impl Publisher {
     }
 }
 
-async fn answer(socket: &mut Socket, url: &Url, buffer: &Buffer) -> Result<(Head, bool), Error> {
-    let (mut decoder, mut head, mut has_body, mut ended, mut wrong) =
-        (Decoder::default(), None, false, false, None);
+async fn read_response(
+    socket: &mut Socket,
+    url: &Url,
+    buffer: &Buffer,
+) -> Result<(Head, bool), Error> {
+    let mut decoder = ResponseDecoder::default();
+    let mut head = None;
+    let mut has_body = false;
+    let mut ended = false;
+    let mut wrong = None;
     while !ended {
         let take = |mut bytes: &[u8]| loop {
             match decoder.next(&mut bytes) {
-                Ok(Piece::More) => break,
-                Ok(Piece::Head(found)) if found.status >= 200 => head = Some(found),
-                Ok(Piece::Head(_)) => {}
-                Ok(Piece::Data(_)) => has_body = true,
-                Ok(Piece::End) => {
+                Ok(ResponsePart::More) => break,
+                Ok(ResponsePart::Head(found)) if found.status >= 200 => head = Some(found),
+                Ok(ResponsePart::Head(_)) => {}
+                Ok(ResponsePart::Data(_)) => has_body = true,
+                Ok(ResponsePart::End) => {
                     ended = true;
                     break;
                 }
@@ -97,7 +104,7 @@ async fn answer(socket: &mut Socket, url: &Url, buffer: &Buffer) -> Result<(Head
     }
     let head = head.ok_or_else(|| Error::Broken {
         url: shown(url),
-        reason: "closed without an answer".to_owned(),
+        reason: "closed without a response".to_owned(),
     })?;
     Ok((head, has_body))
 }

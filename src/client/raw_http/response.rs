@@ -1,15 +1,15 @@
-//! HTTP/1.1 responses, piece by piece and without copying bodies. Pure.
+//! Decoder for HTTP/1.1 responses; does not copy bodies. Does no I/O.
 
 use crate::client::page;
 use crate::protocol::EXPLAIN;
 
-/// Most bytes of a response head.
+/// Maximum size in bytes of a response head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// Most interim responses (1xx) before one answer.
+/// Maximum number of interim responses (1xx) before a final one.
 const MAX_INTERIM: u32 = 64;
 
-/// What of a response head matters to us.
+/// The relevant fields of a response head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Status code.
@@ -22,73 +22,75 @@ pub struct Head {
     pub location: Option<String>,
     /// True if the body is an HTML page.
     pub is_html: bool,
-    /// The server's words about an error.
+    /// The server's explanation of an error.
     pub explain: Option<String>,
-    /// True if the connection ends with this response.
+    /// True if the connection ends after this response.
     pub closes: bool,
-    /// True if the length of the body is given, so that it is no endless response.
+    /// True if the length of the body is given, so the response is not endless.
     pub is_finite: bool,
 }
 
-/// The next piece of a response.
+/// The next part of a response.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// Everything was used up: read more.
+pub enum ResponsePart<'a> {
+    /// All bytes were consumed: read more.
     More,
     /// The head is complete.
     Head(Head),
-    /// A piece of the body.
+    /// A part of the body.
     Data(&'a [u8]),
-    /// The response is complete; what follows belongs to the next one.
+    /// The response is complete; the following bytes belong to the next one.
     End,
 }
 
-/// Reads one response after the other.
+/// Decodes one response after the other.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct ResponseDecoder {
     /// An incomplete head.
     held: Vec<u8>,
-    state: State,
-    /// Interim responses since the last answer.
+    state: DecoderState,
+    /// Interim responses since the last final one.
     interim: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum DecoderState {
     #[default]
     Head,
-    /// Reading the digits of a chunk's length, of which so many were read.
+    /// In the digits of a chunk size: the value and the number of digits so far.
     Size(usize, u8),
-    /// Behind the digits, up to the end of the line.
+    /// After the digits, up to the end of the line.
     Extension(usize),
     Chunk(usize),
-    /// The line break behind a chunk.
+    /// The line break after a chunk.
     ChunkEnd,
-    /// A line of the trailer, which is empty so far or not.
+    /// A line of the trailer; true while it is empty.
     Trailer(bool),
     Length(usize),
     UntilClose,
     End,
 }
 
-impl Decoder {
-    /// Takes the next piece off the front of `bytes`.
+impl ResponseDecoder {
+    /// Removes the next part from the front of `bytes`.
     ///
     /// # Errors
-    /// What is wrong with the response.
-    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Piece<'a>, String> {
+    /// Returns the reason why the response is invalid.
+    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<ResponsePart<'a>, String> {
         loop {
-            if self.state == State::End {
-                self.state = State::Head;
-                return Ok(Piece::End);
+            if self.state == DecoderState::End {
+                self.state = DecoderState::Head;
+                return Ok(ResponsePart::End);
             }
             if bytes.is_empty() {
-                return Ok(Piece::More);
+                return Ok(ResponsePart::More);
             }
             match self.state {
-                State::Head => return self.head(bytes),
-                State::Chunk(left) | State::Length(left) => return Ok(self.data(bytes, left)),
-                State::UntilClose => return Ok(Piece::Data(std::mem::take(bytes))),
+                DecoderState::Head => return self.head(bytes),
+                DecoderState::Chunk(left) | DecoderState::Length(left) => {
+                    return Ok(self.data(bytes, left));
+                }
+                DecoderState::UntilClose => return Ok(ResponsePart::Data(std::mem::take(bytes))),
                 _ => {
                     let byte = bytes[0];
                     *bytes = &bytes[1..];
@@ -98,42 +100,42 @@ impl Decoder {
         }
     }
 
-    fn framing(&self, byte: u8) -> Result<State, String> {
+    fn framing(&self, byte: u8) -> Result<DecoderState, String> {
         Ok(match (self.state, byte) {
-            (State::Size(size, digits), _) if byte.is_ascii_hexdigit() && digits < 8 => {
-                State::Size(size << 4 | usize::from(hex(byte)), digits + 1)
+            (DecoderState::Size(size, digits), _) if byte.is_ascii_hexdigit() && digits < 8 => {
+                DecoderState::Size(size << 4 | usize::from(hex(byte)), digits + 1)
             }
-            (State::Size(size, digits), b'\r' | b'\n' | b';' | b' ') if digits > 0 => {
+            (DecoderState::Size(size, digits), b'\r' | b'\n' | b';' | b' ') if digits > 0 => {
                 if byte == b'\n' {
                     after_size(size)
                 } else {
-                    State::Extension(size)
+                    DecoderState::Extension(size)
                 }
             }
-            (State::Size(..), _) => return Err("a chunk has no length".to_owned()),
-            (State::Extension(size), b'\n') => after_size(size),
-            (State::ChunkEnd, b'\n') => State::Size(0, 0),
-            (State::Trailer(true), b'\n') => State::End,
-            (State::Trailer(_), b'\n') => State::Trailer(true),
-            (State::Trailer(_), other) if other != b'\r' => State::Trailer(false),
+            (DecoderState::Size(..), _) => return Err("a chunk has no length".to_owned()),
+            (DecoderState::Extension(size), b'\n') => after_size(size),
+            (DecoderState::ChunkEnd, b'\n') => DecoderState::Size(0, 0),
+            (DecoderState::Trailer(true), b'\n') => DecoderState::End,
+            (DecoderState::Trailer(_), b'\n') => DecoderState::Trailer(true),
+            (DecoderState::Trailer(_), other) if other != b'\r' => DecoderState::Trailer(false),
             (state, _) => state,
         })
     }
 
-    fn data<'a>(&mut self, bytes: &mut &'a [u8], left: usize) -> Piece<'a> {
+    fn data<'a>(&mut self, bytes: &mut &'a [u8], left: usize) -> ResponsePart<'a> {
         let (data, rest) = bytes.split_at(left.min(bytes.len()));
         *bytes = rest;
         let left = left - data.len();
         self.state = match self.state {
-            State::Chunk(_) if left == 0 => State::ChunkEnd,
-            State::Chunk(_) => State::Chunk(left),
-            _ if left == 0 => State::End,
-            _ => State::Length(left),
+            DecoderState::Chunk(_) if left == 0 => DecoderState::ChunkEnd,
+            DecoderState::Chunk(_) => DecoderState::Chunk(left),
+            _ if left == 0 => DecoderState::End,
+            _ => DecoderState::Length(left),
         };
-        Piece::Data(data)
+        ResponsePart::Data(data)
     }
 
-    fn head<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Piece<'a>, String> {
+    fn head<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<ResponsePart<'a>, String> {
         let held = self.held.len();
         let whole: &[u8] = if held == 0 {
             bytes
@@ -146,7 +148,7 @@ impl Decoder {
         match response.parse(whole) {
             Ok(httparse::Status::Complete(length)) => {
                 let (head, state) = read_head(&response)?;
-                self.interim = if state == State::Head {
+                self.interim = if state == DecoderState::Head {
                     self.interim + 1
                 } else {
                     0
@@ -157,29 +159,29 @@ impl Decoder {
                 *bytes = &bytes[length - held..];
                 self.held = Vec::new();
                 self.state = state;
-                Ok(Piece::Head(head))
+                Ok(ResponsePart::Head(head))
             }
             Ok(httparse::Status::Partial) if whole.len() < MAX_HEAD_BYTES => {
                 if held == 0 {
                     self.held = bytes.to_vec();
                 }
                 *bytes = &[];
-                Ok(Piece::More)
+                Ok(ResponsePart::More)
             }
             Ok(httparse::Status::Partial) => Err(format!(
                 "its head is larger than {} KiB",
                 MAX_HEAD_BYTES >> 10
             )),
-            Err(error) => Err(format!("it is no http response: {error}")),
+            Err(error) => Err(format!("it is not an HTTP response: {error}")),
         }
     }
 }
 
-fn after_size(size: usize) -> State {
+fn after_size(size: usize) -> DecoderState {
     if size == 0 {
-        State::Trailer(true)
+        DecoderState::Trailer(true)
     } else {
-        State::Chunk(size)
+        DecoderState::Chunk(size)
     }
 }
 
@@ -190,13 +192,13 @@ fn hex(byte: u8) -> u8 {
     }
 }
 
-fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), String> {
+fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, DecoderState), String> {
     let mut head = Head {
         status: response.code.unwrap_or(0),
         ..Head::default()
     };
     head.closes = response.version == Some(0);
-    let mut state = State::UntilClose;
+    let mut state = DecoderState::UntilClose;
     for header in response.headers.iter() {
         let value = String::from_utf8_lossy(header.value).trim().to_owned();
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -213,25 +215,25 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), Str
         } else if is("Connection") {
             head.closes = value.eq_ignore_ascii_case("close");
         } else if is("Transfer-Encoding") && value.eq_ignore_ascii_case("chunked") {
-            state = State::Size(0, 0);
-        } else if is("Content-Length") && state == State::UntilClose {
+            state = DecoderState::Size(0, 0);
+        } else if is("Content-Length") && state == DecoderState::UntilClose {
             let length = value
                 .parse()
-                .map_err(|_| format!("its length '{value}' is no number"))?;
+                .map_err(|_| format!("its length '{value}' is not a number"))?;
             state = if length == 0 {
-                State::End
+                DecoderState::End
             } else {
-                State::Length(length)
+                DecoderState::Length(length)
             };
         }
     }
     match head.status {
-        100..=199 if head.status != 101 => state = State::Head,
-        204 | 304 => state = State::End,
+        100..=199 if head.status != 101 => state = DecoderState::Head,
+        204 | 304 => state = DecoderState::End,
         _ => {}
     }
-    head.is_finite = matches!(state, State::Length(_) | State::End);
-    head.closes |= state == State::UntilClose && head.status != 101;
+    head.is_finite = matches!(state, DecoderState::Length(_) | DecoderState::End);
+    head.closes |= state == DecoderState::UntilClose && head.status != 101;
     Ok((head, state))
 }
 
@@ -242,14 +244,14 @@ mod tests {
     /// Everything that comes out when `wire` arrives in pieces of `size` bytes.
     fn decode(wire: &[u8], size: usize) -> (Vec<Head>, Vec<u8>, usize) {
         let (mut decoder, mut heads, mut body, mut ends) =
-            (Decoder::default(), Vec::new(), Vec::new(), 0);
+            (ResponseDecoder::default(), Vec::new(), Vec::new(), 0);
         for mut bytes in wire.chunks(size) {
             loop {
                 match decoder.next(&mut bytes).expect("a good response") {
-                    Piece::More => break,
-                    Piece::Head(head) => heads.push(head),
-                    Piece::Data(data) => body.extend_from_slice(data),
-                    Piece::End => ends += 1,
+                    ResponsePart::More => break,
+                    ResponsePart::Head(head) => heads.push(head),
+                    ResponsePart::Data(data) => body.extend_from_slice(data),
+                    ResponsePart::End => ends += 1,
                 }
             }
         }
@@ -286,7 +288,7 @@ mod tests {
             "hello\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         ] {
-            let mut decoder = Decoder::default();
+            let mut decoder = ResponseDecoder::default();
             let mut bytes = wire.as_bytes();
             let outcome = (0..3).find_map(|_| decoder.next(&mut bytes).err());
             assert!(outcome.is_some(), "{wire}");

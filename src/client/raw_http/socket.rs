@@ -1,4 +1,4 @@
-//! A connection over TCP or a unix socket. Delegates everything.
+//! A connection over TCP or a unix socket.
 
 use std::io;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Waits until something can be read or written.
+    /// Waits until the socket is readable or writable.
     ///
     /// # Errors
-    /// Those of the system.
+    /// I/O errors.
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Self::Tcp(socket) => socket.ready(interest).await,
@@ -31,7 +31,7 @@ impl Socket {
     /// Reads without waiting.
     ///
     /// # Errors
-    /// Those of the system; `WouldBlock` if there is nothing.
+    /// I/O errors; `WouldBlock` if no data is available.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_read(buffer),
@@ -42,7 +42,7 @@ impl Socket {
     /// Writes without waiting.
     ///
     /// # Errors
-    /// Those of the system; `WouldBlock` if there is no room.
+    /// I/O errors; `WouldBlock` if the send buffer is full.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_write(bytes),

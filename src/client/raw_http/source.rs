@@ -1,5 +1,5 @@
-//! The local addresses that the connections of `bench` come from: each has its own ports, so that
-//! several of them allow for more connections than one.
+//! Local addresses for the connections of `bench`: each has its own port range, so several
+//! addresses allow more connections.
 
 #![allow(
     unsafe_code,
@@ -13,25 +13,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpSocket;
 
-/// Local addresses, which connections take in turn; without any the system chooses.
+/// Local addresses, used in turn; if empty, the system chooses.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Arc<Inner>);
+pub struct Sources(Arc<SourcePools>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    ipv4: Turns,
-    ipv6: Turns,
+struct SourcePools {
+    ipv4: AddressPool,
+    ipv6: AddressPool,
 }
 
-/// The addresses of one family. Each family has its own turns: a server with addresses of both is
-/// asked about both for each connection.
+/// The addresses of one family. Each family has its own counter: for a server with addresses of
+/// both families, each connection requests one of each.
 #[derive(Debug, Default)]
-struct Turns {
+struct AddressPool {
     addresses: Vec<IpAddr>,
     next: AtomicUsize,
 }
 
-impl Turns {
+impl AddressPool {
     fn next(&self) -> Option<IpAddr> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         self.addresses
@@ -41,27 +41,27 @@ impl Turns {
 }
 
 impl Sources {
-    /// These addresses, in this order.
+    /// Creates a set of addresses, which are used in this order.
     #[must_use]
     pub fn new(addresses: Vec<IpAddr>) -> Self {
         let (ipv4, ipv6) = addresses.into_iter().partition(IpAddr::is_ipv4);
-        let turns = |addresses| Turns {
+        let turns = |addresses| AddressPool {
             addresses,
             next: AtomicUsize::new(0),
         };
-        Self(Arc::new(Inner {
+        Self(Arc::new(SourcePools {
             ipv4: turns(ipv4),
             ipv6: turns(ipv6),
         }))
     }
 
-    /// The system chooses.
+    /// True if the system chooses the address.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.ipv4.addresses.is_empty() && self.0.ipv6.addresses.is_empty()
     }
 
-    /// The address of the next connection, of that family; `None` if there is none.
+    /// Returns the local address of the next connection; `None` if there is none of this family.
     #[must_use]
     pub fn next(&self, is_ipv4: bool) -> Option<IpAddr> {
         if is_ipv4 {
@@ -72,9 +72,9 @@ impl Sources {
     }
 }
 
-/// Binds a socket to a local address. Its port is chosen when it connects: only then does the
-/// system know that a port may serve several connections to different servers, and on Linux it
-/// offers only half of the ports before.
+/// Binds a socket to a local address. The port is chosen when it connects: only then can the system
+/// share a port between connections to different servers, and on Linux it offers only half of the
+/// ports at `bind`.
 pub(super) fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     choose_port_late(socket)?;

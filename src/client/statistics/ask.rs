@@ -1,4 +1,4 @@
-//! Asking a server for its counters, whatever family it is of, and telling a missing channel from a
+//! Requests for counters to a server of any protocol family. Distinguishes a missing channel from a
 //! missing location.
 
 use std::time::Duration;
@@ -10,30 +10,31 @@ use super::{Report, fetch, get, read, stub_status};
 use crate::client::error::shown;
 use crate::client::{Dialect, Endpoints, Error, Http, http, page, unframed_info};
 
-/// An answer, and where it came from.
+/// A response with counters.
 #[derive(Debug)]
 pub struct StatisticsResponse {
-    /// What was asked for.
+    /// URL of the request.
     pub url: Url,
-    /// The counters in the JSON of push-stream, or what came instead.
+    /// The counters as JSON of push-stream, or the unexpected body.
     pub body: Vec<u8>,
 }
 
 impl StatisticsResponse {
-    /// Reads the counters.
+    /// Parses the counters.
     ///
     /// # Errors
-    /// [`Error::Protocol`] if it has none.
+    /// [`Error::Protocol`] if the body has none.
     pub fn report(&self) -> Result<Report, Error> {
-        Report::from_json(&self.body).ok_or_else(|| self.strange())
+        Report::from_json(&self.body).ok_or_else(|| self.unreadable())
     }
 
-    /// The error of an answer without counters.
+    /// Returns the error of a response without counters.
     #[must_use]
-    pub fn strange(&self) -> Error {
-        let reason = "it is no JSON of channel statistics (something else is there? see --url and \
+    pub fn unreadable(&self) -> Error {
+        let reason =
+            "it has no channel statistics (is another service running there? see --url and \
                       --stats-path)"
-            .to_owned();
+                .to_owned();
         Error::Protocol {
             url: shown(&self.url),
             reason,
@@ -41,36 +42,36 @@ impl StatisticsResponse {
     }
 }
 
-/// The counters of a channel, or of the server, in the form of push-stream: those of NHPM and nchan
-/// are translated. What the server speaks, if nobody said, shows when push-stream's path is not
-/// there.
+/// Requests the counters of a channel or of the server, as JSON of push-stream: those of NHPM and
+/// nchan are converted. If the protocol family is not configured, the locations of NHPM and nchan
+/// are tried if that of push-stream does not exist.
 ///
 /// # Errors
-/// Any [`Error`]; [`Error::NoChannel`] if the server does not know the channel, [`Error::Status`]
-/// with 404 if it has no such location.
-pub async fn ask(
+/// Any [`Error`]; [`Error::NoChannel`] if the channel does not exist, [`Error::Status`] with 404 if
+/// the location does not exist.
+pub async fn request_statistics(
     client: &Http,
     endpoints: &Endpoints,
     channel: Option<&str>,
     timeout: Duration,
 ) -> Result<StatisticsResponse, Error> {
-    let own = endpoints.bare_statistics(channel)?;
+    let own = endpoints.unframed_statistics(channel)?;
     if let (Some(url), true) = (&own, endpoints.dialect().is_some()) {
-        return ask_bare(client, url, endpoints, channel, timeout).await;
+        return request_unframed(client, url, endpoints, channel, timeout).await;
     }
     let url = endpoints.statistics(channel)?;
     let response = get(client, &url, timeout).await?;
     if response.status() != StatusCode::NOT_FOUND {
         let body = read(response, &url, timeout).await?;
         let body = channel
-            .and_then(|channel| unframed_info::translated(&body, channel))
+            .and_then(|channel| unframed_info::to_push_stream(&body, channel))
             .unwrap_or(body);
         return Ok(StatisticsResponse { url, body });
     }
     let error = http::status_error(&response, &url);
     if let Some(channel) = channel
         && (is_of_push_stream(&response)
-            || (is_bare(&response) && has_summary(client, endpoints, timeout).await))
+            || (is_unidentified(&response) && has_summary(client, endpoints, timeout).await))
     {
         return Err(Error::NoChannel {
             url: shown(&url),
@@ -78,17 +79,17 @@ pub async fn ask(
             hides_published: false,
         });
     }
-    // Only a web server without such a location answers with a page.
+    // Only a web server without such a location returns a page.
     match own.filter(|own| *own != url && is_page(&response)) {
-        Some(own) => ask_unknown(client, &own, endpoints, channel, timeout)
+        Some(own) => request_undetected(client, &own, endpoints, channel, timeout)
             .await?
-            .ok_or_else(|| error.without_bare(&own)),
-        None => Err(error.at("--stats-path")),
+            .ok_or_else(|| error.without_unframed_statistics(&own)),
+        None => Err(error.with_path_option("--stats-path")),
     }
 }
 
-/// Asks a server that is known to speak NHPM or nchan.
-async fn ask_bare(
+/// Requests counters from a server that speaks NHPM or nchan.
+async fn request_unframed(
     client: &Http,
     url: &Url,
     endpoints: &Endpoints,
@@ -98,7 +99,7 @@ async fn ask_bare(
     let Some(channel) = channel else {
         let body = fetch(client, url, timeout)
             .await
-            .map_err(|error| error.at("--stats-path"))?;
+            .map_err(|error| error.with_path_option("--stats-path"))?;
         return Ok(StatisticsResponse {
             url: url.clone(),
             body,
@@ -117,16 +118,16 @@ async fn ask_bare(
     }
     let body = read(response, url, timeout)
         .await
-        .map_err(|error| error.at(endpoints.bare_option()))?;
-    let body = unframed_info::translated(&body, channel).unwrap_or(body);
+        .map_err(|error| error.with_path_option(endpoints.unframed_statistics_option()))?;
+    let body = unframed_info::to_push_stream(&body, channel).unwrap_or(body);
     Ok(StatisticsResponse {
         url: url.clone(),
         body,
     })
 }
 
-/// Asks at the location where NHPM and nchan have their counters; `None` if it is not one of them.
-async fn ask_unknown(
+/// Requests counters at the location of NHPM and nchan; `None` if the server is neither.
+async fn request_undetected(
     client: &Http,
     own: &Url,
     endpoints: &Endpoints,
@@ -144,7 +145,7 @@ async fn ask_unknown(
         }));
     };
     if is_list(channel) {
-        let Some(summary) = endpoints.bare_statistics(None)? else {
+        let Some(summary) = endpoints.unframed_statistics(None)? else {
             return Ok(None);
         };
         let body = fetch(client, &summary, timeout).await.unwrap_or_default();
@@ -169,7 +170,7 @@ async fn ask_unknown(
     }
     let body = read(response, own, timeout).await.unwrap_or_default();
     Ok(
-        unframed_info::translated(&body, channel).map(|body| StatisticsResponse {
+        unframed_info::to_push_stream(&body, channel).map(|body| StatisticsResponse {
             url: own.clone(),
             body,
         }),
@@ -183,17 +184,17 @@ fn is_list(channel: &str) -> bool {
 fn cannot_list(channel: &str) -> Error {
     Error::Request(format!(
         "cannot show '{channel}': NHPM and nchan do not list channels (name one channel, or none \
-         for the whole server)"
+         for the server)"
     ))
 }
 
-/// Nothing shows what answered: push-stream behind something that removes its mark, or a server
-/// without the location.
-fn is_bare(response: &Response) -> bool {
+/// True if the response does not identify the server: it may be push-stream behind a proxy that
+/// removes its mark, or a server without the location.
+fn is_unidentified(response: &Response) -> bool {
     !response.headers().contains_key("content-type") && response.content_length() == Some(0)
 }
 
-/// The location is there even if a channel is not.
+/// True if the location exists, with or without the channel.
 async fn has_summary(client: &Http, endpoints: &Endpoints, timeout: Duration) -> bool {
     let Ok(url) = endpoints.statistics(None) else {
         return false;
@@ -208,8 +209,8 @@ fn is_page(response: &Response) -> bool {
     http::header(response, "Content-Type").is_some_and(page::is_html)
 }
 
-/// push-stream marks all its answers; those of a web server without the location do not have the
-/// mark.
+/// True if the response has the mark of push-stream, which a web server without the location does
+/// not send.
 fn is_of_push_stream(response: &Response) -> bool {
-    Dialect::of_answer(response.status(), response.headers()) == Some(Dialect::PushStream)
+    Dialect::of_response(response.status(), response.headers()) == Some(Dialect::PushStream)
 }

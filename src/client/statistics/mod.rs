@@ -1,8 +1,8 @@
-//! Statistics and channel infos: asking for them and reading the answer of the server.
+//! Statistics and channel infos: requests and parsing.
 //!
-//! Answers are the JSON of the protocol (push-stream.md, sections 5 and 6) or the plain text of
-//! nchan's `nchan_stub_status`, which is turned into the same JSON first. Numbers under names that
-//! are not known here are kept as details.
+//! Responses are the JSON of the protocol (push-stream.md, sections 5 and 6), or the plain text of
+//! nchan's `nchan_stub_status`, which is first converted to the same JSON. Numbers under unknown
+//! names are kept as details.
 
 mod ask;
 
@@ -18,12 +18,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-pub use ask::{StatisticsResponse, ask};
+pub use ask::{StatisticsResponse, request_statistics};
 
 use super::{Error, Http, http};
 
-/// Numbers that a server tells and this program has no name for; those of nested objects are called
-/// `outer.inner`.
+/// Numbers under unknown names; those of nested objects are named `outer.inner`.
 pub type Details = BTreeMap<String, Number>;
 
 /// Counters of one channel.
@@ -31,15 +30,15 @@ pub type Details = BTreeMap<String, Number>;
 pub struct ChannelInfo {
     /// Channel id.
     pub channel: String,
-    /// Messages published so far; the id of the last one.
+    /// Number of messages published so far; the id of the last one.
     pub published_messages: u64,
-    /// The server does not tell how many were published (NHPM and nchan).
+    /// The server does not report the number of published messages (NHPM and nchan).
     pub hides_published: bool,
-    /// Messages that a new subscriber could still get.
+    /// Number of stored messages.
     pub stored_messages: u64,
-    /// Subscriptions.
+    /// Number of subscriptions.
     pub subscribers: u64,
-    /// Whatever else the server counts.
+    /// Other counters of the server.
     pub details: Details,
 }
 
@@ -48,9 +47,9 @@ pub struct ChannelInfo {
 pub struct Summary {
     /// The server's name.
     pub hostname: String,
-    /// The server's clock, UTC; empty if it does not tell.
+    /// The server's clock, UTC; empty if it is not reported.
     pub time: String,
-    /// Channels, those with the wildcard prefix not counted.
+    /// Channels without the wildcard prefix.
     pub channels: u64,
     /// Channels with the wildcard prefix.
     pub wildcard_channels: u64,
@@ -66,11 +65,11 @@ pub struct Summary {
     pub channels_in_trash: u64,
     /// Open subscriber connections.
     pub subscribers: u64,
-    /// Seconds since the start.
+    /// Seconds since the server was started.
     pub uptime: u64,
-    /// The same per worker.
+    /// Counters per worker.
     pub by_worker: Vec<Worker>,
-    /// Whatever else the server counts.
+    /// Other counters of the server.
     pub details: Details,
 }
 
@@ -81,21 +80,21 @@ pub struct Worker {
     pub pid: String,
     /// Open subscriber connections.
     pub subscribers: u64,
-    /// Seconds since its start.
+    /// Seconds since the worker was started.
     pub uptime: u64,
 }
 
-/// What a server tells: the form depends on what was asked for.
+/// Statistics; the form depends on the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The whole server.
+    /// Counters of the whole server.
     Summary(Summary),
-    /// The named channels.
+    /// Counters of the requested channels.
     Channels(Vec<ChannelInfo>),
 }
 
 impl Report {
-    /// Reads any of the three JSON forms (push-stream.md, sections 5 and 6), or the text of
+    /// Parses any of the three JSON forms (push-stream.md, sections 5 and 6), or the text of
     /// `nchan_stub_status`.
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {
@@ -129,7 +128,7 @@ impl ChannelInfo {
         ];
         let published =
             number(object, "published_messages").or_else(|| number(object, "published"));
-        // It must be there, if only as null.
+        // The field is required, but may be null.
         object
             .get("published_messages")
             .or_else(|| object.get("published"))?;
@@ -146,7 +145,7 @@ impl ChannelInfo {
 }
 
 impl Summary {
-    /// The names of the counters, with their values.
+    /// Names and values of the counters.
     #[must_use]
     pub fn counters(&self) -> [(&'static str, u64); 8] {
         [
@@ -215,13 +214,13 @@ impl Summary {
     }
 }
 
-/// A count; old releases of the module write them as strings.
+/// Returns a counter; old releases of the module write them as strings.
 fn number(object: &Map<String, Value>, name: &str) -> Option<u64> {
     let value = object.get(name)?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// The numbers of `object` that are not among the `known` names.
+/// Returns the numbers of `object` under names that are not in `known`.
 fn details(object: &Map<String, Value>, known: &[&str]) -> Details {
     let mut found = Details::new();
     for (name, value) in object
@@ -243,10 +242,10 @@ fn details(object: &Map<String, Value>, known: &[&str]) -> Details {
     found
 }
 
-/// Asks for `url` and returns the body as it came.
+/// Requests `url` and returns the body unchanged.
 ///
 /// # Errors
-/// Any [`Error`]; [`Error::Status`] with 404 if there is no such channel.
+/// Any [`Error`]; [`Error::Status`] with 404 if the channel does not exist.
 pub async fn fetch(client: &Http, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
     read(get(client, url, timeout).await?, url, timeout).await
 }
@@ -266,8 +265,8 @@ async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8
     http::body(response, url, Some(timeout)).await
 }
 
-/// The server's JSON on one line, or `None` if it is none. The module breaks lines between the
-/// objects of a list; nothing else is touched, so that fields we do not know stay.
+/// Returns the server's JSON on one line, or `None` if it is not JSON. The module breaks lines
+/// between the objects of a list; everything else is unchanged, so that unknown fields are kept.
 #[must_use]
 pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
     Some(
@@ -279,8 +278,8 @@ pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// A line of [`one_line`] with these of its channels, in this order; what is around the list stays
-/// as it is.
+/// Returns a line of [`one_line`] with only the channels of these indices, in this order;
+/// everything around the list is unchanged.
 #[must_use]
 pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
@@ -293,7 +292,7 @@ pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
     let (Some(first), Some(last)) = (group.infos.first(), group.infos.last()) else {
         return Some(line.as_bytes().to_vec());
     };
-    // The values are pieces of the line, so where they are tells where the list begins and ends.
+    // The values are slices of the line, so their addresses are the start and end of the list.
     let start = first.get().as_ptr() as usize - line.as_ptr() as usize;
     let end = last.get().as_ptr() as usize - line.as_ptr() as usize + last.get().len();
     let kept: Vec<&str> = numbers
@@ -307,15 +306,15 @@ pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
     )
 }
 
-/// `body` as JSON. The module does not escape channel ids, so one strange id breaks the statistics
-/// of all: then what is between `"channel": "` and the counters is escaped.
+/// Returns `body` as JSON. The module does not escape channel ids, so one id with special
+/// characters breaks the statistics of all channels: then the text between `"channel": "` and the
+/// counters is escaped.
 fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     static INFO: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
             .expect("the pattern is constant and valid")
     });
-    // What is ignored is not looked at, so that strings which are not UTF-8 need a look of their
-    // own.
+    // `IgnoredAny` does not check strings, so UTF-8 is validated separately.
     let is_json = |body: &[u8]| {
         std::str::from_utf8(body)
             .is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
@@ -334,7 +333,8 @@ fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     is_json(&escaped).then_some(Cow::Owned(escaped))
 }
 
-/// The text of `nchan_stub_status` (`key: value`, memory in KiB) as JSON in the module's names.
+/// Converts the text of `nchan_stub_status` (`key: value`, memory in KiB) to JSON with the module's
+/// names.
 fn stub_status(text: &str) -> Option<Vec<u8>> {
     let mut summary = Map::new();
     for (key, value) in text

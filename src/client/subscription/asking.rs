@@ -1,4 +1,4 @@
-//! What a subscription asks for: the server's clock, and the URL and the headers of a request.
+//! The requests of a subscription: the server's clock, the URL and the headers.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 
 use super::{CLOCK_TIMEOUT, Subscription};
-use crate::client::cursor::Sent;
+use crate::client::cursor::ResumePoint;
 use crate::client::dialect::WS_META;
 use crate::client::endpoint::split_backtrack;
 use crate::client::{Dialect, Error, Mode, http};
@@ -14,13 +14,13 @@ use crate::message::unix_now;
 use crate::protocol::LAST_EVENT_ID;
 
 impl Subscription {
-    /// Asks for the server's clock, which is the start of a subscription to new messages.
+    /// Requests the server's clock, which is the start of a subscription to new messages.
     ///
     /// # Errors
-    /// When the server cannot be reached.
-    pub(super) async fn ask_for_clock(&mut self) -> Result<(), Error> {
+    /// Returns an error if the server cannot be reached.
+    pub(super) async fn request_clock(&mut self) -> Result<(), Error> {
         let url = self.endpoints.statistics(None)?;
-        self.has_asked_for_clock = true;
+        self.has_requested_clock = true;
         match self
             .client
             .request(
@@ -32,31 +32,32 @@ impl Subscription {
             )
             .await
         {
-            Ok(response) => self.note_clock(&response),
+            Ok(response) => self.record_clock(&response),
             Err(
-                error
-                @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. }),
+                error @ (Error::Unreachable { .. }
+                | Error::ProxyUnreachable { .. }
+                | Error::Untrusted { .. }),
             ) => return Err(error),
-            // A server that will not tell may still be followed.
+            // Other failures do not prevent a subscription.
             Err(_) => {}
         }
         if self.clock.is_none() && self.settings.keeps_start {
-            // The clock of this machine is better than no start at all.
-            self.cursor.answered_at(unix_now());
+            // The local clock is better than no start.
+            self.cursor.record_server_clock(unix_now());
         }
         Ok(())
     }
 
-    pub(super) fn note_clock(&mut self, response: &Response) {
+    pub(super) fn record_clock(&mut self, response: &Response) {
         if let (Some(date), None) = (http::date(response), self.clock) {
             self.clock = Some((date, Instant::now()));
-            self.cursor.answered_at(date);
+            self.cursor.record_server_clock(date);
         }
     }
 
-    /// The channels, with their backtracks as long as those are wanted.
-    pub(super) fn url(&self, sent: &Sent) -> Result<Url, Error> {
-        if self.is_bare() {
+    /// Returns the URL of the channels, with the backtracks that are still outstanding.
+    pub(super) fn url(&self, sent: &ResumePoint) -> Result<Url, Error> {
+        if self.is_unframed() {
             return self.endpoints.subscribe(self.mode(), &self.ids().join("/"));
         }
         let path: Vec<String> = self
@@ -65,7 +66,7 @@ impl Subscription {
             .iter()
             .map(|channel| match self.cursor.backlog(&channel.id) {
                 Some(backlog) => format!("{}.b{backlog}", channel.id),
-                // What looks like a backtrack is part of the name here.
+                // A suffix that looks like a backtrack is part of the name.
                 None if split_backtrack(&channel.id).1.is_some() => format!("{}.b0", channel.id),
                 None => channel.id.clone(),
             })
@@ -78,8 +79,7 @@ impl Subscription {
         ];
         for (name, value) in arguments {
             if let Some(value) = value {
-                // Spaces as %20: servers do not read '+' as one here (push-stream.md, section
-                // 7.1).
+                // Spaces as %20: servers do not decode '+' here (push-stream.md, section 7.1).
                 let value = value
                     .replace('%', "%25")
                     .replace('&', "%26")
@@ -96,13 +96,13 @@ impl Subscription {
         Ok(url)
     }
 
-    pub(super) fn headers(&self, sent: &Sent) -> Result<HeaderMap, Error> {
+    pub(super) fn headers(&self, sent: &ResumePoint) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         if self.mode() == Mode::Ev {
             headers.insert("Accept", HeaderValue::from_static("text/event-stream"));
             headers.insert("Cache-Control", HeaderValue::from_static("no-cache"));
         }
-        // What nchan chooses by on its one URL; the others look at neither.
+        // nchan selects the format of its only URL by these headers; other servers ignore them.
         if self.mode() == Mode::Stream && self.dialect != Some(Dialect::PushStream) {
             let (name, value) = if self.is_chunked {
                 ("TE", "chunked")
@@ -129,7 +129,7 @@ impl Subscription {
         if let Some(event_id) = &sent.event_id {
             let name = reqwest::header::HeaderName::from_static("last-event-id");
             debug_assert!(LAST_EVENT_ID.eq_ignore_ascii_case(name.as_str()));
-            // An event id that no header can carry still goes as an argument.
+            // An event id that is no valid header value is sent as an argument only.
             if let Ok(value) = HeaderValue::from_str(event_id) {
                 headers.insert(name, value);
             }

@@ -1,5 +1,5 @@
-//! Finding a server that speaks nchan or NHPM although nothing is at the built-in paths: its usual
-//! ones are tried once.
+//! Detection of a server that speaks nchan or NHPM and has nothing at the built-in paths: the usual
+//! paths of these servers are tried once.
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -7,17 +7,17 @@ use reqwest::{Method, StatusCode};
 use super::{Event, Subscription};
 use crate::client::{Dialect, Endpoints, Error, Http, Mode};
 
-/// Asks whether one of the usual paths of nchan and NHPM is there; the URLs with it, and what the
-/// server speaks.
+/// Requests the usual paths of nchan and NHPM. Returns the endpoints with the path that exists, and
+/// the protocol family of the server.
 ///
 /// # Errors
-/// [`Error::Request`] if the paths make no URLs.
-pub async fn usual_paths(
+/// Returns [`Error::Request`] if the paths are not valid URLs.
+pub async fn detect_usual_paths(
     client: &Http,
     endpoints: &Endpoints,
     channels: &str,
 ) -> Result<Option<(Endpoints, Dialect)>, Error> {
-    if endpoints.dialect().is_some() || endpoints.has_own_subscriber() {
+    if endpoints.dialect().is_some() || endpoints.has_subscriber_path() {
         return Ok(None);
     }
     for usual in [Dialect::Nchan, Dialect::Nhpm] {
@@ -39,10 +39,12 @@ pub async fn usual_paths(
             continue;
         }
         if let Some(found) = Dialect::of_options(response.status(), response.headers())
-            .filter(|found| found.is_bare())
+            .filter(|found| found.is_unframed())
         {
             return Ok(Some((
-                candidate.keep_subscriber().with_dialect(Some(found)),
+                candidate
+                    .with_fixed_subscriber_path()
+                    .with_dialect(Some(found)),
                 found,
             )));
         }
@@ -51,8 +53,8 @@ pub async fn usual_paths(
 }
 
 impl Subscription {
-    /// After an answer that there is nothing: true if the server turned out to speak something else
-    /// at its usual path, so that the next request goes there.
+    /// Handles a 404: returns true if the server speaks another protocol family at its usual path,
+    /// so that the next request goes there.
     pub(super) async fn detect(&mut self, error: &Error) -> Result<bool, Error> {
         let is_missing = matches!(
             error,
@@ -67,20 +69,20 @@ impl Subscription {
         }
         self.has_detected = true;
         let Some((endpoints, dialect)) =
-            usual_paths(&self.client, &self.endpoints, &self.ids().join("/")).await?
+            detect_usual_paths(&self.client, &self.endpoints, &self.ids().join("/")).await?
         else {
             return Ok(false);
         };
         self.endpoints = endpoints;
-        // What the missing location seemed to show does not count.
+        // The response of the missing location does not identify the server.
         self.dialect = Some(dialect);
-        self.cursor.becomes_bare();
-        (self.has_probed, self.is_guess) = (true, false);
+        self.cursor.set_unframed();
+        (self.has_probed, self.is_dialect_uncertain) = (true, false);
         if dialect == Dialect::Nhpm && !matches!(self.mode(), Mode::Lp | Mode::Poll) {
-            // It has no streams.
+            // NHPM has no streams.
             (self.settings.modes, self.mode) = (vec![Mode::Lp], 0);
             self.ready
-                .push_back(Event::Falling(error.clone(), Mode::Lp));
+                .push_back(Event::ModeFallback(error.clone(), Mode::Lp));
         }
         Ok(true)
     }

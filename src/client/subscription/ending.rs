@@ -1,97 +1,99 @@
-//! How a connection of a subscription ends: whether it was a good one, when the next is made, and
-//! in which mode.
+//! The end of a connection: whether it was a success, when to reconnect, and in which mode.
 
-use super::{Connection, Event, MODE_FAILURES, SETTLED, Subscription, WAITED};
-use crate::client::cursor::Sent;
+use super::{Connection, Event, MIN_POLL_WAIT, MODE_FAILURES, STABLE_AFTER, Subscription};
+use crate::client::cursor::ResumePoint;
 use crate::client::error::shown;
 use crate::client::retry::{Backoff, random};
 use crate::client::{Error, Mode};
 
 impl Subscription {
-    /// The connection came to its regular end.
-    pub(super) fn ended(&mut self) -> Result<(), Error> {
-        // nchan ends streams after a while without messages, as it ends long-polls.
-        self.fruitful |=
-            self.is_bare() && self.up_since.is_some_and(|since| since.elapsed() >= WAITED);
-        self.fruitful |= self.settled();
-        if self.fruitful {
+    /// Handles the regular end of the connection.
+    pub(super) fn handle_end(&mut self) -> Result<(), Error> {
+        // nchan ends idle streams after a time-out, like long-polls.
+        self.has_delivered |= self.is_unframed()
+            && self
+                .up_since
+                .is_some_and(|since| since.elapsed() >= MIN_POLL_WAIT);
+        self.has_delivered |= self.finish_if_stable();
+        if self.has_delivered {
             self.succeeded();
         }
-        let works_not = !self.fruitful
+        let mode_fails = !self.has_delivered
             && self.mode_failures + 1 >= MODE_FAILURES
             && self.settings.modes.len() > 1;
-        let endless = !matches!(self.connection.take(), Some(Connection::Answer));
+        let endless = !matches!(self.connection.take(), Some(Connection::PollResponse));
         if !endless {
-            self.cursor.backlogs_came();
-            self.tell_start();
+            self.cursor.complete_backlogs();
+            self.report_start();
         }
-        if works_not {
-            let url = shown(&self.url(&Sent::default())?);
+        if mode_fails {
+            let url = shown(&self.url(&ResumePoint::default())?);
             return Err(Error::Broken {
                 url,
-                reason: "it ends again and again without a message".to_owned(),
+                reason: "it ends repeatedly without a message".to_owned(),
             });
         }
-        if !self.fruitful {
+        if !self.has_delivered {
             self.mode_failures += 1;
             // A stream without framing that breaks looks like one that ends.
-            self.broken += u32::from(endless);
+            self.breaks += u32::from(endless);
         }
         self.pause = match self.mode() {
-            // nchan gives one message at a time.
-            Mode::Poll if self.is_bare() && self.fruitful => None,
+            // nchan returns one message per poll.
+            Mode::Poll if self.is_unframed() && self.has_delivered => None,
             Mode::Poll => Some(self.settings.interval),
-            // A server that only ever hangs up, or answers the same again, must not be asked in a
-            // circle.
-            _ if !self.fruitful => Some(self.backoff.failed(random())),
-            _ if endless => Some(Backoff::default().failed(random())),
+            // A server that always closes, or repeats its response, must not be polled in a busy
+            // loop.
+            _ if !self.has_delivered => Some(self.backoff.record_failure(random())),
+            _ if endless => Some(Backoff::default().record_failure(random())),
             _ => None,
         };
         Ok(())
     }
 
-    /// Notes the end of a connection; true if it had been good.
-    pub(super) fn settled(&mut self) -> bool {
-        let settled = self
+    /// Records the end of a connection. Returns true if it had been up long enough to count as a
+    /// success.
+    pub(super) fn finish_if_stable(&mut self) -> bool {
+        let finish_if_stable = self
             .up_since
             .take()
-            .is_some_and(|since| since.elapsed() >= SETTLED);
-        if settled {
-            self.cursor.backlogs_came();
-            self.tell_start();
+            .is_some_and(|since| since.elapsed() >= STABLE_AFTER);
+        if finish_if_stable {
+            self.cursor.complete_backlogs();
+            self.report_start();
             self.succeeded();
         }
-        settled
+        finish_if_stable
     }
 
-    pub(super) fn failed(&mut self, error: Error) -> Result<Event, Error> {
-        self.settled();
+    pub(super) fn handle_error(&mut self, error: Error) -> Result<Event, Error> {
+        self.finish_if_stable();
         self.mode_failures += 1;
-        self.broken += u32::from(matches!(error, Error::Broken { .. }));
+        self.breaks += u32::from(matches!(error, Error::Broken { .. }));
         let mut error = error;
-        if self.is_of_the_mode(&error) {
-            if matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode {
+        if self.is_mode_error(&error) {
+            if matches!(error, Error::Silent { .. }) && !self.has_data_in_mode {
                 self.silent_mode.get_or_insert(self.mode);
             }
             self.mode = (self.mode + 1) % self.settings.modes.len();
-            (self.mode_works, self.mode_failures, self.has_heard_in_mode) = (false, 0, false);
-            self.fallen += 1;
-            if self.fallen < self.settings.modes.len() {
+            (self.mode_works, self.mode_failures, self.has_data_in_mode) = (false, 0, false);
+            self.failed_modes += 1;
+            if self.failed_modes < self.settings.modes.len() {
                 self.first_error.get_or_insert_with(|| error.clone());
-                return Ok(Event::Falling(error, self.mode()));
+                return Ok(Event::ModeFallback(error, self.mode()));
             }
-            if self.returns_to_silent_mode() {
-                return Ok(Event::Falling(error, self.mode()));
+            if self.return_to_silent_mode() {
+                return Ok(Event::ModeFallback(error, self.mode()));
             }
-            // None of them works: what the preferred one said counts.
-            self.fallen = 0;
+            // No mode works: report the error of the preferred one.
+            self.failed_modes = 0;
             error = self.first_error.take().unwrap_or(error);
         }
-        let delay = self.backoff.failed(random());
-        let allowed = self
-            .settings
-            .retries
-            .unwrap_or(if self.answered { u32::MAX } else { 0 });
+        let delay = self.backoff.record_failure(random());
+        let allowed =
+            self.settings
+                .retries
+                .unwrap_or(if self.has_responded { u32::MAX } else { 0 });
         if error.is_final() || self.backoff.failures() > allowed {
             return Err(error);
         }
@@ -99,8 +101,9 @@ impl Subscription {
         Ok(Event::Retrying(error, delay))
     }
 
-    /// True if another mode may help: the server is there and takes us, but not like this.
-    fn is_of_the_mode(&self, error: &Error) -> bool {
+    /// True if another mode may help: the server is reachable and rejects only this kind of
+    /// request.
+    fn is_mode_error(&self, error: &Error) -> bool {
         let may_help = match error {
             Error::Status { status, .. } => !matches!(status, 401 | 403),
             Error::Protocol { .. }
@@ -108,7 +111,7 @@ impl Subscription {
             | Error::TimedOut { .. }
             | Error::Silent { .. } => true,
             Error::Unreachable { .. }
-            | Error::Behind { .. }
+            | Error::ProxyUnreachable { .. }
             | Error::Untrusted { .. }
             | Error::WrongScheme { .. }
             | Error::NoChannel { .. }
@@ -116,9 +119,9 @@ impl Subscription {
             | Error::Moved { .. }
             | Error::Request(_) => false,
         };
-        // A response that never brought a byte is no sign that the mode works.
+        // A response without a single byte does not show that the mode works.
         let is_held_back = matches!(error, Error::Silent { .. })
-            && !self.has_heard_in_mode
+            && !self.has_data_in_mode
             && !self.is_last_resort();
         may_help
             && self.settings.modes.len() > 1

@@ -1,4 +1,4 @@
-//! The events of a subscription, as its caller sees them.
+//! The events of a subscription.
 
 use std::time::Duration;
 
@@ -7,23 +7,22 @@ use crate::client::marks::Step;
 use crate::client::message::Gap;
 use crate::client::{Error, Message, Mode};
 
-/// What happened, and how it moves the [`Marks`](crate::client::marks::Marks) that the caller
-/// keeps.
+/// What happened, with the step for the [`Marks`](crate::client::marks::Marks) of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.
     Message(Message, Step),
-    /// Messages of a channel (of one of them, if none is named) can no longer be had. The message
-    /// has the server's words.
+    /// Messages of a channel (of one of the channels, if none is named) are lost. The message has
+    /// the text of the server.
     Missed(Message, Gap, Option<Step>),
-    /// A channel was deleted, with this farewell; the others continue.
+    /// A channel was deleted, with the text of the deletion; the others continue.
     Deleted(String, Vec<u8>, Step),
     /// Only the marks move.
     Moved(Step),
-    /// The connection failed and is tried again after the delay.
+    /// The connection failed; the next attempt is after this delay.
     Retrying(Error, Duration),
-    /// The mode does not work, and this one is tried.
-    Falling(Error, Mode),
-    /// Something that the user may want to know.
-    Noticed(Notice),
+    /// The mode failed, and this one is tried next.
+    ModeFallback(Error, Mode),
+    /// A condition that the user should know about.
+    Notice(Notice),
 }

@@ -1,7 +1,6 @@
-//! A subscription: connects, reads, reconnects with back-off, and hands every message on once.
+//! A subscription: connects, reads, reconnects with back-off, and returns every message once.
 //!
-//! Every mode is the same loop here; how bytes become messages is the business of the modes' own
-//! files.
+//! All modes share this loop; each mode's own module decodes bytes into messages.
 
 mod asking;
 pub mod detection;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode, Url};
 
-use super::cursor::{Cursor, Sent};
+use super::cursor::{Cursor, ResumePoint};
 use super::marks::Step;
 use super::message::{Gap, Kind};
 use super::retry::Backoff;
@@ -29,29 +28,29 @@ pub use notice::Notice;
 pub use settings::{Channel, Settings, Start};
 use waiting::{Pending, Progress};
 
-/// A connection that was up for so long was a good one, even if nothing came.
-const SETTLED: Duration = Duration::from_secs(5);
-/// A long-polling answer without messages that took so long is the server's time-out; a quicker one
-/// is none, and must not be asked for in a circle.
-const WAITED: Duration = Duration::from_secs(1);
+/// A connection that was up for this long counts as a success, even without messages.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// A poll response without messages that took this long is the server's time-out. A faster one must
+/// not be repeated at once.
+const MIN_POLL_WAIT: Duration = Duration::from_secs(1);
 
-/// Time for the server's clock, without which a subscription may still work.
+/// Time-out of the request for the server's clock, without which a subscription still works.
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections to nchan that broke so often in a row, each without a message, may be its fall over
-/// a place in a channel that has no messages any more (nhpm-nchan.md, section 2.3): then the place
-/// is left out, and what comes again is left out here.
-const FALLS: u32 = 3;
+/// After this many broken connections to nchan in a row, each without a message, the request is
+/// sent without a message id: nchan crashes on an id in a channel whose messages have expired (nhpm-nchan.md, section 2.3). The cursor drops the repeated messages.
+const MAX_BREAKS: u32 = 3;
 /// A mode that worked and then failed so often in a row, without a message, gives way to the next
+/// A mode that worked and then failed this often in a row, without a message, gives way to the next
 /// one.
 const MODE_FAILURES: u32 = 3;
 
 enum Connection {
-    Stream(stream::Connection),
-    Ev(ev::Connection),
-    Ws(Box<ws::Connection>),
-    /// A long-polling or polling answer: nothing more comes from it.
-    Answer,
+    Stream(stream::StreamConnection),
+    Ev(ev::EventSourceConnection),
+    Ws(Box<ws::WebSocketConnection>),
+    /// A poll response, which was read to its end.
+    PollResponse,
 }
 
 /// A running subscription.
@@ -61,71 +60,71 @@ pub struct Subscription {
     settings: Settings,
     cursor: Cursor,
     backoff: Backoff,
-    /// A request that was not answered yet.
+    /// A request without a response yet.
     pending: Option<Pending>,
     connection: Option<Connection>,
     ready: VecDeque<Event>,
-    /// The mode in use: a place in the list.
+    /// Index of the current mode in the settings.
     mode: usize,
-    /// Modes that failed one after the other, and the error of the first.
-    fallen: usize,
+    /// Modes that failed one after the other.
+    failed_modes: usize,
     first_error: Option<Error>,
-    /// True once the mode in use has answered.
+    /// True once the current mode had a response.
     mode_works: bool,
-    /// Failures of the mode in use since it last brought something.
+    /// Failures of the current mode since its last message.
     mode_failures: u32,
-    /// Time to wait before the next attempt.
+    /// Delay before the next attempt.
     pause: Option<Duration>,
-    /// True once a subscription was asked for: from then on nothing may be missed.
-    asked: bool,
-    /// True once the server has answered.
-    answered: bool,
-    /// The server's clock when it first answered, and ours.
+    /// True once a subscription request was sent: from then on no message may be lost.
+    has_requested: bool,
+    /// True once the server has responded.
+    has_responded: bool,
+    /// The server's clock at its first response, and the local time.
     clock: Option<(u64, Instant)>,
-    /// When the current connection came up.
+    /// When the current connection was established.
     up_since: Option<Instant>,
-    /// True if something new came from the current connection.
-    fruitful: bool,
-    /// When the last subscription was asked for.
-    asked_at: Instant,
-    /// What the server speaks, as far as it is known.
+    /// True if the current connection delivered something new.
+    has_delivered: bool,
+    /// When the last subscription request was sent.
+    requested_at: Instant,
+    /// The protocol family of the server, if known.
     dialect: Option<Dialect>,
-    /// It was asked what it speaks.
+    /// The server's protocol family was requested with OPTIONS.
     has_probed: bool,
-    /// It may be NHPM as well as nchan: their answers to polls are alike.
-    is_guess: bool,
-    /// Connections to nchan in a row that broke without a message.
-    broken: u32,
-    /// nchan's location has chunked streams and no multipart ones.
+    /// The server may be NHPM as well as nchan: their poll responses are the same.
+    is_dialect_uncertain: bool,
+    /// Broken connections to nchan in a row, without a message.
+    breaks: u32,
+    /// The location of nchan supports chunked streams and no multipart ones.
     is_chunked: bool,
-    /// The usual paths of other servers were tried.
+    /// The usual paths of other protocol families were tried.
     has_detected: bool,
-    /// What was heard of the connection.
+    /// Detects silent connections.
     silence: Silence,
-    /// Something came in the mode in use, beyond the head of a response.
-    has_heard_in_mode: bool,
-    /// The first mode that was answered and stayed silent: the one to stay with if no other works.
+    /// The current mode delivered more than a response head.
+    has_data_in_mode: bool,
+    /// The first mode that had a response and stayed silent: the fallback if no other mode works.
     silent_mode: Option<usize>,
-    /// All others have failed since.
-    has_returned: bool,
-    /// The clock was asked for.
-    has_asked_for_clock: bool,
-    /// The start was looked at while nothing had come yet.
+    /// The subscription returned to `silent_mode`: all others failed.
+    has_returned_to_silent_mode: bool,
+    /// The server's clock was requested.
+    has_requested_clock: bool,
+    /// The timer for outstanding backlogs has fired.
     has_waited_for_backlogs: bool,
-    /// The user knows that no answer comes.
-    has_told_of_waiting: bool,
-    /// The user knows that the start may have no effect.
-    has_told_of_start: bool,
+    /// The missing response was reported to the user.
+    has_reported_waiting: bool,
+    /// The uncertain start was reported to the user.
+    has_reported_start: bool,
 }
 
 impl Subscription {
-    /// A subscription that connects when it is first asked for an event.
+    /// Creates a subscription, which connects with the first call of [`Self::next`].
     #[must_use]
     pub fn new(client: Http, endpoints: Endpoints, settings: Settings) -> Self {
         let mut cursor = settings.cursor();
         let silence = Silence::new(settings.silence, Instant::now());
-        if settings.dialect.is_some_and(Dialect::is_bare) {
-            cursor.becomes_bare();
+        if settings.dialect.is_some_and(Dialect::is_unframed) {
+            cursor.set_unframed();
         }
         Self {
             client,
@@ -133,8 +132,8 @@ impl Subscription {
             cursor,
             dialect: settings.dialect,
             has_probed: false,
-            is_guess: false,
-            broken: 0,
+            is_dialect_uncertain: false,
+            breaks: 0,
             is_chunked: false,
             settings,
             backoff: Backoff::default(),
@@ -143,33 +142,33 @@ impl Subscription {
             ready: VecDeque::new(),
             has_detected: false,
             silence,
-            has_heard_in_mode: false,
+            has_data_in_mode: false,
             silent_mode: None,
-            has_returned: false,
-            has_asked_for_clock: false,
+            has_returned_to_silent_mode: false,
+            has_requested_clock: false,
             has_waited_for_backlogs: false,
-            has_told_of_waiting: false,
-            has_told_of_start: false,
+            has_reported_waiting: false,
+            has_reported_start: false,
             mode: 0,
-            fallen: 0,
+            failed_modes: 0,
             first_error: None,
             mode_works: false,
             mode_failures: 0,
             pause: None,
-            asked: false,
-            answered: false,
+            has_requested: false,
+            has_responded: false,
             clock: None,
             up_since: None,
-            fruitful: false,
-            asked_at: Instant::now(),
+            has_delivered: false,
+            requested_at: Instant::now(),
         }
     }
 
-    /// The next event; `None` when the last channel was deleted. Not to be dropped half-way and
-    /// called again.
+    /// Returns the next event, or `None` after the last channel was deleted. Not cancel-safe.
     ///
     /// # Errors
-    /// The error that ended the subscription: a final one, or one too many.
+    /// Returns the error that ended the subscription: a final one, or the first one beyond the
+    /// permitted retries.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -180,18 +179,18 @@ impl Subscription {
             }
             if let Err(error) = self.advance().await {
                 (self.connection, self.pending) = (None, None);
-                return self.failed(error).map(Some);
+                return self.handle_error(error).map(Some);
             }
         }
     }
 
-    /// True if the next event is there already.
+    /// True if the next event is available without waiting.
     #[must_use]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Takes the next step: asks for a connection, waits for its answer, or reads from it.
+    /// Takes one step: sends a request, waits for the response, or reads from the connection.
     async fn advance(&mut self) -> Result<(), Error> {
         if self.connection.is_none() && self.pending.is_none() {
             if let Some(pause) = self.pause.take() {
@@ -200,13 +199,15 @@ impl Subscription {
             return self.connect().await;
         }
         match self.wait().await? {
-            Progress::Answered(pending, response) => self.answered(pending, *response).await,
+            Progress::Responded(pending, response) => {
+                self.handle_response(pending, *response).await
+            }
             Progress::Read(Some(messages)) => {
-                self.hear(&messages);
+                self.record_activity(&messages);
                 self.accept(messages);
                 Ok(())
             }
-            Progress::Read(None) => self.ended(),
+            Progress::Read(None) => self.handle_end(),
             Progress::Waiting => Ok(()),
         }
     }
@@ -216,23 +217,24 @@ impl Subscription {
     }
 
     fn succeeded(&mut self) {
-        self.backoff.succeeded();
+        self.backoff.record_success();
         self.mode_failures = 0;
     }
 
     fn accept(&mut self, messages: Vec<Message>) {
         for message in messages {
-            self.sort(message);
+            self.dispatch(message);
         }
-        self.tell_start();
+        self.report_start();
     }
 
-    fn tell_start(&mut self) {
+    fn report_start(&mut self) {
         self.ready.extend(self.cursor.start().map(Event::Moved));
     }
 
-    /// Sorts a received message; pings, time-outs and repetitions are nobody's business.
-    fn sort(&mut self, message: Message) {
+    /// Dispatches a received message by its kind; pings, time-outs and repetitions produce no
+    /// event.
+    fn dispatch(&mut self, message: Message) {
         let only = if self.settings.channels.len() == 1 {
             self.settings.channels.first()
         } else {
@@ -244,7 +246,7 @@ impl Subscription {
             .or_else(|| only.map(|channel| channel.id.clone()));
         match message.kind() {
             Kind::Ping => {}
-            Kind::Timeout => self.fruitful |= self.has_waited(),
+            Kind::Timeout => self.has_delivered |= self.has_waited(),
             Kind::Gap(gap) => {
                 let step = channel
                     .as_deref()
@@ -262,7 +264,7 @@ impl Subscription {
                 self.cursor.forget(&channel);
                 let before = self.settings.channels.len();
                 self.settings.channels.retain(|other| other.id != channel);
-                self.fruitful = true;
+                self.has_delivered = true;
                 if self.settings.channels.len() < before {
                     self.ready.push_back(Event::Deleted(
                         channel.clone(),
@@ -273,13 +275,16 @@ impl Subscription {
             }
             Kind::Data => {
                 let now = self.clock.map(|(date, at)| date + at.elapsed().as_secs());
-                // What is left out moves us on as well.
-                self.fruitful |= self.is_bare();
-                self.broken = 0;
-                let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else {
+                // Dropped messages advance the position as well.
+                self.has_delivered |= self.is_unframed();
+                self.breaks = 0;
+                let Some(taken) = self
+                    .cursor
+                    .record_message(&message, channel.as_deref(), now)
+                else {
                     return;
                 };
-                self.fruitful = true;
+                self.has_delivered = true;
                 self.succeeded();
                 if let Some(missing) = taken.missing {
                     self.ready.push_back(Event::Missed(
@@ -294,41 +299,42 @@ impl Subscription {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        // These modes may show no header before the first message, if ever: so ask for the server's
-        // clock beforehand.
+        // These modes may send no header before the first message, so the server's clock is
+        // requested first.
         let mode = self.mode();
         let is_silent =
             matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp) && self.cursor.is_unknown();
         if (is_silent || self.settings.keeps_start)
             && self.clock.is_none()
-            && !self.has_asked_for_clock
+            && !self.has_requested_clock
         {
-            self.ask_for_clock().await?;
+            self.request_clock().await?;
         }
-        self.tell_start();
+        self.report_start();
         if !self.ready.is_empty() {
-            // Whoever keeps the start gets it before a wait that may be long.
+            // Deliver the start before a wait that may be long.
             return Ok(());
         }
         let ids = self.ids();
         self.probe().await?;
         let sent = match mode {
-            _ if self.is_bare() && self.broken >= FALLS => Sent::default(),
-            _ if self.is_bare() => self.place_for_bare().await?,
-            _ if !self.asked && !self.cursor.is_set() => Sent::default(),
+            _ if self.is_unframed() && self.breaks >= MAX_BREAKS => ResumePoint::default(),
+            _ if self.is_unframed() => self.unframed_resume_point().await?,
+            _ if !self.has_requested && !self.cursor.has_position() => ResumePoint::default(),
             Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
             Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
         };
         let url = self.url(&sent)?;
         let mut headers = self.headers(&sent)?;
-        let key = (mode == Mode::Ws).then(|| ws::ask(&mut headers));
+        let key = (mode == Mode::Ws).then(|| ws::add_handshake(&mut headers));
         let is_common = self.cursor.is_common();
-        self.cursor
-            .connected(is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some());
-        self.asked = true;
-        self.asked_at = Instant::now();
-        self.fruitful = false;
-        self.silence.connecting(self.asked_at);
+        self.cursor.record_request(
+            is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some(),
+        );
+        self.has_requested = true;
+        self.requested_at = Instant::now();
+        self.has_delivered = false;
+        self.silence.record_request(self.requested_at);
         let response = self.request(&url, headers);
         self.pending = Some(Pending {
             response,
@@ -339,16 +345,16 @@ impl Subscription {
         Ok(())
     }
 
-    async fn answered(&mut self, pending: Pending, response: Response) -> Result<(), Error> {
+    async fn handle_response(&mut self, pending: Pending, response: Response) -> Result<(), Error> {
         let Pending {
             url,
             key,
             is_common,
             ..
         } = pending;
-        self.silence.answered(Instant::now());
-        self.learn(Dialect::of_answer(response.status(), response.headers()));
-        if self.is_settled_by(&response) {
+        self.silence.record_response(Instant::now());
+        self.set_dialect(Dialect::of_response(response.status(), response.headers()));
+        if self.handle_unframed_status(&response) {
             return Ok(());
         }
         let is_good = match response.status() {
@@ -361,22 +367,22 @@ impl Subscription {
             return if self.detect(&error).await? {
                 Ok(())
             } else {
-                Err(error.at("--sub-path"))
+                Err(error.with_path_option("--sub-path"))
             };
         }
-        self.note_clock(&response);
+        self.record_clock(&response);
         self.connection = Some(self.open(response, url, key, is_common).await?);
-        // A stream that brings nothing at all may be held back by a proxy.
+        // A proxy may hold back a stream that delivers nothing.
         let may_be_held_back =
             matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
-        self.has_heard_in_mode |= !may_be_held_back;
-        // A mode that works may be followed by the silent one again, for a while.
-        self.has_returned &= may_be_held_back;
-        (self.answered, self.mode_works) = (true, true);
-        if self.has_heard_in_mode {
-            (self.fallen, self.first_error) = (0, None);
+        self.has_data_in_mode |= !may_be_held_back;
+        // After a mode that works, the silent one may be tried again.
+        self.has_returned_to_silent_mode &= may_be_held_back;
+        (self.has_responded, self.mode_works) = (true, true);
+        if self.has_data_in_mode {
+            (self.failed_modes, self.first_error) = (0, None);
         }
-        self.tell_start();
+        self.report_start();
         self.up_since = Some(Instant::now());
         Ok(())
     }
@@ -392,53 +398,54 @@ impl Subscription {
         let limit = self.settings.max_message_bytes;
         let connection = match (mode, key) {
             (Mode::Ws, Some(key)) => Connection::Ws(Box::new(
-                ws::Connection::new(response, url, &key, self.ids(), limit).await?,
+                ws::WebSocketConnection::new(response, url, &key, self.ids(), limit).await?,
             )),
-            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(
+            (Mode::Ev, _) => Connection::Ev(ev::EventSourceConnection::new(
                 response,
                 url,
                 self.ids(),
-                self.is_bare(),
+                self.is_unframed(),
                 limit,
             )?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(
+            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::StreamConnection::new(
                 response,
                 url,
                 self.ids(),
-                self.is_bare(),
+                self.is_unframed(),
                 limit,
             )?),
             (Mode::Lp | Mode::Poll, _) => {
-                // A 304 after a wait is the server's time-out and as good as a message: ask again
+                // A 304 after a wait is the server's time-out and counts as a success: poll again
                 // at once.
-                self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
-                if self.fruitful {
+                self.has_delivered =
+                    response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
+                if self.has_delivered {
                     self.succeeded();
                 }
-                let bare = self.is_bare().then(|| self.ids());
-                self.take_answer(
+                let bare = self.is_unframed().then(|| self.ids());
+                self.accept_poll(
                     lp::PollResponse::read(response, &url, bare.as_deref(), limit).await?,
                     is_common,
                 );
-                return Ok(Connection::Answer);
+                return Ok(Connection::PollResponse);
             }
         };
-        self.cursor.outrun();
+        self.cursor.record_endless_connection();
         Ok(connection)
     }
 
-    /// Takes the messages of an answer, and where it leaves the channels.
-    fn take_answer(&mut self, answer: lp::PollResponse, is_common: bool) {
+    /// Accepts the messages and the position of a poll response.
+    fn accept_poll(&mut self, response: lp::PollResponse, is_common: bool) {
         let ids = self.ids();
-        // Where channels stood apart it tells of messages that we had; then their ids tell the
-        // truth. A restart is true of all. Objects in the body say more than the header, and the
-        // same.
-        let has_notices = answer
+        // If channels have different positions, the gap header may count messages that were
+        // received: then their ids are evaluated. A restart affects all channels. Notices in the
+        // body have the same information as the header, and more.
+        let has_notices = response
             .messages
             .iter()
             .any(|message| matches!(message.kind(), Kind::Gap(_)));
         let is_ours = |gap: &Gap| !has_notices && (is_common || ids.len() == 1 || gap.is_unknown());
-        if let Some(gap) = answer
+        if let Some(gap) = response
             .gap
             .filter(is_ours)
             .filter(|gap| self.cursor.skip_somewhere(&ids, *gap))
@@ -450,23 +457,23 @@ impl Subscription {
             };
             self.ready.push_back(Event::Missed(missed(only), gap, None));
         }
-        self.accept_answer(answer.messages);
-        if answer.is_cut {
-            self.cursor.cut();
+        self.accept_poll_messages(response.messages);
+        if response.is_cut {
+            self.cursor.record_cut_poll();
         } else {
             let step = self
                 .cursor
-                .answered(answer.last_modified.as_deref(), answer.etag.as_deref());
+                .record_poll(response.last_modified.as_deref(), response.etag.as_deref());
             self.ready.extend(step.map(Event::Moved));
         }
     }
 
     fn has_waited(&self) -> bool {
-        self.asked_at.elapsed() >= WAITED
+        self.requested_at.elapsed() >= MIN_POLL_WAIT
     }
 }
 
-/// A gap that the server did not put into words of its own.
+/// Returns the message of a gap for which the server sent no text.
 fn missed(channel: Option<String>) -> Message {
     Message {
         channel,

@@ -1,4 +1,4 @@
-//! What a subscription is to follow, and from where.
+//! The settings of a subscription.
 
 use std::time::Duration;
 
@@ -7,45 +7,45 @@ use crate::client::marks::Marks;
 use crate::client::{Dialect, Mode};
 use crate::message::Position;
 
-/// What to follow and how.
+/// The settings of a subscription.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How messages are delivered: the first of these that works.
+    /// Delivery modes in order of preference; the first one that works is used.
     pub modes: Vec<Mode>,
-    /// Channel ids, in the user's order, each once.
+    /// The channels in the order of the user, without duplicates.
     pub channels: Vec<Channel>,
-    /// Where to start.
+    /// Where the subscription starts.
     pub start: Start,
-    /// Attempts in a row that may fail; `None` = none before the first connection is up, any number
-    /// after it.
+    /// Maximum number of failed attempts in a row; `None` means none before the first connection is
+    /// established and unlimited afterwards.
     pub retries: Option<u32>,
-    /// The start is kept by the caller, who wants to know it before anything else.
+    /// The caller stores the start and receives it before all other events.
     pub keeps_start: bool,
-    /// How long an endless connection may be silent, zero for ever; found out from the server's
-    /// pings if absent.
+    /// Time without data after which an endless connection counts as broken; zero for no limit,
+    /// `None` to derive it from the server's pings.
     pub silence: Option<Duration>,
-    /// Time between two requests of polling.
+    /// Delay between two polls.
     pub interval: Duration,
-    /// Most bytes of a message, and of an answer of long-polling or polling; more ends the
+    /// Maximum size in bytes of a message and of a poll response; a larger one ends the
     /// subscription.
     pub max_message_bytes: usize,
-    /// What the server speaks; found out from its answers if absent.
+    /// Protocol family of the server; detected from its responses if `None`.
     pub dialect: Option<Dialect>,
 }
 
 /// Where a subscription starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// With new messages, and the backlogs of the channels.
+    /// With new messages, after the backlogs of the channels.
     #[default]
     New,
     /// With the messages of this unix second.
     Since(u64),
-    /// Behind this position.
+    /// After this position.
     After(Position),
-    /// Behind the message with this event id.
+    /// After the message with this event id.
     AfterEvent(String),
-    /// Where an earlier subscription was left.
+    /// Where an earlier subscription ended.
     At(Marks),
 }
 
@@ -54,7 +54,7 @@ pub enum Start {
 pub struct Channel {
     /// Channel id.
     pub id: String,
-    /// Stored messages to start with.
+    /// Number of stored messages to start with.
     pub backlog: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Settings {
             }
             Start::At(marks) => (Cursor::at(marks.clone()), marks.clone()),
         };
-        // Backlogs that have come, at least in part, are not wanted again.
+        // Backlogs that were delivered, at least in part, are not requested again.
         let outstanding = self
             .channels
             .iter()

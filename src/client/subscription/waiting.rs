@@ -1,5 +1,4 @@
-//! How a subscription waits: for the answer to a request, for bytes of a connection, and not for
-//! ever for either.
+//! Waiting for a response or for data of a connection, with a limit for both.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -7,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
-use super::{Connection, Event, Notice, Subscription, WAITED};
+use super::{Connection, Event, MIN_POLL_WAIT, Notice, Subscription};
 use crate::client::error::shown;
 use crate::client::message::Kind;
 use crate::client::silence::FIRST_BYTES;
@@ -15,30 +14,30 @@ use crate::client::{Dialect, Error, Message, Mode};
 
 type ConnectOutcome = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
 
-/// A request that is under way.
+/// A request that was sent.
 pub(super) struct Pending {
     pub(super) response: ConnectOutcome,
     pub(super) url: Url,
-    /// What a websocket has to answer.
+    /// The key of a websocket handshake, to verify the response.
     pub(super) key: Option<String>,
-    /// It said where all channels stand.
+    /// The request had the position of all channels.
     pub(super) is_common: bool,
 }
 
-/// What a wait came to.
+/// Result of a wait.
 pub(super) enum Progress {
-    /// The request was answered.
-    Answered(Pending, Box<Response>),
-    /// The connection brought messages, or its end.
+    /// The response head arrived.
+    Responded(Pending, Box<Response>),
+    /// The connection delivered messages, or its end.
     Read(Option<Vec<Message>>),
-    /// It is to be continued.
+    /// Nothing to do: wait again.
     Waiting,
 }
 
-/// What is due if nothing comes.
+/// What happens at the next deadline.
 #[derive(Clone, Copy)]
 enum Timer {
-    /// The server had time to give a backlog.
+    /// The server had enough time to send a backlog.
     Backlogs,
     /// Reports to the user that no response arrives.
     Notice,
@@ -53,14 +52,14 @@ impl Subscription {
         Box::pin(async move { client.request(Method::GET, &url, headers, None, None).await })
     }
 
-    /// Waits until something comes or is due.
+    /// Waits for data or for the next timer.
     pub(super) async fn wait(&mut self) -> Result<Progress, Error> {
         let Some((due, timer)) = self.next_timer() else {
             return self.progress().await;
         };
         match tokio::time::timeout_at(due.into(), self.progress()).await {
             Ok(progress) => progress,
-            Err(_) => self.elapsed(timer),
+            Err(_) => self.handle_timer(timer),
         }
     }
 
@@ -68,53 +67,54 @@ impl Subscription {
         if let Some(pending) = &mut self.pending {
             let response = (&mut pending.response).await;
             let pending = self.pending.take().expect("it was there");
-            return Ok(Progress::Answered(pending, Box::new(response?)));
+            return Ok(Progress::Responded(pending, Box::new(response?)));
         }
         let read = match &mut self.connection {
             Some(Connection::Stream(connection)) => connection.next().await?,
             Some(Connection::Ev(connection)) => {
                 let read = connection.next().await?;
-                if connection.is_bare() {
-                    self.learn(Some(Dialect::Nchan));
+                if connection.is_unframed() {
+                    self.set_dialect(Some(Dialect::Nchan));
                 }
                 read
             }
             Some(Connection::Ws(connection)) => connection.next().await?,
-            Some(Connection::Answer) | None => None,
+            Some(Connection::PollResponse) | None => None,
         };
         Ok(Progress::Read(read))
     }
 
-    /// Notes what a connection brought.
-    pub(super) fn hear(&mut self, messages: &[Message]) {
+    /// Records that the connection delivered data.
+    pub(super) fn record_activity(&mut self, messages: &[Message]) {
         let now = Instant::now();
-        // In these modes nothing comes in pieces, so what is no message is a ping, or a greeting.
+        // In these modes messages arrive whole, so a read without messages is a ping or a greeting.
         let is_ping = match messages {
             [] => matches!(self.mode(), Mode::Ev | Mode::Ws),
             _ => messages.iter().all(|message| message.kind() == Kind::Ping),
         };
         if is_ping {
-            self.silence.pinged(now);
+            self.silence.record_ping(now);
         } else {
-            self.silence.heard(now);
+            self.silence.record_data(now);
         }
-        (self.has_heard_in_mode, self.has_returned) = (true, false);
-        (self.fallen, self.first_error) = (0, None);
+        (self.has_data_in_mode, self.has_returned_to_silent_mode) = (true, false);
+        (self.failed_modes, self.first_error) = (0, None);
     }
 
-    /// The first of the timers that run.
+    /// Returns the timer that fires first.
     fn next_timer(&self) -> Option<(Instant, Timer)> {
         let waits_for_backlogs = !self.has_waited_for_backlogs && self.settings.keeps_start;
-        let backlogs = waits_for_backlogs.then(|| (self.asked_at + WAITED, Timer::Backlogs));
+        let backlogs =
+            waits_for_backlogs.then(|| (self.requested_at + MIN_POLL_WAIT, Timer::Backlogs));
         let is_endless = matches!(self.mode(), Mode::Ev | Mode::Ws | Mode::Stream);
-        let waits_for_head = is_endless && self.pending.is_some() && !self.has_told_of_waiting;
-        let notice = waits_for_head.then(|| (self.asked_at + FIRST_BYTES, Timer::Notice));
+        let waits_for_head = is_endless && self.pending.is_some() && !self.has_reported_waiting;
+        let notice = waits_for_head.then(|| (self.requested_at + FIRST_BYTES, Timer::Notice));
         let silence = self
             .silence
             .deadline(self.has_alternative())
             .filter(|_| is_endless)
             .map(|due| (due, Timer::Silence));
-        // Where a silence ends the wait, it is reported to the user.
+        // A silence that ends the wait first is reported by its own error.
         let notice = notice.filter(|(due, _)| silence.is_none_or(|(silence, _)| *due < silence));
         [backlogs, notice, silence]
             .into_iter()
@@ -122,17 +122,17 @@ impl Subscription {
             .min_by_key(|(due, _)| *due)
     }
 
-    /// True if a mode that brings nothing may give way to another one.
+    /// True if another mode can be tried instead of a silent one.
     fn has_alternative(&self) -> bool {
-        self.settings.modes.len() > 1 && !self.is_last_resort() && !self.has_heard_in_mode
+        self.settings.modes.len() > 1 && !self.is_last_resort() && !self.has_data_in_mode
     }
 
-    /// True in a mode that brings nothing, after all others have failed.
+    /// True if the current mode is silent and all others have failed.
     pub(super) fn is_last_resort(&self) -> bool {
-        self.has_returned && self.silent_mode == Some(self.mode)
+        self.has_returned_to_silent_mode && self.silent_mode == Some(self.mode)
     }
 
-    fn elapsed(&mut self, timer: Timer) -> Result<Progress, Error> {
+    fn handle_timer(&mut self, timer: Timer) -> Result<Progress, Error> {
         match timer {
             Timer::Backlogs => {
                 self.has_waited_for_backlogs = true;
@@ -140,23 +140,23 @@ impl Subscription {
                     .extend(self.cursor.start_without_backlogs().map(Event::Moved));
             }
             Timer::Notice => {
-                self.has_told_of_waiting = true;
+                self.has_reported_waiting = true;
                 if let Some(pending) = &self.pending {
-                    let notice = Notice::NoAnswer {
+                    let notice = Notice::NoResponse {
                         url: shown(&pending.url),
                         after: FIRST_BYTES,
                     };
-                    self.ready.push_back(Event::Noticed(notice));
+                    self.ready.push_back(Event::Notice(notice));
                 }
             }
-            Timer::Silence if self.has_moved() => self.silence.heard(Instant::now()),
-            Timer::Silence => return Err(self.silent()?),
+            Timer::Silence if self.take_activity() => self.silence.record_data(Instant::now()),
+            Timer::Silence => return Err(self.silence_error()?),
         }
         Ok(Progress::Waiting)
     }
 
-    /// True if bytes of a message that is not complete have come since this was last asked.
-    fn has_moved(&mut self) -> bool {
+    /// True if bytes of an incomplete message arrived since the last call.
+    fn take_activity(&mut self) -> bool {
         match &mut self.connection {
             Some(Connection::Ev(connection)) => connection.take_activity(),
             Some(Connection::Ws(connection)) => connection.take_activity(),
@@ -164,35 +164,38 @@ impl Subscription {
         }
     }
 
-    /// The error of a connection that brings nothing.
-    fn silent(&mut self) -> Result<Error, Error> {
-        let url = shown(&self.url(&crate::client::cursor::Sent::default())?);
+    /// Returns the error of a silent connection.
+    fn silence_error(&mut self) -> Result<Error, Error> {
+        let url = shown(&self.url(&crate::client::cursor::ResumePoint::default())?);
         let after = self
             .silence
-            .allowed(self.has_alternative())
+            .limit_with(self.has_alternative())
             .unwrap_or(Duration::ZERO);
-        // A learnt time is not exact.
+        // A limit derived from pings is not exact.
         let after = if after > Duration::from_secs(1) {
             Duration::from_secs(after.as_secs())
         } else {
             after
         };
-        if self.silence.is_complete() {
-            // It was up for long, but no good one.
+        if self.silence.is_total() {
+            // It was up for a long time, but delivered nothing.
             self.up_since = None;
         }
         Ok(Error::Silent { url, after })
     }
 
-    /// Goes back to a mode that was answered and brought nothing, if all others have failed; once
-    /// until something comes.
-    pub(super) fn returns_to_silent_mode(&mut self) -> bool {
-        let Some(mode) = self.silent_mode.filter(|_| !self.has_returned) else {
+    /// Returns to the mode that responded and stayed silent, if all others have failed; once until
+    /// data arrives.
+    pub(super) fn return_to_silent_mode(&mut self) -> bool {
+        let Some(mode) = self
+            .silent_mode
+            .filter(|_| !self.has_returned_to_silent_mode)
+        else {
             return false;
         };
         self.mode = mode;
-        self.has_returned = true;
-        (self.fallen, self.first_error) = (0, None);
+        self.has_returned_to_silent_mode = true;
+        (self.failed_modes, self.first_error) = (0, None);
         true
     }
 }

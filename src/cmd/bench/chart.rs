@@ -235,7 +235,8 @@ fn frame(x_ticks: &[Tick], y_ticks: &[Tick], unit: &str) -> String {
 }
 
 fn put(svg: &mut String, element: std::fmt::Arguments<'_>) {
-    svg.write_fmt(element).expect("a string takes everything");
+    svg.write_fmt(element)
+        .expect("writing to a string cannot fail");
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! `bench --assert`: the numbers of a report under their names. Pure.
+//! `bench --assert`: the values of a report under their names. Does no I/O.
 
 use super::report::Report;
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::Kind;
 
-/// What does not hold, one line for each.
+/// Returns a line for each condition that does not hold.
 ///
 /// # Errors
-/// [`Usage`] if there is no such field, or a unit does not suit it.
+/// Returns [`Usage`] if a field does not exist, or a unit does not match it.
 pub(super) fn failures(conditions: &Conditions, report: &Report) -> Result<Vec<String>, Usage> {
     let fields = fields(report);
     let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();

@@ -1,9 +1,10 @@
-//! What one subscriber has received: proves that nothing was lost, duplicated or reordered. Pure.
+//! The messages received by one subscriber: counts lost, duplicated and reordered ones. Does no
+//! I/O.
 //!
-//! A message is *lost* if it never came, *duplicated* if it came before, and *reordered* if it came
-//! after a later one of the same publisher, or with a smaller message id than one before. Each
-//! publisher waits for the server's answer before its next message, so the order of its messages is
-//! certain; between publishers it is what the server's ids say.
+//! A message is *lost* if it did not arrive, *duplicated* if it had arrived before, and *reordered*
+//! if it arrived after a later one of the same publisher, or with a smaller message id than one
+//! before. Each publisher waits for the server's response before its next message, so the order of
+//! its messages is certain; between publishers it is the order of the server's ids.
 
 /// The ledger of one subscriber.
 #[derive(Clone, Debug, Default)]
@@ -17,15 +18,15 @@ pub struct Ledger {
 
 #[derive(Clone, Debug, Default)]
 struct Line {
-    /// The number after the largest one received.
+    /// Number after the greatest one received.
     next: u32,
-    /// Numbers below `next` that have not come, as ranges without their end.
+    /// Numbers below `next` that have not arrived, as half-open ranges.
     missing: Vec<(u32, u32)>,
 }
 
 impl Ledger {
-    /// Enters a message.
-    pub fn enter(&mut self, publisher: usize, sequence: u32, id: Option<u64>) {
+    /// Records a message.
+    pub fn record(&mut self, publisher: usize, sequence: u32, id: Option<u64>) {
         if self.publishers.len() <= publisher {
             self.publishers.resize_with(publisher + 1, Line::default);
         }
@@ -48,19 +49,19 @@ impl Ledger {
         self.received += 1;
     }
 
-    /// Different messages received.
+    /// Number of distinct messages received.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Messages that came again.
+    /// Number of messages that arrived more than once.
     #[must_use]
     pub fn duplicated(&self) -> u64 {
         self.duplicated
     }
 
-    /// Messages that came too late.
+    /// Number of messages that arrived too late.
     #[must_use]
     pub fn reordered(&self) -> u64 {
         self.reordered
@@ -68,7 +69,7 @@ impl Ledger {
 }
 
 impl Line {
-    /// Removes a number from the missing ones; false if it was not among them.
+    /// Removes a number from the missing ones; false if it was not missing.
     fn fill(&mut self, sequence: u32) -> bool {
         let Some(at) = self
             .missing
@@ -94,7 +95,7 @@ mod tests {
     fn counts(messages: &[(usize, u32, u64)]) -> (u64, u64, u64) {
         let mut ledger = Ledger::default();
         for (publisher, sequence, id) in messages {
-            ledger.enter(*publisher, *sequence, (*id > 0).then_some(*id));
+            ledger.record(*publisher, *sequence, (*id > 0).then_some(*id));
         }
         (ledger.received(), ledger.duplicated(), ledger.reordered())
     }

@@ -1,5 +1,5 @@
-//! What the system allows one process: open files and ports, and into how many processes a run is
-//! split because of them.
+//! Limits of one process: open files and ports, and the number of processes that a run needs
+//! because of them.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -10,27 +10,27 @@ use crate::client::error::io_reason;
 use crate::client::raw_http::Target;
 use crate::cmd::exit::Usage;
 
-/// Standard streams, the runtime's own files, and the statistics connection.
+/// Standard streams, files of the runtime, and the connection for statistics.
 const OWN_FILES: u64 = 64;
-/// Ports for connections to one address, if the system does not say.
+/// Number of ports per address, if the system does not report it.
 const PORTS: u64 = 28_000;
-/// Most processes: each costs memory and the processor has few cores.
+/// Maximum number of processes: each needs memory, and there are few cores.
 pub(super) const MAX_PROCESSES: usize = 64;
 
-/// `--processes`.
+/// Value of `--processes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Processes {
     /// As few as the limits allow.
     Auto,
-    /// So many.
+    /// This number.
     Exactly(usize),
 }
 
 impl Processes {
-    /// Reads `auto` or a number.
+    /// Parses `auto` or a number.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the reason why the value is invalid.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "auto" => Ok(Self::Auto),
@@ -41,8 +41,8 @@ impl Processes {
         }
     }
 
-    /// How many there are for so many subscribers. Further processes have further ports only if
-    /// each has an address of its own.
+    /// Returns the number of processes for `subscribers`. Additional processes have additional
+    /// ports only if each has its own address.
     pub(super) fn number(self, subscribers: usize, has_own_ports: bool) -> usize {
         match self {
             Self::Exactly(number) => number.min(subscribers),
@@ -50,8 +50,7 @@ impl Processes {
                 let files = getrlimit(Resource::Nofile)
                     .maximum
                     .map_or(u64::MAX, |most| most.saturating_sub(OWN_FILES));
-                // A tenth of the ports is left for others, and for connections that are being
-                // closed.
+                // A tenth of the ports is left for others, and for connections in TIME_WAIT.
                 let ports = if has_own_ports {
                     ports() * 9 / 10
                 } else {
@@ -64,7 +63,7 @@ impl Processes {
     }
 }
 
-/// Ports that the system gives to outgoing connections.
+/// Returns the number of ports for outgoing connections.
 fn ports() -> u64 {
     let range =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
@@ -77,11 +76,11 @@ fn ports() -> u64 {
     }
 }
 
-/// The addresses of `--bind` from which connections to `target` can come: those of other families
-/// are left out.
+/// Returns the addresses of `--bind` from which connections to `target` are possible, without those
+/// of other families.
 ///
 /// # Errors
-/// [`Usage`] if there are none, or this machine does not have one of them.
+/// Returns [`Usage`] if there are none, or an address does not belong to this machine.
 pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, Usage> {
     let usable: Vec<IpAddr> = given
         .iter()
@@ -92,7 +91,7 @@ pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<Ip
         return Err(Usage(if target.is_tcp() {
             "the server has no address of the family of --bind".to_owned()
         } else {
-            "connections to a unix socket have no source address (leave --bind out)".to_owned()
+            "connections to a unix socket have no source address (omit --bind)".to_owned()
         }));
     }
     for source in &usable {
@@ -106,12 +105,12 @@ pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<Ip
     Ok(usable)
 }
 
-/// Where the connections of a run come from.
+/// Origin of the connections of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
-    /// Subscribers of all processes.
+    /// Number of subscribers of all processes.
     pub(super) subscribers: usize,
-    /// Those of `--bind` that can be used.
+    /// Usable addresses of `--bind`.
     pub(super) given: &'a [IpAddr],
     /// The server is on this machine, which has the addresses 127.0.0.0/8.
     pub(super) is_loopback: bool,
@@ -121,7 +120,7 @@ impl Origin<'_> {
     /// Checks that the local addresses have enough ports.
     ///
     /// # Errors
-    /// [`Usage`] if they have not.
+    /// Returns [`Usage`] if they do not.
     pub(super) fn check_ports(self) -> Result<(), Usage> {
         if self.given.is_empty() && self.is_loopback {
             return Ok(());
@@ -144,9 +143,9 @@ impl Origin<'_> {
         )))
     }
 
-    /// The addresses that process `index` connects from in turn, none if the system chooses. Of
-    /// those given every process begins with another one. On this machine each process has its own,
-    /// and a single one as many as it needs.
+    /// Returns the local addresses of process `index`, used in turn; empty if the system chooses.
+    /// Each process starts with another address of `--bind`. On the loopback interface each process
+    /// has its own addresses, and a single process as many as it needs.
     pub(super) fn sources(self, index: usize, of: usize) -> Vec<IpAddr> {
         let local = |number: usize| {
             IpAddr::V4(Ipv4Addr::new(
@@ -161,7 +160,7 @@ impl Origin<'_> {
             sources.rotate_left(index % self.given.len());
             return sources;
         }
-        // A tenth of the ports is left for others, and for connections that are being closed.
+        // A tenth of the ports is left for others, and for connections in TIME_WAIT.
         let each = usize::try_from(ports() * 9 / 10)
             .unwrap_or(usize::MAX)
             .max(1);
@@ -176,7 +175,7 @@ impl Origin<'_> {
 /// Raises the soft limit of open files as far as needed and possible.
 ///
 /// # Errors
-/// [`Usage`] if that is not far enough.
+/// Returns [`Usage`] if the hard limit is too low.
 pub(super) fn raise_open_files(connections: usize) -> Result<(), Usage> {
     let needed = connections as u64 + OWN_FILES;
     let limit = getrlimit(Resource::Nofile);

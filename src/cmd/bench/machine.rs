@@ -1,8 +1,8 @@
-//! Notes on the machine that measured: figures mean little without them.
+//! Description of the measuring machine, without which the figures cannot be compared.
 
 use serde::{Deserialize, Serialize};
 
-/// The machine.
+/// The measuring machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Machine {
@@ -10,14 +10,14 @@ pub(super) struct Machine {
     pub system: String,
     /// Name of the processor.
     pub processor: String,
-    /// Cores that this process may use.
+    /// Number of cores available to this process.
     pub cores: usize,
     /// Main memory.
     pub memory_bytes: u64,
 }
 
 impl Machine {
-    /// This machine; what it does not tell stays empty.
+    /// Describes this machine; unknown fields stay empty.
     #[must_use]
     pub(super) fn here() -> Self {
         let name = rustix::system::uname();
@@ -42,7 +42,7 @@ impl Machine {
     }
 }
 
-/// The value behind `name` and a colon.
+/// Returns the value after `name` and a colon.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .filter_map(|line| line.split_once(':'))

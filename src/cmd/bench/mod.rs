@@ -1,17 +1,16 @@
-//! `pushctl bench`: many subscribers against one server, with proof that every message arrived once
+//! `pushctl bench`: many subscribers on one server, with a check that every message arrived once
 //! and in order.
 //!
 //! ```text
-//! run ── starts ──> share: subscribers here, or workers: processes with a share each ── messages ──> state ── ledger
-//!  └── publish: stamps messages with the moment they were due                     books <── closed ──┘
-//! books ──> report ──> text, html (chart), compare, check
+//! run ── starts ──> subscribers here, or worker processes with a part each ── messages ──> state ── ledger
+//!  └── publish: stamps messages with their due time                     results <── collected ──┘
+//! results ──> report ──> text, html (chart), compare, check
 //! ```
 //!
-//! `stamp` marks the messages, `clock` is the time all processes share, `series` what happened
-//! when, `limits` what the system allows, `machine` where it was measured, `progress` the display
-//! meanwhile.
+//! `stamp` marks the messages, `clock` is the time that all processes share, `series` counts over
+//! time, `limits` reads the limits of the system, `machine` describes the measuring machine,
+//! `progress` is the live display.
 
-mod books;
 mod chart;
 mod check;
 mod clock;
@@ -23,11 +22,12 @@ mod machine;
 mod progress;
 mod publish;
 mod report;
+mod results;
 mod run;
 mod series;
-mod share;
 pub mod stamp;
 mod state;
+mod subscribers;
 mod text;
 mod workers;
 
@@ -148,7 +148,7 @@ pub struct Args {
     pub(super) server: args::Server,
 }
 
-/// The modes that can be measured: a poller only measures its own interval.
+/// The modes that can be measured: polling would only measure its own interval.
 fn modes() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(["lp", "ws", "ev", "stream"])
         .try_map(|name| <Mode as clap::ValueEnum>::from_str(&name, false))
@@ -164,7 +164,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Measures and prints the result.
 ///
 /// # Errors
-/// When the run could not be made; a faulty server is no error but [`Code::Faulty`].
+/// Returns an error if the run fails; faults of the server are no error but [`Code::Faulty`].
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if args.channels > args.subscribers {
         return Err(Usage(format!(
@@ -173,12 +173,12 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         ))
         .into());
     }
-    if let Some(part) = workers::own_part()? {
+    if let Some(part) = workers::part_of_this_process()? {
         return tokio::task::LocalSet::new()
             .run_until(workers::work(&args, url, part))
             .await;
     }
-    // Whatever is wrong with files and conditions is told before a long run, not after it.
+    // Errors in files and conditions are reported before a long run, not after it.
     let old = args.compare.as_deref().map(compare::read).transpose()?;
     if let Some(conditions) = &args.assert {
         check::failures(conditions, &Report::default())?;
@@ -245,7 +245,7 @@ fn render(report: &Report, old: Option<&Report>, json: bool) -> String {
     }
 }
 
-/// Creates the file if it is not there, and leaves it as it is otherwise.
+/// Creates the file if it does not exist; existing content is kept until the report is written.
 fn check_writable(path: &Path) -> Result<(), Usage> {
     let opened = std::fs::OpenOptions::new()
         .write(true)

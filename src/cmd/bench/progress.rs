@@ -1,4 +1,4 @@
-//! The live display of a run: on a terminal only, on standard error.
+//! The live display of a run on standard error, on a terminal only.
 
 use std::io::IsTerminal as _;
 use std::rc::Rc;
@@ -8,36 +8,38 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
-use super::books::Tally;
+use super::results::Tally;
 use super::run::SubscriberPool;
 use crate::cmd::figures;
 
-/// How often it is drawn.
+/// Interval of drawing.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A display that follows the run until it is dropped.
+/// A display that is updated until it is dropped.
 pub(super) struct Progress {
     bar: ProgressBar,
     drawing: Option<AbortHandle>,
 }
 
 impl Progress {
-    pub(super) fn connecting(crowd: &Rc<SubscriberPool>, all: u64) -> Self {
-        Self::start("connecting", Some(all), crowd, |tally| tally.asked as u64)
+    pub(super) fn connecting(pool: &Rc<SubscriberPool>, all: u64) -> Self {
+        Self::start("connecting", Some(all), pool, |tally| {
+            tally.requested as u64
+        })
     }
 
-    pub(super) fn warming(crowd: &Rc<SubscriberPool>) -> Self {
-        Self::start("warming up", None, crowd, |tally| tally.warmed)
+    pub(super) fn warming(pool: &Rc<SubscriberPool>) -> Self {
+        Self::start("warming up", None, pool, |tally| tally.warmed)
     }
 
-    pub(super) fn delivering(crowd: &Rc<SubscriberPool>, all: u64) -> Self {
-        Self::start("delivering", Some(all), crowd, |tally| tally.delivered)
+    pub(super) fn delivering(pool: &Rc<SubscriberPool>, all: u64) -> Self {
+        Self::start("delivering", Some(all), pool, |tally| tally.delivered)
     }
 
     fn start(
         what: &'static str,
         all: Option<u64>,
-        crowd: &Rc<SubscriberPool>,
+        pool: &Rc<SubscriberPool>,
         position: fn(&Tally) -> u64,
     ) -> Self {
         if !std::io::stderr().is_terminal() {
@@ -62,11 +64,11 @@ impl Progress {
             ),
             Err(_) => bar,
         };
-        let crowd = Rc::clone(crowd);
+        let pool = Rc::clone(pool);
         let shown = bar.clone();
         let drawing = spawn_local(async move {
             loop {
-                shown.set_position(position(&crowd.tally()));
+                shown.set_position(position(&pool.tally()));
                 shown.tick();
                 sleep(TICK).await;
             }

@@ -1,8 +1,8 @@
-//! Publishing: as fast as the server answers, or at a rate.
+//! Publishing: as fast as the server responds, or at a rate.
 //!
-//! With a rate each message has a moment at which it is due, and that moment is stamped, not the
-//! one at which it could be sent: a server that answers late makes the messages behind it late, and
-//! their latency says so (no coordinated omission).
+//! With a rate each message has a due time, which is its stamp instead of the time at which it was
+//! sent: a server that responds late delays the messages behind, and this delay is part of their
+//! latency (no coordinated omission).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,40 +17,40 @@ use super::series::Series;
 use super::stamp::Stamp;
 use crate::client::Error;
 use crate::client::error::shown;
-use crate::client::raw_http::publisher::Publisher;
+use crate::client::raw_http::publisher::RawPublisher;
 use crate::client::raw_http::{BUFFER_BYTES, Buffer, Target};
 
-/// What is published.
+/// The load of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     pub(super) publishers: usize,
     pub(super) size: usize,
     /// Messages per second over all publishers.
     pub(super) rate: Option<f64>,
-    /// Time for the answer to each message.
+    /// Time-out of the response to each message.
     pub(super) timeout: Duration,
-    pub(super) end: End,
-    /// When the first message is due.
+    pub(super) end: PublishEnd,
+    /// Due time of the first message.
     pub(super) first: u64,
 }
 
-/// When it ends.
+/// End of publishing.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
-    /// After so many messages on each channel.
+pub(super) enum PublishEnd {
+    /// After this number of messages on each channel.
     Messages(u32),
-    /// At that moment; these messages are a warm-up.
+    /// At this time; these messages are a warm-up.
     WarmUp(u64),
 }
 
-/// The messages that the server took.
+/// The messages that the server accepted.
 #[derive(Debug)]
 pub(super) struct Posted {
     start: u64,
-    /// Of each channel.
+    /// Number of messages per channel.
     counts: RefCell<Vec<u64>>,
     pub(super) series: RefCell<Series>,
-    /// The longest time that a message was sent after it was due.
+    /// Maximum delay between due time and sending.
     pub(super) behind: Cell<u64>,
 }
 
@@ -64,17 +64,17 @@ impl Posted {
         }
     }
 
-    /// Messages of each channel.
+    /// Number of messages per channel.
     pub(super) fn counts(&self) -> Vec<u64> {
         self.counts.borrow().clone()
     }
 
-    /// Messages of all channels.
+    /// Number of messages on all channels.
     pub(super) fn total(&self) -> u64 {
         self.counts.borrow().iter().sum()
     }
 
-    /// Messages times their subscribers.
+    /// Number of deliveries: messages times their subscribers.
     pub(super) fn expected(&self, subscribers: usize) -> u64 {
         let counts = self.counts.borrow();
         let channels = counts.len();
@@ -88,18 +88,18 @@ impl Posted {
             .sum()
     }
 
-    fn taken(&self, channel: usize) {
+    fn record(&self, channel: usize) {
         self.counts.borrow_mut()[channel] += 1;
         self.series
             .borrow_mut()
-            .enter(clock::now().saturating_sub(self.start), 0);
+            .record(clock::now().saturating_sub(self.start), 0);
     }
 }
 
-/// Publishes everything; the first failure ends it.
+/// Publishes all messages; the first failure ends it.
 ///
 /// # Errors
-/// What the first failing publisher met.
+/// Returns the error of the first publisher that failed.
 pub(super) async fn publish(
     load: &Load,
     target: &Target,
@@ -110,10 +110,10 @@ pub(super) async fn publish(
     let alarm = load.rate.map(|_| Alarm::new()).transpose()?;
     let mut publishers = JoinSet::new();
     for number in 0..load.publishers {
-        let task = Task {
+        let task = PublishTask {
             load: load.clone(),
             number,
-            publisher: Publisher::new(target.clone()),
+            publisher: RawPublisher::new(target.clone()),
             alarm: alarm.clone(),
             urls: Rc::clone(urls),
             posted: Rc::clone(posted),
@@ -128,34 +128,34 @@ pub(super) async fn publish(
     Ok(())
 }
 
-struct Task {
+struct PublishTask {
     load: Load,
     number: usize,
-    publisher: Publisher,
+    publisher: RawPublisher,
     alarm: Option<Alarm>,
     urls: Rc<[Url]>,
     posted: Rc<Posted>,
     buffer: Rc<Buffer>,
 }
 
-impl Task {
-    /// Publishes one publisher's share: of each channel's messages every `publishers`-th, the
+impl PublishTask {
+    /// Publishes the messages of one publisher: every `publishers`-th message of each channel, the
     /// channels in turn.
     async fn run(mut self) -> Result<(), Error> {
         let publishers = self.load.publishers;
         let urls = Rc::clone(&self.urls);
         let share = match self.load.end {
-            End::Messages(messages) => {
+            PublishEnd::Messages(messages) => {
                 (messages as usize + publishers - 1 - self.number) / publishers
             }
-            End::WarmUp(_) => usize::MAX,
+            PublishEnd::WarmUp(_) => usize::MAX,
         };
         let mut turn = self.number as u64;
         for sequence in 0..share {
             for (channel, url) in urls.iter().enumerate() {
                 let due_nanos = self.due(turn).await;
                 turn += publishers as u64;
-                if matches!(self.load.end, End::WarmUp(end) if due_nanos >= end) {
+                if matches!(self.load.end, PublishEnd::WarmUp(end) if due_nanos >= end) {
                     return Ok(());
                 }
                 self.post(channel, url, sequence as u32, due_nanos).await?;
@@ -164,16 +164,16 @@ impl Task {
         Ok(())
     }
 
-    /// Waits until the message is due and returns when that is.
+    /// Waits until the message is due, and returns its due time.
     async fn due(&self, turn: u64) -> u64 {
         let (Some(rate), Some(alarm)) = (self.load.rate, &self.alarm) else {
             return clock::now();
         };
         let mut due = self.load.first + (turn as f64 * 1e9 / rate) as u64;
-        if let End::WarmUp(end) = self.load.end {
+        if let PublishEnd::WarmUp(end) = self.load.end {
             due = due.min(end);
         }
-        alarm.at(due).await;
+        alarm.wait_until(due).await;
         due
     }
 
@@ -184,7 +184,7 @@ impl Task {
         sequence: u32,
         due_nanos: u64,
     ) -> Result<(), Error> {
-        let is_warm_up = matches!(self.load.end, End::WarmUp(_));
+        let is_warm_up = matches!(self.load.end, PublishEnd::WarmUp(_));
         let stamp = Stamp {
             publisher: self.number as u16,
             sequence,
@@ -193,19 +193,19 @@ impl Task {
         };
         let behind = clock::now().saturating_sub(due_nanos);
         self.posted.behind.set(self.posted.behind.get().max(behind));
-        let answered = timeout(
+        let response = timeout(
             self.load.timeout,
             self.publisher
                 .post(url, &stamp.text(self.load.size), &self.buffer),
         )
         .await;
-        answered.unwrap_or_else(|_| {
+        response.unwrap_or_else(|_| {
             Err(Error::TimedOut {
                 url: shown(url),
                 after: self.load.timeout,
             })
         })?;
-        self.posted.taken(channel);
+        self.posted.record(channel);
         Ok(())
     }
 }

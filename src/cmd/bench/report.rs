@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use super::books::{Latencies, Results};
 use super::clock;
 use super::machine::Machine;
 use super::publish::Posted;
+use super::results::{Latencies, Results};
 use super::series::Series;
 use crate::client::Mode;
 
@@ -227,7 +227,7 @@ impl Report {
 
 impl Latency {
     fn of(latencies: &Latencies) -> Self {
-        let at = |quantile| latencies.at(quantile);
+        let at = |quantile| latencies.milliseconds_at(quantile);
         Self {
             min: latencies.min(),
             mean: rounded(latencies.mean()),
@@ -338,7 +338,7 @@ fn percentiles(latencies: &Latencies) -> Vec<Percentile> {
     quantiles
         .map(|quantile| Percentile {
             quantile: (quantile * 1e9).round() / 1e9,
-            ms: latencies.at(quantile),
+            ms: latencies.milliseconds_at(quantile),
         })
         .collect()
 }

@@ -1,5 +1,5 @@
-//! The course of a run: connect all, wait until the server has them, warm up, publish, wait for the
-//! deliveries.
+//! A run: connect all subscribers, wait until the server counts them, warm up, publish, wait for
+//! the deliveries.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -11,53 +11,53 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::time::{sleep, timeout};
 
 use super::Args;
-use super::books::{Results, Tally};
 use super::clock;
 use super::limits;
 use super::progress::Progress;
-use super::publish::{End, Load, Posted, publish};
+use super::publish::{Load, Posted, PublishEnd, publish};
 use super::report::{Measured, Report};
-use super::share::{Part, Subscribers};
+use super::results::{Results, Tally};
+use super::subscribers::{Part, Subscribers};
 use super::workers::Worker;
 use crate::client::error::shown;
 use crate::client::raw_http::Target;
 use crate::client::statistics::{self, Report as Statistics};
-use crate::client::subscription::detection::usual_paths;
+use crate::client::subscription::detection::detect_usual_paths;
 use crate::client::{Endpoints, Error, Http, Mode};
 use crate::cmd::exit::{self, Code};
 use crate::cmd::interrupted;
 use crate::cmd::output::note;
 
-/// How often the confirmation and the end look.
+/// Interval of the checks while waiting.
 const TICK: Duration = Duration::from_millis(50);
-/// Time for deliveries under way when a signal came.
-const UNDER_WAY: Duration = Duration::from_secs(1);
-/// Tidying up is not worth a longer wait.
+/// Time for deliveries in flight after a signal.
+const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time-out of the cleanup.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A channel that is asked about and never created.
-const PROBED_CHANNEL: &str = "bench";
-/// Channels in one request to delete them, so that its line stays short.
-const DELETED_TOGETHER: usize = 50;
+/// A channel of a probing request, which is never created.
+const PROBE_CHANNEL: &str = "bench";
+/// Number of channels per DELETE request, to keep its request line short.
+const CHANNELS_PER_DELETE: usize = 50;
 
 struct Run<'a> {
     args: &'a Args,
     endpoints: Endpoints,
     target: Target,
     client: Http,
-    /// The local addresses given to connect from; empty = none is given.
+    /// Local addresses set by the user; empty if none.
     sources: Vec<IpAddr>,
-    /// What this process and its workers have in common.
+    /// The part of this process, with the settings that all processes share.
     part: Part,
-    /// Publishing has begun: there is something to report when a signal comes.
+    /// Publishing has started: there are results to report after a signal.
     has_begun: Cell<bool>,
 }
 
-/// What came out of a run.
+/// The result of a run.
 pub(super) struct Outcome {
     pub(super) report: Report,
-    /// The publication that was not answered in time, which ended the run.
+    /// Error of the publication without a response, which ended the run.
     pub(super) unanswered: Option<anyhow::Error>,
-    /// A signal ended it.
+    /// A signal ended the run.
     pub(super) is_interrupted: bool,
 }
 
@@ -65,25 +65,25 @@ pub(super) struct Outcome {
 pub(super) enum SubscriberPool {
     /// In this process.
     Here(Subscribers),
-    /// In others.
+    /// In worker processes.
     Workers(Vec<Worker>),
 }
 
 impl SubscriberPool {
-    /// How far all are.
+    /// Progress of all subscribers.
     pub(super) fn tally(&self) -> Tally {
         match self {
-            Self::Here(share) => share.state.tally(),
+            Self::Here(subscribers) => subscribers.state.tally(),
             Self::Workers(workers) => workers
                 .iter()
                 .fold(Tally::default(), |sum, worker| sum.plus(&worker.tally())),
         }
     }
 
-    /// The first failure of a subscriber, once.
+    /// Takes the first failure of a subscriber.
     fn take_failure(&self) -> Option<anyhow::Error> {
         match self {
-            Self::Here(share) => share.state.take_failure().map(anyhow::Error::new),
+            Self::Here(subscribers) => subscribers.state.take_failure().map(anyhow::Error::new),
             Self::Workers(workers) => workers
                 .iter()
                 .find_map(Worker::take_failure)
@@ -91,13 +91,13 @@ impl SubscriberPool {
         }
     }
 
-    async fn books(&self, published: &[u64]) -> anyhow::Result<Results> {
+    async fn collect_results(&self, published: &[u64]) -> anyhow::Result<Results> {
         match self {
-            Self::Here(share) => Ok(share.books(published)),
+            Self::Here(subscribers) => Ok(subscribers.collect_results(published)),
             Self::Workers(workers) => {
                 let mut all = Results::default();
                 for worker in workers {
-                    all.merge(worker.books(published).await?);
+                    all.merge(worker.collect_results(published).await?);
                 }
                 Ok(all)
             }
@@ -105,14 +105,13 @@ impl SubscriberPool {
     }
 }
 
-/// Measures, and tidies up however that ends; `None` if it was interrupted before anything was
-/// published.
+/// Measures and cleans up; `None` if a signal arrived before the first message.
 ///
 /// # Errors
-/// When subscribers cannot connect in time, or a message is refused.
+/// Returns an error if subscribers cannot connect in time, or a message is rejected.
 pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome>> {
     let client = args.server.client()?;
-    let endpoints = detected(&client, args.server.endpoints(url)?, args.mode).await?;
+    let endpoints = detect_endpoints(&client, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let sources = limits::usable_sources(&args.bind, &target)?;
     let prefix = format!(
@@ -150,25 +149,25 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     })?;
     let outcome = tokio::select! {
         outcome = run.measure() => outcome.map(Some),
-        result = run.interrupted_before() => result.map(|()| None),
+        result = run.interrupted_early() => result.map(|()| None),
     };
     tokio::select! {
-        // Whoever interrupts again does not want to wait for it.
+        // A second signal skips the cleanup.
         _ = interrupted() => {}
         _ = timeout(DELETE_TIMEOUT, run.delete_channels()) => {}
     }
     outcome
 }
 
-/// The URLs of the server; those of nchan if nothing is at the built-in paths and it turns out to
-/// be one.
-pub(super) async fn detected(
+/// Returns the URLs of the server; those of nchan if there is nothing at the built-in paths and the
+/// server speaks nchan.
+pub(super) async fn detect_endpoints(
     client: &Http,
     endpoints: Endpoints,
     mode: Mode,
 ) -> Result<Endpoints, Error> {
-    let url = endpoints.subscribe(mode, PROBED_CHANNEL)?;
-    let answer = client
+    let url = endpoints.subscribe(mode, PROBE_CHANNEL)?;
+    let response = client
         .request(
             Method::OPTIONS,
             &url,
@@ -177,17 +176,17 @@ pub(super) async fn detected(
             Some(DELETE_TIMEOUT),
         )
         .await;
-    // nginx rejects the method where it would look for a file.
+    // nginx returns 405 for OPTIONS on a location of files.
     let is_missing = |status| {
         matches!(
             status,
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
         )
     };
-    if !answer.is_ok_and(|response| is_missing(response.status())) {
+    if !response.is_ok_and(|response| is_missing(response.status())) {
         return Ok(endpoints);
     }
-    Ok(usual_paths(client, &endpoints, PROBED_CHANNEL)
+    Ok(detect_usual_paths(client, &endpoints, PROBE_CHANNEL)
         .await?
         .map_or(endpoints, |(found, _)| found))
 }
@@ -196,8 +195,8 @@ impl Run<'_> {
     async fn measure(&self) -> anyhow::Result<Outcome> {
         let args = self.args;
         let start = self.part.start;
-        let crowd = Rc::new(self.crowd()?);
-        self.connect(&crowd).await?;
+        let pool = Rc::new(self.start_subscribers()?);
+        self.connect(&pool).await?;
         let connect_nanos = clock::now() - start;
         let urls: Result<Vec<Url>, Error> = (0..args.channels)
             .map(|number| self.endpoints.publish(&self.part.channel(number)))
@@ -205,24 +204,24 @@ impl Run<'_> {
         let urls: Rc<[Url]> = urls?.into();
         let warm = Rc::new(Posted::new(args.channels, start));
         if let Some(time) = args.warm_up {
-            let progress = Progress::warming(&crowd);
+            let progress = Progress::warming(&pool);
             publish(
-                &self.load(End::WarmUp(clock::now() + clock::nanos(time))),
+                &self.load(PublishEnd::WarmUp(clock::now() + clock::nanos(time))),
                 &self.target,
                 &urls,
                 &warm,
             )
             .await?;
-            self.wait(&crowd, |tally| {
+            self.wait_for(&pool, |tally| {
                 tally.warmed >= warm.expected(args.subscribers)
             })
             .await;
             drop(progress);
         }
         let posted = Rc::new(Posted::new(args.channels, start));
-        let load = self.load(End::Messages(args.messages));
+        let load = self.load(PublishEnd::Messages(args.messages));
         let progress =
-            Progress::delivering(&crowd, u64::from(args.messages) * args.subscribers as u64);
+            Progress::delivering(&pool, u64::from(args.messages) * args.subscribers as u64);
         self.has_begun.set(true);
         let mut stop = std::pin::pin!(interrupted());
         let mut unanswered = None;
@@ -239,12 +238,12 @@ impl Run<'_> {
             }
         }
         let publish_nanos = clock::now() - load.first;
-        let delivered = self.wait(&crowd, |tally| {
+        let delivered = self.wait_for(&pool, |tally| {
             tally.delivered >= posted.expected(args.subscribers)
         });
         if is_interrupted {
-            // What is under way is not lost.
-            let _ = timeout(UNDER_WAY, delivered).await;
+            // Messages in flight are not lost.
+            let _ = timeout(IN_FLIGHT_TIMEOUT, delivered).await;
         } else {
             tokio::select! {
                 () = delivered => {}
@@ -261,7 +260,7 @@ impl Run<'_> {
             .zip(warm.counts())
             .map(|(count, warm)| count + warm)
             .collect();
-        let books = crowd.books(&due).await?;
+        let results = pool.collect_results(&due).await?;
         let measured = Measured {
             args,
             base: self.endpoints.base(),
@@ -271,9 +270,9 @@ impl Run<'_> {
             first: load.first,
             publish_nanos,
         };
-        let report = Report::new(&measured, &books, &posted, warm.total());
-        if let Some(error) = crowd.take_failure() {
-            // Nothing was lost that could have been delivered: the mode is not there.
+        let report = Report::new(&measured, &results, &posted, warm.total());
+        if let Some(error) = pool.take_failure() {
+            // No message could be delivered: the mode is not supported.
             if report.delivered == 0 && exit::of(&error) == Code::Http {
                 return Err(error);
             }
@@ -289,8 +288,8 @@ impl Run<'_> {
         })
     }
 
-    /// Returns when a signal comes before there is anything to report.
-    async fn interrupted_before(&self) -> anyhow::Result<()> {
+    /// Returns after a signal that arrives before there are results to report.
+    async fn interrupted_early(&self) -> anyhow::Result<()> {
         interrupted().await?;
         if self.has_begun.get() {
             std::future::pending().await
@@ -299,7 +298,7 @@ impl Run<'_> {
         }
     }
 
-    fn load(&self, end: End) -> Load {
+    fn load(&self, end: PublishEnd) -> Load {
         let Args {
             publishers,
             size,
@@ -325,8 +324,8 @@ impl Run<'_> {
         }
     }
 
-    /// Starts the subscribers, here or in processes of their own.
-    fn crowd(&self) -> anyhow::Result<SubscriberPool> {
+    /// Starts the subscribers, in this process or in workers.
+    fn start_subscribers(&self) -> anyhow::Result<SubscriberPool> {
         let part = |index: usize| {
             let sources = self.origin().sources(index, self.part.of);
             Part {
@@ -345,16 +344,16 @@ impl Run<'_> {
             .map(SubscriberPool::Workers)
     }
 
-    /// Returns when the server has all subscribers.
-    async fn connect(&self, crowd: &Rc<SubscriberPool>) -> anyhow::Result<()> {
-        let progress = Progress::connecting(crowd, self.args.subscribers as u64);
-        // Connections at a rate take their time, whatever the server does.
+    /// Connects all subscribers and waits until the server counts them.
+    async fn connect(&self, pool: &Rc<SubscriberPool>) -> anyhow::Result<()> {
+        let progress = Progress::connecting(pool, self.args.subscribers as u64);
+        // With a connection rate, connecting takes this long whatever the server does.
         let pace = self
             .args
             .connect_rate
             .map_or(0.0, |rate| self.args.subscribers as f64 / rate);
         let limit = self.args.timeout + Duration::from_secs_f64(pace.min(1e9));
-        let confirmed = timeout(limit, self.confirm(crowd)).await;
+        let confirmed = timeout(limit, self.confirm(pool)).await;
         drop(progress);
         confirmed.unwrap_or_else(|_| {
             Err(Error::TimedOut {
@@ -365,20 +364,20 @@ impl Run<'_> {
         })
     }
 
-    /// Waits until the server counts all subscribers. One that does not count them must have
-    /// answered all, which long-polling cannot show.
-    async fn confirm(&self, crowd: &SubscriberPool) -> anyhow::Result<()> {
+    /// Waits until the server counts all subscribers. If it has no statistics, it must have
+    /// responded to all of them, which long-polling cannot show.
+    async fn confirm(&self, pool: &SubscriberPool) -> anyhow::Result<()> {
         let url = self
             .endpoints
             .statistics(Some(&format!("{}*", self.part.prefix)))?;
         let wanted = self.args.subscribers;
         let mut counts = true;
         loop {
-            if let Some(error) = crowd.take_failure() {
+            if let Some(error) = pool.take_failure() {
                 return Err(error);
             }
-            let tally = crowd.tally();
-            if tally.asked == wanted && counts {
+            let tally = pool.tally();
+            if tally.requested == wanted && counts {
                 match self.count(&url).await? {
                     Some(count) if count >= wanted as u64 => return Ok(()),
                     Some(_) => {}
@@ -386,8 +385,8 @@ impl Run<'_> {
                 }
             }
             if !counts
-                && tally.asked == wanted
-                && (tally.answered == wanted || self.args.mode == Mode::Lp)
+                && tally.requested == wanted
+                && (tally.responded == wanted || self.args.mode == Mode::Lp)
             {
                 note(format_args!(
                     "{} shows no statistics, so the server's count of subscribers is not checked \
@@ -400,8 +399,8 @@ impl Run<'_> {
         }
     }
 
-    /// Subscribers as the statistics of this server tell, or else the publisher location of each
-    /// channel, as in nchan.
+    /// Returns the number of subscribers from the statistics, or from the publisher location of
+    /// each channel, as in nchan.
     async fn count(&self, url: &Url) -> anyhow::Result<Option<u64>> {
         match statistics::fetch(&self.client, url, self.args.timeout).await {
             Ok(body) => {
@@ -433,11 +432,11 @@ impl Run<'_> {
         Ok(info.and_then(|info| info.get("subscribers")?.as_u64()))
     }
 
-    /// Waits until all is delivered, nobody is left to whom it could be, or the time is over.
-    async fn wait(&self, crowd: &SubscriberPool, is_done: impl Fn(&Tally) -> bool) {
+    /// Waits until all messages are delivered, all subscribers are disconnected, or the time-out.
+    async fn wait_for(&self, pool: &SubscriberPool, is_done: impl Fn(&Tally) -> bool) {
         let start = Instant::now();
         while start.elapsed() < self.args.timeout {
-            let tally = crowd.tally();
+            let tally = pool.tally();
             if is_done(&tally) || tally.disconnected >= self.args.subscribers as u64 {
                 return;
             }
@@ -445,21 +444,20 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves no messages behind, as far as the server lets us: a publisher location need not be an
-    /// admin's.
+    /// Deletes the channels, if the server allows it: a publisher location need not accept DELETE.
     async fn delete_channels(&self) {
         let channels: Vec<String> = (0..self.args.channels)
             .map(|number| self.part.channel(number))
             .collect();
-        for some in channels.chunks(DELETED_TOGETHER) {
+        for some in channels.chunks(CHANNELS_PER_DELETE) {
             match self.delete(&some.join("/")).await {
                 Some(StatusCode::NOT_FOUND) if some.len() > 1 => {
-                    // nchan takes the names for one.
+                    // nchan treats several ids as one.
                     for channel in some {
                         self.delete(channel).await;
                     }
                 }
-                // Some may never have come to be.
+                // Some channels may not have been created.
                 Some(status) if status.is_success() || status == StatusCode::NOT_FOUND => {}
                 _ => return,
             }
@@ -470,10 +468,10 @@ impl Run<'_> {
         let url = self.endpoints.publish(channels).ok()?;
         let mut headers = HeaderMap::new();
         headers.insert("Accept", HeaderValue::from_static("application/json"));
-        let answer = self
+        let response = self
             .client
             .request(Method::DELETE, &url, headers, None, Some(DELETE_TIMEOUT))
             .await;
-        answer.ok().map(|answer| answer.status())
+        response.ok().map(|response| response.status())
     }
 }

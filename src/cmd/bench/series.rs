@@ -1,24 +1,24 @@
-//! What happened when: counts in steps of time that grow with the length of the run. Pure.
+//! Counts over time, in intervals that grow with the length of the run. Does no I/O.
 
 use serde::{Deserialize, Serialize};
 
-/// The first width of a step.
+/// Initial width of an interval.
 const STEP_NANOS: u64 = 100_000_000;
-/// Steps that are kept; then two become one.
+/// Maximum number of intervals; beyond it, pairs are merged.
 const MAX_STEPS: usize = 600;
 
-/// One step.
+/// One interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
-    /// Things that happened in it.
+    /// Number of events.
     pub(super) count: u64,
-    /// Their latencies together.
+    /// Sum of their latencies.
     pub(super) sum_nanos: u64,
-    /// The longest of them.
+    /// Their maximum latency.
     pub(super) max_nanos: u64,
 }
 
-/// Steps from one moment on.
+/// Consecutive intervals from the start of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Series {
     pub(super) width_nanos: u64,
@@ -43,8 +43,8 @@ impl Step {
 }
 
 impl Series {
-    /// Enters one thing that happened `at` nanoseconds after the beginning.
-    pub(super) fn enter(&mut self, at: u64, latency_nanos: u64) {
+    /// Adds an event `at` nanoseconds after the start.
+    pub(super) fn record(&mut self, at: u64, latency_nanos: u64) {
         while at / self.width_nanos >= MAX_STEPS as u64 {
             self.widen();
         }
@@ -59,7 +59,7 @@ impl Series {
         });
     }
 
-    /// Adds what another process saw, from the same beginning.
+    /// Adds the series of another process with the same start.
     pub(super) fn merge(&mut self, mut other: Self) {
         while self.width_nanos < other.width_nanos {
             self.widen();
@@ -76,7 +76,7 @@ impl Series {
             .for_each(|(step, other)| step.add(other));
     }
 
-    /// The same in steps of at least this width.
+    /// Returns the series with intervals of at least this width.
     pub(super) fn widened(mut self, width_nanos: u64) -> Self {
         while self.width_nanos < width_nanos {
             self.widen();
@@ -103,8 +103,8 @@ mod tests {
     fn steps_widen_and_merge_without_losing_anything() {
         let mut long = Series::default();
         let mut short = Series::default();
-        (0..5000).for_each(|n| long.enter(n * STEP_NANOS, n));
-        (0..7).for_each(|n| short.enter(n * STEP_NANOS, 9000 + n));
+        (0..5000).for_each(|n| long.record(n * STEP_NANOS, n));
+        (0..7).for_each(|n| short.record(n * STEP_NANOS, 9000 + n));
         assert!(long.steps.len() <= MAX_STEPS && long.width_nanos > STEP_NANOS);
         let mut other = short.clone();
         other.merge(long.clone());

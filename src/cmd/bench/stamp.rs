@@ -1,36 +1,37 @@
-//! The messages of `bench`: each carries who published it, its number and when it was due, and is
-//! found again in whatever a location's template makes of it. Pure.
+//! The messages of `bench`: each contains its publisher, its number and its due time, and can be
+//! found in the output of any template. Does no I/O.
 
 use memchr::memmem;
 
 const MARK: &[u8] = b"@@";
 const PADDING: u8 = b'x';
-/// The bit of the publisher's number that marks a message of the warm-up.
+/// Bit of the publisher's number for messages of the warm-up.
 const WARM_UP: u16 = 0x8000;
-/// Bytes of a stamp: two marks around publisher (4), sequence (8) and time (16) in hexadecimal.
+/// Size of a stamp: two marks around publisher (4), sequence (8) and time (16) in hexadecimal.
 pub const STAMP_BYTES: usize = 2 + 4 + 8 + 16 + 2;
 
-/// What a message carries.
+/// The content of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the publisher.
     pub publisher: u16,
-    /// Number of the message among those of this publisher on this channel.
+    /// Number of the message within its publisher and channel.
     pub sequence: u32,
-    /// When it was due, in nanoseconds of the run's clock.
+    /// Due time, in nanoseconds of the run's clock.
     pub due_nanos: u64,
-    /// True if it is not measured but only counted.
+    /// True if the message is counted but not measured.
     pub is_warm_up: bool,
 }
 
 impl Stamp {
-    /// The line of a ledger that it belongs to: the warm-up is numbered on its own.
+    /// Index of the ledger line: the warm-up is numbered separately.
     #[must_use]
     pub fn line(&self) -> usize {
         usize::from(self.publisher) * 2 + usize::from(self.is_warm_up)
     }
 
-    /// The message: padding, then the stamp, so that a complete stamp means a complete text.
+    /// Formats the message: padding, then the stamp, so that a complete stamp implies a complete
+    /// text.
     #[must_use]
     pub fn text(&self, size: usize) -> Vec<u8> {
         let mut text = vec![PADDING; size.saturating_sub(STAMP_BYTES)];
@@ -60,18 +61,18 @@ impl Stamp {
     }
 }
 
-/// A message that was found.
+/// A message in the received data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What it carries.
+    /// The stamp of the message.
     pub stamp: Stamp,
-    /// The server's id of the message, if the template shows it.
+    /// The server's message id, if the template includes it.
     pub id: Option<u64>,
-    /// True if the padding is what was published.
+    /// True if the padding is undamaged.
     pub is_intact: bool,
 }
 
-/// Finds messages of one size in bytes that may be cut anywhere.
+/// Finds messages of one size in data that is cut anywhere.
 #[derive(Debug, Default)]
 pub struct Scanner {
     size: usize,
@@ -79,7 +80,7 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner for messages of `size` bytes.
+    /// Creates a scanner for messages of `size` bytes.
     #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
@@ -88,7 +89,7 @@ impl Scanner {
         }
     }
 
-    /// Takes the next bytes; `found` gets each message.
+    /// Scans the next bytes; `found` is called for each message.
     pub fn scan(&mut self, bytes: &[u8], mut found: impl FnMut(Found)) {
         if self.held.is_empty() {
             let rest = scan_all(bytes, self.size, &mut found);
@@ -101,13 +102,13 @@ impl Scanner {
         hold(&mut self.held, &whole[rest..]);
     }
 
-    /// Nothing goes on across this point.
+    /// Drops an incomplete message, which does not continue.
     pub fn boundary(&mut self) {
         self.held = Vec::new();
     }
 }
 
-/// Reports the messages and returns where the rest begins.
+/// Reports the messages and returns the offset after the last one.
 fn scan_all(bytes: &[u8], size: usize, found: &mut impl FnMut(Found)) -> usize {
     let mut rest = 0;
     let mut from = 0;
@@ -132,15 +133,16 @@ fn scan_all(bytes: &[u8], size: usize, found: &mut impl FnMut(Found)) -> usize {
     rest
 }
 
-/// Keeps what the next stamp may need. Behind a brace or a line break no message is under way.
+/// Keeps the start of an incomplete message. After a brace or a line break no message is
+/// incomplete.
 fn hold(held: &mut Vec<u8>, rest: &[u8]) {
     if !matches!(rest.last(), None | Some(b'}' | b'\n')) {
         held.extend_from_slice(rest);
     }
 }
 
-/// True if `lead` ends in exactly so many bytes of padding. (A template that has one right before
-/// the text is not seen.)
+/// True if `lead` ends with exactly `length` bytes of padding. (A template with a padding byte
+/// right before the text is not supported.)
 fn is_padded(lead: &[u8], length: usize) -> bool {
     let Some(start) = lead.len().checked_sub(length) else {
         return false;

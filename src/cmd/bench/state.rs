@@ -1,20 +1,20 @@
-//! What the subscribers of a process share. All of them run on one thread, so cells are enough.
+//! State shared by the subscribers of a process. They run on one thread, so cells suffice.
 
 use std::cell::{Cell, RefCell};
 
-use super::books::{Latencies, Results, Tally};
 use super::clock;
 use super::ledger::Ledger;
+use super::results::{Latencies, Results, Tally};
 use super::series::Series;
 use super::stamp::Scanner;
 use crate::client::Error;
 use crate::client::raw_http::follow::Sink;
 use crate::client::raw_http::{BUFFER_BYTES, Buffer};
 
-/// The books of a process while it runs.
+/// The results of a process during the run.
 #[derive(Debug)]
-pub(super) struct State {
-    /// When the run started, for all its processes.
+pub(super) struct RunState {
+    /// Start of the run, the same for all its processes.
     start: u64,
     pub(super) buffer: Buffer,
     latency: RefCell<Latencies>,
@@ -23,8 +23,8 @@ pub(super) struct State {
     ledgers: RefCell<Vec<Ledger>>,
     size: usize,
     corrupt: Cell<u64>,
-    asked: Cell<usize>,
-    answered: Cell<usize>,
+    requested: Cell<usize>,
+    responded: Cell<usize>,
     delivered: Cell<u64>,
     warmed: Cell<u64>,
     disconnected: Cell<u64>,
@@ -33,7 +33,7 @@ pub(super) struct State {
     failure: RefCell<Option<Error>>,
 }
 
-impl State {
+impl RunState {
     pub(super) fn new(subscribers: usize, size: usize, start: u64) -> Self {
         Self {
             start,
@@ -44,8 +44,8 @@ impl State {
             ledgers: RefCell::new(vec![Ledger::default(); subscribers]),
             size,
             corrupt: Cell::new(0),
-            asked: Cell::new(0),
-            answered: Cell::new(0),
+            requested: Cell::new(0),
+            responded: Cell::new(0),
             delivered: Cell::new(0),
             warmed: Cell::new(0),
             disconnected: Cell::new(0),
@@ -54,31 +54,31 @@ impl State {
         }
     }
 
-    /// Notes that a subscriber's connection ended.
-    pub(super) fn failed(&self, error: Error) {
+    /// Records that a subscriber's connection ended.
+    pub(super) fn record_failure(&self, error: Error) {
         self.disconnected.set(self.disconnected.get() + 1);
         self.failure.borrow_mut().get_or_insert(error);
     }
 
-    /// The first error of a subscriber, once.
+    /// Takes the first error of a subscriber.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failure.borrow_mut().take()
     }
 
-    /// How far it is.
+    /// Progress of this process.
     pub(super) fn tally(&self) -> Tally {
         Tally {
-            asked: self.asked.get(),
-            answered: self.answered.get(),
+            requested: self.requested.get(),
+            responded: self.responded.get(),
             delivered: self.delivered.get(),
             warmed: self.warmed.get(),
             disconnected: self.disconnected.get(),
         }
     }
 
-    /// Closes the books. `due` tells how many messages the subscriber of that number should have
-    /// got, the warm-up included.
-    pub(super) fn books(&self, due: impl Fn(usize) -> u64) -> Results {
+    /// Collects the results. `due` returns the number of messages that a subscriber should have
+    /// received, including the warm-up.
+    pub(super) fn collect_results(&self, due: impl Fn(usize) -> u64) -> Results {
         let ledgers = self.ledgers.borrow();
         let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
         Results {
@@ -100,34 +100,35 @@ impl State {
     }
 }
 
-/// One subscriber's way into the books.
+/// Records the messages of one subscriber.
 pub(super) struct Entry<'a> {
-    state: &'a State,
+    state: &'a RunState,
     number: usize,
     scanner: Scanner,
-    /// When its connection was due; taken when that is entered.
+    /// Time at which the connection was due; taken when the connect latency is recorded.
     started: Option<u64>,
-    /// Long-polling is answered with the first message only, so there the request counts.
-    is_asked_enough: bool,
+    /// A long-poll has a response with the first message only, so the connect latency ends when the
+    /// request is sent.
+    counts_request: bool,
 }
 
 impl<'a> Entry<'a> {
     pub(super) fn new(
-        state: &'a State,
+        state: &'a RunState,
         number: usize,
         started: u64,
-        is_asked_enough: bool,
+        counts_request: bool,
     ) -> Self {
         Self {
             state,
             number,
             scanner: Scanner::new(state.size),
             started: Some(started),
-            is_asked_enough,
+            counts_request,
         }
     }
 
-    fn connected(&mut self) {
+    fn record_connect(&mut self) {
         if let Some(started) = self.started.take() {
             self.state
                 .connecting
@@ -138,16 +139,16 @@ impl<'a> Entry<'a> {
 }
 
 impl Sink for Entry<'_> {
-    fn asked(&mut self) {
-        self.state.asked.set(self.state.asked.get() + 1);
-        if self.is_asked_enough {
-            self.connected();
+    fn record_request(&mut self) {
+        self.state.requested.set(self.state.requested.get() + 1);
+        if self.counts_request {
+            self.record_connect();
         }
     }
 
-    fn answered(&mut self) {
-        self.state.answered.set(self.state.answered.get() + 1);
-        self.connected();
+    fn record_response(&mut self) {
+        self.state.responded.set(self.state.responded.get() + 1);
+        self.record_connect();
     }
 
     fn data(&mut self, bytes: &[u8]) {
@@ -160,7 +161,7 @@ impl Sink for Entry<'_> {
         self.scanner.scan(bytes, |found| {
             let stamp = found.stamp;
             let before = ledger.received();
-            ledger.enter(stamp.line(), stamp.sequence, found.id);
+            ledger.record(stamp.line(), stamp.sequence, found.id);
             let new = ledger.received() - before;
             state
                 .corrupt
@@ -172,7 +173,7 @@ impl Sink for Entry<'_> {
             let latency = now.saturating_sub(stamp.due_nanos);
             latencies.record(latency);
             if new > 0 {
-                series.enter(now.saturating_sub(state.start), latency);
+                series.record(now.saturating_sub(state.start), latency);
                 state.delivered.set(state.delivered.get() + new);
                 state.last_delivery.set(now);
             }

@@ -1,9 +1,8 @@
-//! Several processes: each runs this program again with the same arguments and a part of the
-//! subscribers.
+//! Worker processes: each runs this program with the same arguments and a part of the subscribers.
 //!
-//! The part is in an environment variable. A worker writes lines of JSON to its standard output:
-//! how far it is, the first failure, and at the end its books. It closes them when it reads what
-//! was published, and ends when its input ends.
+//! The part is passed in an environment variable. A worker writes lines of JSON to its standard
+//! output: its progress, the first failure, and finally its results. It collects them when it reads
+//! the published counts from standard input, and exits at the end of the input.
 
 use std::cell::{Cell, RefCell};
 use std::process::Stdio;
@@ -18,62 +17,63 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
-use super::books::{Results, Tally};
-use super::run::detected;
-use super::share::{Part, Subscribers};
+use super::results::{Results, Tally};
+use super::run::detect_endpoints;
+use super::subscribers::{Part, Subscribers};
 use super::{Args, limits};
 use crate::client::raw_http::Target;
 use crate::cmd::exit::{self, Code, ExitInfo};
 use crate::cmd::output;
 
-/// Holds the part of a worker, as JSON.
+/// Environment variable with the part of a worker, as JSON.
 const PART_VARIABLE: &str = "PUSHCTL_BENCH_PART";
-/// How often a worker tells how far it is.
+/// Interval of a worker's progress reports.
 const TICK: Duration = Duration::from_millis(50);
-/// Time for a worker to close its books.
-const CLOSING: Duration = Duration::from_secs(60);
+/// Time-out for the results of a worker.
+const RESULTS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a worker says.
+/// A line of a worker's output.
 #[derive(Debug, Serialize, Deserialize)]
-enum Word {
+enum WorkerLine {
     Tally(Tally),
     Failure { code: u8, text: String },
-    Books(Box<Results>),
+    Results(Box<Results>),
 }
 
-/// A worker as its parent sees it.
+/// A worker process, controlled by its parent.
 pub(super) struct Worker {
-    // Killed when it is dropped.
+    // Killed on drop.
     _child: Child,
     input: RefCell<Option<ChildStdin>>,
-    heard: Rc<Heard>,
+    received: Rc<WorkerOutput>,
     listening: AbortHandle,
 }
 
-/// What was heard from a worker.
+/// The output received from a worker.
 #[derive(Default)]
-struct Heard {
+struct WorkerOutput {
     tally: RefCell<Tally>,
     failure: RefCell<Option<ExitInfo>>,
-    books: RefCell<Option<Results>>,
+    results: RefCell<Option<Results>>,
     is_over: Cell<bool>,
     ended: Notify,
 }
 
 impl Worker {
-    /// Starts one.
+    /// Starts a worker.
     ///
     /// # Errors
-    /// When this program cannot be started again.
+    /// Returns an error if this program cannot be started.
     pub(super) fn start(part: &Part) -> anyhow::Result<Self> {
         let program =
             std::env::current_exe().context("cannot find this program to start it again")?;
         let mut command = Command::new(program);
         command.args(std::env::args_os().skip(1)).env(
             PART_VARIABLE,
-            serde_json::to_string(part).context("cannot describe a part")?,
+            serde_json::to_string(part).context("cannot encode the part of a worker")?,
         );
-        // A group of its own: on Ctrl-C the parent tidies up, and ends the workers itself.
+        // A separate process group: on Ctrl-C the parent cleans up and terminates the workers
+        // itself.
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -84,42 +84,42 @@ impl Worker {
             .context("cannot start a process of the load generator")?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("a worker has no output")?;
-        let heard = Rc::new(Heard::default());
-        let listening =
-            spawn_local(listen(BufReader::new(output).lines(), Rc::clone(&heard))).abort_handle();
+        let received = Rc::new(WorkerOutput::default());
+        let listening = spawn_local(listen(BufReader::new(output).lines(), Rc::clone(&received)))
+            .abort_handle();
         Ok(Self {
             _child: child,
             input: RefCell::new(input),
-            heard,
+            received,
             listening,
         })
     }
 
     pub(super) fn tally(&self) -> Tally {
-        self.heard.tally.borrow().clone()
+        self.received.tally.borrow().clone()
     }
 
     pub(super) fn take_failure(&self) -> Option<ExitInfo> {
-        self.heard.failure.borrow_mut().take()
+        self.received.failure.borrow_mut().take()
     }
 
-    /// Has the books closed, given how many messages each channel had.
+    /// Requests the results; `published` is the number of messages per channel.
     ///
     /// # Errors
-    /// When the worker ended before.
-    pub(super) async fn books(&self, published: &[u64]) -> anyhow::Result<Results> {
+    /// Returns an error if the worker has exited.
+    pub(super) async fn collect_results(&self, published: &[u64]) -> anyhow::Result<Results> {
         let lost = || anyhow::anyhow!("a process of the load generator ended too early");
         let mut input = self.input.borrow_mut().take().ok_or_else(lost)?;
         let line =
-            serde_json::to_string(published).context("cannot describe what was published")? + "\n";
+            serde_json::to_string(published).context("cannot encode the published counts")? + "\n";
         input.write_all(line.as_bytes()).await.map_err(|_| lost())?;
         let closed = async {
-            while !self.heard.is_over.get() {
-                self.heard.ended.notified().await;
+            while !self.received.is_over.get() {
+                self.received.ended.notified().await;
             }
         };
-        timeout(CLOSING, closed).await.map_err(|_| lost())?;
-        self.heard.books.borrow_mut().take().ok_or_else(lost)
+        timeout(RESULTS_TIMEOUT, closed).await.map_err(|_| lost())?;
+        self.received.results.borrow_mut().take().ok_or_else(lost)
     }
 }
 
@@ -129,33 +129,33 @@ impl Drop for Worker {
     }
 }
 
-async fn listen(mut lines: Lines<BufReader<ChildStdout>>, heard: Rc<Heard>) {
+async fn listen(mut lines: Lines<BufReader<ChildStdout>>, received: Rc<WorkerOutput>) {
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
-            Ok(Word::Tally(tally)) => *heard.tally.borrow_mut() = tally,
-            Ok(Word::Failure { code, text }) => {
-                *heard.failure.borrow_mut() = Some(ExitInfo { code, text })
+            Ok(WorkerLine::Tally(tally)) => *received.tally.borrow_mut() = tally,
+            Ok(WorkerLine::Failure { code, text }) => {
+                *received.failure.borrow_mut() = Some(ExitInfo { code, text })
             }
-            Ok(Word::Books(books)) => *heard.books.borrow_mut() = Some(*books),
+            Ok(WorkerLine::Results(results)) => *received.results.borrow_mut() = Some(*results),
             Err(_) => break,
         }
     }
-    if heard.books.borrow().is_none() {
+    if received.results.borrow().is_none() {
         let text = "a process of the load generator ended too early".to_owned();
-        heard.failure.borrow_mut().get_or_insert(ExitInfo {
+        received.failure.borrow_mut().get_or_insert(ExitInfo {
             code: Code::Failure as u8,
             text,
         });
     }
-    heard.is_over.set(true);
-    heard.ended.notify_one();
+    received.is_over.set(true);
+    received.ended.notify_one();
 }
 
-/// The part of this process, if it is a worker.
+/// Returns the part of this process if it is a worker.
 ///
 /// # Errors
-/// When the variable has something else in it.
-pub(super) fn own_part() -> anyhow::Result<Option<Part>> {
+/// Returns an error if the variable has an invalid value.
+pub(super) fn part_of_this_process() -> anyhow::Result<Option<Part>> {
     let Ok(text) = std::env::var(PART_VARIABLE) else {
         return Ok(None);
     };
@@ -164,58 +164,61 @@ pub(super) fn own_part() -> anyhow::Result<Option<Part>> {
         .with_context(|| format!("cannot read {PART_VARIABLE}, which is for internal use"))
 }
 
-/// The course of a worker.
+/// Runs a worker.
 ///
 /// # Errors
-/// When its subscribers cannot be started.
+/// Returns an error if its subscribers cannot be started.
 pub(super) async fn work(args: &Args, url: &str, part: Part) -> anyhow::Result<Code> {
     let own = args.subscribers.div_ceil(part.of);
     limits::raise_open_files(own)?;
-    let endpoints = detected(
+    let endpoints = detect_endpoints(
         &args.server.client()?,
         args.server.endpoints(url)?,
         args.mode,
     )
     .await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
-    let share = Subscribers::start(args, part, &endpoints, target)?;
+    let subscribers = Subscribers::start(args, part, &endpoints, target)?;
     let mut published = read_line()?;
-    let mut told = Tally::default();
+    let mut reported = Tally::default();
     loop {
-        if let Some(error) = share.state.take_failure() {
+        if let Some(error) = subscribers.state.take_failure() {
             let error = anyhow::Error::new(error);
-            say(&Word::Failure {
+            write_line(&WorkerLine::Failure {
                 code: exit::of(&error) as u8,
                 text: format!("{error:#}"),
             })?;
         }
-        let tally = share.state.tally();
-        if tally != told {
-            told = tally.clone();
-            say(&Word::Tally(tally))?;
+        let tally = subscribers.state.tally();
+        if tally != reported {
+            reported = tally.clone();
+            write_line(&WorkerLine::Tally(tally))?;
         }
         match timeout(TICK, &mut published).await {
             Err(_) => {}
             Ok(Ok(line)) => {
                 let published: Vec<u64> =
-                    serde_json::from_str(&line).context("cannot read what was published")?;
-                say(&Word::Tally(share.state.tally()))?;
-                say(&Word::Books(Box::new(share.books(&published))))?;
+                    serde_json::from_str(&line).context("cannot read the published counts")?;
+                write_line(&WorkerLine::Tally(subscribers.state.tally()))?;
+                write_line(&WorkerLine::Results(Box::new(
+                    subscribers.collect_results(&published),
+                )))?;
                 return Ok(Code::Success);
             }
-            // The parent is gone.
+            // The parent has exited.
             Ok(Err(_)) => return Ok(Code::Interrupted),
         }
     }
 }
 
-fn say(word: &Word) -> anyhow::Result<()> {
+fn write_line(word: &WorkerLine) -> anyhow::Result<()> {
     output::text(
-        (serde_json::to_string(word).context("cannot say how far it is")? + "\n").as_bytes(),
+        (serde_json::to_string(word).context("cannot encode the progress")? + "\n").as_bytes(),
     )
 }
 
-/// The first line of standard input; an error if that ends before.
+/// Reads the first line of standard input on a separate thread. The sender is dropped without a
+/// line at the end of the input.
 fn read_line() -> anyhow::Result<oneshot::Receiver<String>> {
     let (line, read) = oneshot::channel();
     let wait = move || {
@@ -224,7 +227,7 @@ fn read_line() -> anyhow::Result<oneshot::Receiver<String>> {
             .read_line(&mut text)
             .is_ok_and(|length| length > 0)
         {
-            // The other end only goes away with the process.
+            // The receiver is dropped only when the process exits.
             let _ = line.send(text);
         }
     };

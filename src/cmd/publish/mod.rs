@@ -149,7 +149,7 @@ pub struct Prepared {
 /// When the arguments are wrong or the message cannot be read.
 pub fn prepare(mut args: Args, url: &str) -> anyhow::Result<Prepared> {
     args.single_is_text();
-    if args.event_id.is_some() && args.server.dialect.is_some_and(Dialect::is_bare) {
+    if args.event_id.is_some() && args.server.dialect.is_some_and(Dialect::is_unframed) {
         return Err(Usage(
             "nhpm and nchan give messages ids of their own (leave --event-id out)".to_owned(),
         )
@@ -218,7 +218,7 @@ async fn one(
         content_type: args.content_type.clone(),
     };
     let answer = publish(&client, &url, publication, args.response.timeout).await?;
-    let answer = unframed_info::translated(&answer, &channels).unwrap_or(answer);
+    let answer = unframed_info::to_push_stream(&answer, &channels).unwrap_or(answer);
     // A location may be configured to tell nothing.
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {

@@ -86,7 +86,7 @@ struct Source {
 
 impl Source {
     async fn ask(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
-        statistics::ask(
+        statistics::request_statistics(
             &self.client,
             &self.endpoints,
             self.channel.as_deref(),
@@ -144,7 +144,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
         let answer = source.ask(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
         let report = answer.report()?;
         Ok((
-            render(&answer.body, &report, args).ok_or_else(|| answer.strange())?,
+            render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())?,
             report,
         ))
     };
@@ -193,7 +193,7 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
         });
         let answer = source.ask(left).await.and_then(|answer| {
             let report = answer.report()?;
-            render(&answer.body, &report, args).ok_or_else(|| answer.strange())
+            render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())
         });
         match answer {
             Ok(text) => {

@@ -128,7 +128,7 @@ impl Runner<'_> {
                 }
             }
             Event::Deleted(_, _, step) | Event::Moved(step) => self.pass(step).await?,
-            Event::Retrying(..) | Event::Falling(..) | Event::Noticed(_) => {}
+            Event::Retrying(..) | Event::ModeFallback(..) | Event::Notice(_) => {}
         }
         Ok((job, end))
     }
@@ -250,7 +250,7 @@ impl Ledger {
                 if let Step::Message(_, mark, _) = &step {
                     self.place = mark.position.or(self.place);
                 }
-                self.marks.note(step);
+                self.marks.record(step);
                 self.first += 1;
                 moved = true;
             }

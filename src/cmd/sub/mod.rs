@@ -98,7 +98,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     // Reports an invalid channel before anything else.
     endpoints.subscribe(modes[0], &args.channels.join("/"))?;
     let dialect = args.server.dialect;
-    let is_unframed = dialect.is_some_and(Dialect::is_bare);
+    let is_unframed = dialect.is_some_and(Dialect::is_unframed);
     let (start, backlog) = args.start()?;
     let channels = start::channels(&args.channels, backlog, is_unframed)?;
     let only = match channels.as_slice() {
@@ -158,7 +158,7 @@ impl Args {
             Some(Since::Last(count)) => (Start::New, Some(*count)),
             None => (Start::New, backlog),
         };
-        if backlog.is_some() && self.server.dialect.is_some_and(Dialect::is_bare) {
+        if backlog.is_some() && self.server.dialect.is_some_and(Dialect::is_unframed) {
             return Err(Usage(
                 "NHPM and nchan cannot start N messages back (use --since all, or a time)"
                     .to_owned(),

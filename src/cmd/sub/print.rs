@@ -118,10 +118,10 @@ impl Printer<'_> {
                 (Some(step), None)
             }
             Event::Moved(step) => (Some(step), None),
-            Event::Retrying(..) | Event::Falling(..) | Event::Noticed(_) => (None, None),
+            Event::Retrying(..) | Event::ModeFallback(..) | Event::Notice(_) => (None, None),
         };
         if let (Some(step), Some(_)) = (step, &self.file) {
-            self.marks.note(step);
+            self.marks.record(step);
             batch.moved = true;
         }
         Ok(end)

@@ -38,8 +38,8 @@ pub(super) fn tell(event: &Event) {
             "{error}; trying again in {:.1} s",
             delay.as_secs_f32()
         )),
-        Event::Falling(error, mode) => fallen(error, *mode),
-        Event::Noticed(notice) => note(notice),
+        Event::ModeFallback(error, mode) => fallen(error, *mode),
+        Event::Notice(notice) => note(notice),
     }
 }
 

@@ -151,11 +151,11 @@ fn clock_time(text: &str) -> Option<&str> {
 pub(super) fn channels(
     names: &[String],
     backlog: Option<u64>,
-    is_bare: bool,
+    is_unframed: bool,
 ) -> Result<Vec<Channel>, Usage> {
     let mut channels: Vec<Channel> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('/')) {
-        let (id, own) = if is_bare {
+        let (id, own) = if is_unframed {
             (name, None)
         } else {
             split_backtrack(name)

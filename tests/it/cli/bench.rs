@@ -184,7 +184,7 @@ fn bench_ends_when_a_subscriber_is_refused() {
     assert!(
         outcome
             .stderr
-            .ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"),
+            .ends_with("returned 403 Forbidden: subscribers limit per channel has been exceeded\n"),
         "{}",
         outcome.stderr
     );
@@ -443,7 +443,7 @@ fn a_process_that_cannot_connect_tells_why() {
     assert!(
         outcome
             .stderr
-            .ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"),
+            .ends_with("returned 403 Forbidden: subscribers limit per channel has been exceeded\n"),
         "{}",
         outcome.stderr
     );

@@ -115,7 +115,7 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
     let outcome = publish(&fake.url, &args, "");
     let expected = format!(
         "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was refused: \
-         {}/pub?id=c answered 403 Forbidden: no\n",
+         {}/pub?id=c returned 403 Forbidden: no\n",
         fake.url
     );
     assert_eq!(
@@ -132,7 +132,7 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
         &[&args[..], &["--keep-going", "--json"]].concat(),
         "",
     );
-    let reason = format!("{}/pub?id=c answered 403 Forbidden: no", fake.url);
+    let reason = format!("{}/pub?id=c returned 403 Forbidden: no", fake.url);
     let expected = json!({"acknowledged": 4, "total": 5, "refused": 1, "refusals": [{"line": 4, "status": 403, "reason": reason}],
         "unanswered": [], "next": null, "error": reason});
     assert_eq!((outcome.code, books(&outcome)), (4, expected));
@@ -466,7 +466,7 @@ fn a_server_that_stops_answering_is_given_up() {
     let expected = format!(
         "pushctl: 0 acknowledged; lines 1 to 2 were sent and not answered, and may be published or \
          not: \
-         no answer from {}/pub?id=c within 100ms (see --timeout)\n",
+         no response from {}/pub?id=c within 100ms (see --timeout)\n",
         fake.url
     );
     assert_eq!((outcome.code, outcome.stderr), (6, expected));

@@ -558,7 +558,7 @@ fn a_deleted_channel_ends_a_long_poll_and_backlogs_are_refused() {
             outcome.code == 2
                 && outcome
                     .stderr
-                    .contains("no backlog by number (use --since all"),
+                    .contains("cannot start N messages back (use --since all"),
             "{outcome:?}"
         );
     }

@@ -46,7 +46,7 @@ fn a_server_with_nothing_there_is_still_an_error() {
     assert!(
         outcome
             .stderr
-            .contains("/ev/q1 answered 404 Not Found: no such location"),
+            .contains("/ev/q1 returned 404 Not Found: no such location"),
         "{}",
         outcome.stderr
     );

@@ -131,13 +131,13 @@ fn pub_tells_why_it_was_refused() {
         (
             status("401 Unauthorized", ""),
             4,
-            "401 Unauthorized (the server wants other credentials or another channel, see \
+            "401 Unauthorized (the server requires other credentials or another channel, see \
              --header)",
         ),
         (
             status("404 Not Found", ""),
             5,
-            "404 Not Found: no such location (name the server's own with --pub-path, or another \
+            "404 Not Found: no such location (set the server's path with --pub-path, or another \
              server with --url)",
         ),
         (
@@ -156,7 +156,7 @@ fn pub_tells_why_it_was_refused() {
         let outcome = fake.run(&["pub", "ALL", "x"]);
         assert_eq!(
             outcome.stderr,
-            format!("pushctl: {}/pub?id=ALL answered {text}\n", fake.url)
+            format!("pushctl: {}/pub?id=ALL returned {text}\n", fake.url)
         );
         assert_eq!((outcome.code, outcome.stdout.as_str()), (code, ""));
     }
@@ -177,7 +177,7 @@ fn pub_gives_up_after_its_timeout() {
     assert_eq!(
         outcome.stderr,
         format!(
-            "pushctl: no answer from {}/pub?id=a within 100ms (see --timeout)\n",
+            "pushctl: no response from {}/pub?id=a within 100ms (see --timeout)\n",
             fake.url
         )
     );
@@ -272,8 +272,8 @@ fn a_page_of_something_else_is_no_success() {
         let told = |channel| {
             let place = format!("{}/pub?id={channel}", fake.url);
             format!(
-                "cannot understand the answer of {place}: it is an HTML page of something else \
-                 (see --url and --pub-path)\n"
+                "unexpected response from {place}: it is an HTML page of another service (see \
+                 --url and --pub-path)\n"
             )
         };
         for args in [&["pub", "a", "x"][..], &["rm", "a"]] {

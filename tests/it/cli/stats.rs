@@ -169,7 +169,7 @@ fn stats_watch_goes_on_after_a_failure() {
         (
             3,
             format!(
-                "pushctl: {}/channels-stats?id=ALL answered 502 Bad Gateway\n",
+                "pushctl: {}/channels-stats?id=ALL returned 502 Bad Gateway\n",
                 fake.url
             )
         )

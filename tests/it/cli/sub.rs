@@ -371,7 +371,7 @@ fn a_refusal_is_told_and_never_tried_again() {
         assert_eq!(
             outcome.stderr,
             format!(
-                "pushctl: {}/{path}/a answered 403 Forbidden: subscriber could not create \
+                "pushctl: {}/{path}/a returned 403 Forbidden: subscriber could not create \
                  channels\n",
                 fake.url
             )
@@ -388,7 +388,7 @@ fn failures_are_tried_again_as_often_as_allowed() {
     assert!(
         outcome
             .stderr
-            .ends_with("answered 503 Service Unavailable\n"),
+            .ends_with("returned 503 Service Unavailable\n"),
         "{}",
         outcome.stderr
     );
@@ -493,7 +493,7 @@ fn a_refusal_in_a_close_frame_is_told_like_any_other() {
     assert_eq!(
         outcome.stderr,
         format!(
-            "pushctl: {}/ws/a answered 403 Forbidden: subscriber could not create channels\n",
+            "pushctl: {}/ws/a returned 403 Forbidden: subscriber could not create channels\n",
             fake.url
         )
     );
@@ -508,7 +508,7 @@ fn a_page_is_no_event_stream() {
     assert!(
         outcome
             .stderr
-            .contains("it is no event stream but text/html"),
+            .contains("it is not an event stream but text/html"),
         "{}",
         outcome.stderr
     );

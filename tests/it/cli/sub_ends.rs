@@ -354,7 +354,7 @@ fn a_mode_that_does_not_work_gives_way_to_the_next_with_the_same_cursor() {
     assert_eq!(
         last,
         format!(
-            "pushctl: {}/ws/a answered 404 Not Found: no such location (name the server's own with \
+            "pushctl: {}/ws/a returned 404 Not Found: no such location (set the server's path with \
              --sub-path, or another server with --url)",
             fake.url
         )
@@ -398,7 +398,7 @@ fn beginners_are_told_what_stands_in_the_way() {
     assert!(
         fake.run(&["sub", "a", "-m", "lp"])
             .stderr
-            .contains("it is an HTML page of something else"),
+            .contains("it is an HTML page of another service"),
         "lp"
     );
     let https = fake.url.replace("http:", "https:");
@@ -408,7 +408,7 @@ fn beginners_are_told_what_stands_in_the_way() {
         (
             3,
             format!(
-                "pushctl: cannot use {https}: the server there does not speak TLS (use --url {})\n",
+                "pushctl: cannot use {https}: the server does not speak TLS (use --url {})\n",
                 fake.url
             )
         )
@@ -419,10 +419,7 @@ fn beginners_are_told_what_stands_in_the_way() {
         b"",
     );
     assert!(
-        outcome.code == 3
-            && outcome
-                .stderr
-                .contains("the server there does not speak TLS"),
+        outcome.code == 3 && outcome.stderr.contains("the server does not speak TLS"),
         "{}",
         outcome.stderr
     );
@@ -449,7 +446,7 @@ fn beginners_are_told_what_stands_in_the_way() {
     let proxy = Fake::always(&status("502 Bad Gateway", ""));
     let told = proxied(&fake, &proxy.url);
     let expected = format!(
-        "(through the proxy {} of HTTP_PROXY) answered 502 Bad Gateway",
+        "(through the proxy {} of HTTP_PROXY) returned 502 Bad Gateway",
         proxy.url
     );
     assert!(told.contains(&expected), "{told}");

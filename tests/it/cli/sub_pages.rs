@@ -145,7 +145,7 @@ fn another_protocol_is_no_message() {
                 outcome.stderr
             );
             assert!(
-                outcome.stderr.contains("answered 101"),
+                outcome.stderr.contains("returned 101"),
                 "{mode} {dialect}: {}",
                 outcome.stderr
             );

@@ -151,7 +151,7 @@ fn a_notice_is_one_line_whatever_a_server_puts_into_it() {
     let fake = Fake::start(move |_, _| Reply::Upgrade(frame(8, &reason)));
     let outcome = fake.run(&["sub", "a", "-m", "ws"]);
     let expected = format!(
-        "pushctl: {}/ws/a answered 403 Forbidden: no\\npushctl: FAKE\\r\\u{{1b}}[2J\n",
+        "pushctl: {}/ws/a returned 403 Forbidden: no\\npushctl: FAKE\\r\\u{{1b}}[2J\n",
         fake.url
     );
     assert_eq!((outcome.code, outcome.stderr), (4, expected));

@@ -124,7 +124,7 @@ fn the_limit_of_the_user_counts_without_pings_too() {
         relay.swallow();
         server.publish(channel, format!("{mode} two"));
         assert_eq!(lines.next(), Some(format!("{mode} two")), "{mode}");
-        assert!(stderr(child).contains("nothing came from"), "{mode}");
+        assert!(stderr(child).contains("no data from"), "{mode}");
         wait_until("the subscription is gone", || {
             server.subscribers(channel) == 0
         });
@@ -163,14 +163,14 @@ fn a_server_that_never_answers_is_reported_once() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = fake.run(&["sub", "ch", "-t", "20s"]);
     let expected =
-        "has not answered for 15s; if a proxy buffers its responses, use --mode auto or lp\n";
+        "has not responded for 15s; if a proxy buffers its responses, use --mode auto or lp\n";
     assert_eq!(
         (outcome.code, outcome.stderr),
         (0, format!("pushctl: {}/ev/ch {expected}", fake.url))
     );
     let outcome = fake.run(&["sub", "ch", "--silence-timeout", "300ms"]);
     let expected = format!(
-        "pushctl: nothing came from {}/ev/ch for 300ms, not even a ping (see --silence-timeout)\n",
+        "pushctl: no data from {}/ev/ch for 300ms, not even a ping (see --silence-timeout)\n",
         fake.url
     );
     assert_eq!((outcome.code, outcome.stderr), (6, expected));

@@ -183,7 +183,7 @@ fn named_servers_and_the_environment_take_unix_sockets_with_a_prefix() {
     assert_eq!(code, Some(5));
     assert!(
         stderr.starts_with(
-            "pushctl: unix:x.sock:/live/channels-stats answered 404 Not Found: no such location"
+            "pushctl: unix:x.sock:/live/channels-stats returned 404 Not Found: no such location"
         ),
         "{stderr}"
     );

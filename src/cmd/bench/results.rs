@@ -1,12 +1,11 @@
-//! What one process has counted, in a form that can be sent to another one and added up exactly.
-//! Pure.
+//! The results of one process, in a form that can be serialised and summed exactly. Does no I/O.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::series::Series;
 
-/// Longest latency that is told apart from longer ones: an hour.
+/// Longest recorded latency: one hour. Longer ones count as this.
 const MAX_NANOS: u64 = 3600 * 1_000_000_000;
 
 /// Latencies in nanoseconds, to three digits.
@@ -37,8 +36,8 @@ impl Latencies {
         self.0.len()
     }
 
-    /// Milliseconds at a quantile.
-    pub(super) fn at(&self, quantile: f64) -> f64 {
+    /// Returns the latency at a quantile, in milliseconds.
+    pub(super) fn milliseconds_at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1e6
     }
 
@@ -58,7 +57,7 @@ impl Latencies {
         self.0.mean() / 1e6
     }
 
-    /// How many there are of each value, in nanoseconds.
+    /// Returns the recorded values in nanoseconds with their counts.
     pub(super) fn counts(&self) -> Vec<(u64, u64)> {
         self.0
             .iter_recorded()
@@ -67,7 +66,7 @@ impl Latencies {
     }
 }
 
-/// The values with their counts: the bounds are the same everywhere, so nothing is lost on the way.
+/// Serialised as values with counts: all histograms have the same bounds, so nothing is lost.
 impl Serialize for Latencies {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.counts().serialize(serializer)
@@ -84,33 +83,33 @@ impl<'de> Deserialize<'de> for Latencies {
     }
 }
 
-/// The books of one process at the end, or of all.
+/// The results of one process, or of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Results {
-    /// Different messages that arrived, without the warm-up.
+    /// Distinct messages that arrived, without the warm-up.
     pub(super) delivered: u64,
-    /// Messages that never arrived, with the warm-up.
+    /// Messages that did not arrive, including the warm-up.
     pub(super) lost: u64,
-    /// Messages that came again.
+    /// Messages that arrived more than once.
     pub(super) duplicated: u64,
-    /// Messages that came after a later one.
+    /// Messages that arrived after a later one.
     pub(super) reordered: u64,
     /// Messages that arrived damaged.
     pub(super) corrupt: u64,
     /// Subscribers whose connection ended.
     pub(super) disconnected: u64,
-    /// When the last message arrived, in nanoseconds of the run's clock.
+    /// Time of the last delivery, in nanoseconds of the run's clock.
     pub(super) last_delivery: u64,
-    /// From when a message was due to its delivery.
+    /// Time from when a message was due to its delivery.
     pub(super) latency: Latencies,
-    /// From the start of a connection to the server's answer.
+    /// Time from the start of a connection to the server's response.
     pub(super) connecting: Latencies,
     /// Deliveries over time.
     pub(super) series: Series,
 }
 
 impl Results {
-    /// Adds those of another process.
+    /// Adds the results of another process.
     pub(super) fn merge(&mut self, other: Self) {
         self.delivered += other.delivered;
         self.lost += other.lost;
@@ -125,27 +124,27 @@ impl Results {
     }
 }
 
-/// How far a process is.
+/// Progress of a process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tally {
-    /// Subscribers whose request is on its way.
-    pub(super) asked: usize,
-    /// Subscribers that the server has answered.
-    pub(super) answered: usize,
-    /// Different messages that arrived, without the warm-up.
+    /// Subscribers whose request was sent.
+    pub(super) requested: usize,
+    /// Subscribers with a response.
+    pub(super) responded: usize,
+    /// Distinct messages that arrived, without the warm-up.
     pub(super) delivered: u64,
-    /// Different messages of the warm-up that arrived.
+    /// Distinct messages of the warm-up that arrived.
     pub(super) warmed: u64,
     /// Subscribers whose connection ended.
     pub(super) disconnected: u64,
 }
 
 impl Tally {
-    /// The sum of two.
+    /// Returns the sum of both.
     pub(super) fn plus(self, other: &Self) -> Self {
         Self {
-            asked: self.asked + other.asked,
-            answered: self.answered + other.answered,
+            requested: self.requested + other.requested,
+            responded: self.responded + other.responded,
             delivered: self.delivered + other.delivered,
             warmed: self.warmed + other.warmed,
             disconnected: self.disconnected + other.disconnected,
@@ -173,7 +172,11 @@ mod tests {
         }
         assert_eq!((merged.counts(), merged.len()), (all.counts(), all.len()));
         for quantile in [0.0, 0.5, 0.99, 0.999, 1.0] {
-            assert_eq!(merged.at(quantile), all.at(quantile), "{quantile}");
+            assert_eq!(
+                merged.milliseconds_at(quantile),
+                all.milliseconds_at(quantile),
+                "{quantile}"
+            );
         }
         assert_eq!((merged.max(), merged.min()), (all.max(), all.min()));
     }

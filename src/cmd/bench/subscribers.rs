@@ -1,6 +1,6 @@
-//! The subscribers of one process: connects them, keeps their books.
+//! The subscribers of one process: connects them and collects their results.
 //!
-//! Subscriber `n` of all follows channel `n % channels`, whichever process it belongs to.
+//! Subscriber `n` of all processes follows channel `n % channels`.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -11,49 +11,49 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use super::Args;
-use super::books::Results;
 use super::clock;
-use super::state::{Entry, State};
+use super::results::Results;
+use super::state::{Entry, RunState};
 use crate::client::raw_http::Target;
 use crate::client::raw_http::follow::{Sink, follow};
 use crate::client::raw_http::source::Sources;
 use crate::client::{Endpoints, Mode};
 
-/// Connections that are made at once: more overflow the listen queue of most servers.
+/// Number of concurrent connection attempts: more overflow the listen queue of most servers.
 const CONNECTING: usize = 128;
 
-/// Which of the subscribers a process has, and what all processes have in common.
+/// The part of one process, with the settings that all processes share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Part {
-    /// Number of this process.
+    /// Index of this process.
     pub(super) index: usize,
-    /// Processes.
+    /// Number of processes.
     pub(super) of: usize,
-    /// When the run started.
+    /// Start of the run, in nanoseconds of [`clock::now`].
     pub(super) start: u64,
-    /// What the names of its channels begin with.
+    /// Prefix of the channel ids of this run.
     pub(super) prefix: String,
-    /// The local addresses to connect from in turn; empty = the system chooses.
+    /// Local addresses of the connections, used in turn; if empty, the system chooses.
     pub(super) sources: Vec<IpAddr>,
 }
 
 impl Part {
-    /// The numbers of its subscribers.
+    /// The numbers of the subscribers of this process.
     fn numbers(&self, args: &Args) -> impl Iterator<Item = usize> + use<> {
         (self.index..args.subscribers).step_by(self.of)
     }
 
-    /// The name of a channel.
+    /// The id of a channel.
     pub(super) fn channel(&self, number: usize) -> String {
         format!("{}{number}", self.prefix)
     }
 }
 
-/// Subscribers that are connecting or following, until it is dropped.
+/// Connecting and connected subscribers; dropping it disconnects them.
 pub(super) struct Subscribers {
     part: Part,
     channels: usize,
-    pub(super) state: Rc<State>,
+    pub(super) state: Rc<RunState>,
     _subscribers: JoinSet<()>,
 }
 
@@ -61,7 +61,7 @@ impl Subscribers {
     /// Starts the subscribers.
     ///
     /// # Errors
-    /// When there are no URLs for the channels.
+    /// Returns an error if the channels do not form URLs.
     pub(super) fn start(
         args: &Args,
         part: Part,
@@ -71,7 +71,7 @@ impl Subscribers {
         let urls: Result<Vec<Url>, _> = (0..args.channels)
             .map(|number| endpoints.subscribe(args.mode, &part.channel(number)))
             .collect();
-        let crowd = Rc::new(SubscriberSettings {
+        let settings = Rc::new(SubscriberSettings {
             urls: urls?,
             target: target.from_sources(Sources::new(part.sources.clone())),
             turns: Semaphore::new(if args.storm {
@@ -84,12 +84,12 @@ impl Subscribers {
             start: part.start,
         });
         let numbers: Vec<usize> = part.numbers(args).collect();
-        let state = Rc::new(State::new(numbers.len(), args.size, part.start));
+        let state = Rc::new(RunState::new(numbers.len(), args.size, part.start));
         let mut subscribers = JoinSet::new();
         for (own, number) in numbers.into_iter().enumerate() {
             let state = Rc::clone(&state);
-            let crowd = Rc::clone(&crowd);
-            subscribers.spawn_local(async move { crowd.subscribe(own, number, &state).await });
+            let settings = Rc::clone(&settings);
+            subscribers.spawn_local(async move { settings.subscribe(own, number, &state).await });
         }
         Ok(Self {
             part,
@@ -99,11 +99,11 @@ impl Subscribers {
         })
     }
 
-    /// Closes the books, given how many messages each channel had.
-    pub(super) fn books(&self, published: &[u64]) -> Results {
+    /// Collects the results; `published` is the number of messages per channel.
+    pub(super) fn collect_results(&self, published: &[u64]) -> Results {
         let part = &self.part;
         let channels = self.channels;
-        self.state.books(|own| {
+        self.state.collect_results(|own| {
             published
                 .get((part.index + own * part.of) % channels)
                 .copied()
@@ -112,7 +112,7 @@ impl Subscribers {
     }
 }
 
-/// What all subscribers need.
+/// Settings that all subscribers share.
 struct SubscriberSettings {
     urls: Vec<Url>,
     target: Target,
@@ -123,11 +123,12 @@ struct SubscriberSettings {
 }
 
 impl SubscriberSettings {
-    async fn subscribe(&self, own: usize, number: usize, state: &State) {
+    async fn subscribe(&self, own: usize, number: usize, state: &RunState) {
         let started = match self.nanos_between {
             Some(between) => {
                 let due = self.start + (between * number as f64) as u64;
-                // A timer of the runtime: ten thousand exact ones would cost as many files.
+                // The runtime's timer: the exact alarm of `clock` would keep a heap of all
+                // subscribers.
                 tokio::time::sleep(std::time::Duration::from_nanos(
                     due.saturating_sub(clock::now()),
                 ))
@@ -146,25 +147,25 @@ impl SubscriberSettings {
         let mut entry = Turn { entry, turn };
         let url = &self.urls[number % self.urls.len()];
         if let Err(error) = follow(&self.target, url, self.mode, &mut entry, &state.buffer).await {
-            state.failed(error);
+            state.record_failure(error);
         }
     }
 }
 
-/// Gives the turn to the next subscriber as soon as this one's request is on its way.
+/// Releases the connection permit as soon as the request of this subscriber is sent.
 struct Turn<'a> {
     entry: Entry<'a>,
     turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Sink for Turn<'_> {
-    fn asked(&mut self) {
+    fn record_request(&mut self) {
         self.turn = None;
-        self.entry.asked();
+        self.entry.record_request();
     }
 
-    fn answered(&mut self) {
-        self.entry.answered();
+    fn record_response(&mut self) {
+        self.entry.record_response();
     }
 
     fn data(&mut self, bytes: &[u8]) {
