@@ -1,33 +1,50 @@
-//! `pushctl`: an HTTP push broker and the tools around it, in one binary.
+//! `pushctl`: an HTTP push broker and its command line, in one binary.
 //!
-//! Two flows make up the program:
+//! `pushctl serve` accepts messages on channels and delivers them to subscribers over HTTP
+//! streaming, polling, long-polling, EventSource and WebSocket. It is wire-compatible with
+//! nginx-push-stream-module, NHPM and nchan. The other subcommands are clients of such a server, or
+//! check its configuration.
+//!
+//! # Modules
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | [`cmd`] | command line: one module per subcommand, exit codes in [`cmd::exit`] |
+//! | [`client`] | publishing, following and statistics over HTTP: one file per transport |
+//! | [`server`] | the broker; its own module map is in [`server`] |
+//! | [`message`], [`protocol`] | message positions, HTTP dates and wire constants of both sides |
+//! | `bin/pushctl` | the program: parses the arguments and returns the exit code |
+//!
+//! # Data flow
+//!
+//! The server runs one thread (*shard*) per core. A connection stays on one shard. A subscriber is
+//! a *follower*: a connection with a cursor into the log of each of its channels, not a queue.
 //!
 //! ```text
-//! publish    listener -> connection -> location -> publisher -> broker: append to the channel's log -> channel info
-//!                                                                \-> the channel has news for every shard that follows it
-//! deliver    shard: next channel with news -> each follower: log from its cursor to the head, encoded once -> socket
-//! subscribe  listener -> connection -> location -> subscriber: channels, cursor, format, deadline
-//!                     -> shard: the connection is a follower now; backlog and live messages are the same read of the log
-//! cli        bin -> cmd -> client (transport and cursor) -> messages -> stdout
+//! publish    listener -> connection -> route -> publisher
+//!                -> broker: append to the channel's log, notify the shards that have followers
+//!                -> response to the publisher
+//! subscribe  listener -> connection -> route -> subscriber: channels, start position, format
+//!                -> shard: the connection becomes a follower
+//! deliver    shard: next channel with new messages
+//!                -> per follower: read the log from the cursor, encode once per format -> socket
+//! client     bin -> cmd -> client: transport, cursor -> messages -> stdout
 //! ```
 //!
-//! Where to find what:
+//! Stored and live messages are delivered by the same read of the log, so none is lost or repeated
+//! between the two.
 //!
-//! | module | what it holds |
-//! |---|---|
-//! | [`message`], [`protocol`] | the vocabulary and wire constants that client and server share, and nothing else |
-//! | [`cmd`] | one file per subcommand; exit codes are in `cmd::exit` alone |
-//! | [`client`] | one file per transport; the cursor and the back-off are pure |
-//! | [`server::config`] | one model of typed locations; its sources are the built-in one and nginx.conf |
-//! | [`server::broker`] | channels, their logs, limits, life cycle, counters; knows no HTTP |
-//! | [`server::fanout`] | shards, followers, rounds, deadlines; knows bytes and sockets, not what they mean |
-//! | [`server::dialect`] | statuses, spellings, bodies and cursor syntax of a protocol family |
-//! | [`server::publisher`], [`server::subscriber`], [`server::statistics`] | what a request asks for and what it gets |
-//! | `server::http` | listening, HTTP/1.x connections, routing |
+//! # Dependencies between modules
 //!
-//! Imports point one way:
-//! `http -> {publisher, subscriber, statistics} -> {dialect, broker, fanout}`,
-//! `fanout -> broker -> message`; a test holds this.
+//! Imports point one way, which a test enforces (`tests/it`, rules in `imports.rs`):
+//!
+//! ```text
+//! cmd -> client -> protocol, message          cmd::serve, cmd::check -> server
+//! server: http -> publisher, subscriber, statistics -> dialect -> fanout -> broker -> config
+//! ```
+//!
+//! `docs/architecture.md` follows a request through these modules file by file;
+//! `docs/protocol/` specifies the wire formats, which comments cite by document and section.
 
 pub mod client;
 pub mod cmd;

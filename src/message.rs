@@ -1,12 +1,11 @@
-//! The vocabulary that client and server share: message positions and HTTP dates.
+//! Message positions and HTTP dates, shared by client and server.
 //!
-//! Knows nothing of channels, sockets or storage.
+//! Independent of channels, sockets and storage.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The place of a message in time, as the push-stream protocol exposes it: the whole second of its
-/// publication and a counter (`tag`) over all messages that the server took in that second,
-/// starting at 1.
+/// Position of a message as the push-stream protocol exposes it: the second of its publication and
+/// a counter (`tag`) over all messages that the server accepted in that second, starting at 1.
 ///
 /// Positions of one server are strictly increasing in the order of publication (push-stream.md,
 /// section 3).
@@ -19,19 +18,19 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position `tag` in second `time`.
+    /// Creates the position of message `tag` in second `time`.
     #[must_use]
     pub fn new(time: u64, tag: u32) -> Self {
         Self { time, tag }
     }
 
-    /// `TIME:TAG`: the position as an id of an event.
+    /// Formats the position as the event id `TIME:TAG`.
     #[must_use]
     pub fn event_id(&self) -> String {
         format!("{}:{}", self.time, self.tag)
     }
 
-    /// The time as an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`).
+    /// Formats the time as an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`).
     #[must_use]
     pub fn http_date(&self) -> String {
         http_date(self.time)
@@ -41,18 +40,18 @@ impl Position {
 /// Formats seconds since the Unix epoch as the preferred form of an HTTP date (RFC 9110, section
 /// 5.6.7).
 ///
-/// Seconds beyond the year 9999 are shown as its last second, because the format has no room for
-/// them.
+/// Times after the year 9999 are clamped to its last second: the format has four digits for the
+/// year.
 #[must_use]
 pub fn http_date(unix_seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_seconds.min(LAST)))
 }
 
-/// Reads an HTTP date in its RFC 1123, RFC 850 or asctime form into seconds since the Unix epoch.
+/// Parses an HTTP date in its RFC 1123, RFC 850 or asctime form into seconds since the Unix epoch.
 ///
-/// As strict as nginx where clients meet it: the day of the first two forms needs two digits, the
-/// month is case-sensitive, the weekday and the zone are ignored, and a date before 1970 is none
+/// As strict as nginx: the day of the first two forms needs two digits, the month is
+/// case-sensitive, the weekday and the zone are ignored, and dates before 1970 are invalid
 /// (push-stream.md, section 7.1).
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
@@ -125,7 +124,7 @@ fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
     {
         return None;
     }
-    // Days from 1970-01-01, counting leap days of the years before.
+    // Days since 1970-01-01, including the leap days of past years.
     let before = year - 1;
     let leap_days = before / 4 - before / 100 + before / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
     let day_of_year = DAYS[..month].iter().sum::<u64>() + u64::from(leap && month > 1) + day - 1;
@@ -141,7 +140,7 @@ fn two_digits(text: &str) -> Option<u64> {
     if text.len() == 2 { number(text) } else { None }
 }
 
-/// The wall clock in whole seconds since the Unix epoch.
+/// Returns the wall clock in whole seconds since the Unix epoch.
 #[must_use]
 pub fn unix_now() -> u64 {
     SystemTime::now()
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_dates_are_read_in_three_forms() {
+    fn http_dates_are_parsed_in_three_forms() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_http_dates_are_none() {
+    fn invalid_http_dates_are_rejected() {
         for text in [
             "",
             "0",

@@ -1,16 +1,16 @@
-//! The `pushctl` program: parses, runs the subcommand, ends with its exit code.
+//! The `pushctl` program: parses the arguments, runs the subcommand, returns its exit code.
 
 use std::process::ExitCode;
 
 use pushctl::cmd;
 
-/// glibc's allocator keeps what thousands of subscribers leave behind; this one gives it back, and
-/// takes less for each.
+/// jemalloc returns freed memory to the system after thousands of subscribers have left, which
+/// glibc's allocator does not; it also needs less memory per subscriber.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    // It is for completion scripts, so help and completions do not list it.
+    // Called by completion scripts only, so neither help nor completions list it.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|word| word == "complete")

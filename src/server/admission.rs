@@ -1,5 +1,4 @@
-//! Who gets in: the bounds on connections, in total and per address, and the shard that takes each
-//! of them.
+//! Admission of connections: limits in total and per client address, and the choice of the shard.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,21 +11,21 @@ use parking_lot::Mutex;
 use super::broker::{Broker, Charge, Incident};
 use super::config::ConnectionLimits;
 
-/// Refusals are told once, and again when there were none for so long.
+/// Rejections are logged as one episode, which ends when there were none for this time.
 const QUIET_AFTER: Duration = Duration::from_secs(10);
 
-/// The connections of all shards. Locks are held for a few instructions, and only where there is a
-/// limit per address.
+/// The connection counts of all shards. The lock is taken only if there is a limit per address,
+/// and held for a few instructions.
 pub(super) struct Admission {
     broker: Broker,
     max_connections: AtomicUsize,
     max_per_address: AtomicUsize,
     shards: Vec<AtomicUsize>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
-    told: RejectionLog,
+    rejections: RejectionLog,
 }
 
-/// A connection that got in; counted until it is dropped.
+/// An admitted connection; counted until it is dropped.
 pub(super) struct Admitted {
     admission: Arc<Admission>,
     shard: usize,
@@ -34,11 +33,11 @@ pub(super) struct Admitted {
     _share: Charge,
 }
 
-/// Whether the log knows that connections are refused.
+/// Logs the begin and the end of each episode of rejections.
 #[derive(Default)]
 struct RejectionLog {
-    is_refusing: AtomicBool,
-    last: Mutex<Option<Instant>>,
+    is_rejecting: AtomicBool,
+    last_rejection: Mutex<Option<Instant>>,
 }
 
 impl Admission {
@@ -49,11 +48,11 @@ impl Admission {
             max_per_address: AtomicUsize::new(limits.max_connections_per_address),
             shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             addresses: Mutex::default(),
-            told: RejectionLog::default(),
+            rejections: RejectionLog::default(),
         })
     }
 
-    /// Goes on with the bounds of `limits`; those who are in stay.
+    /// Replaces the limits. Present connections are not affected.
     pub(super) fn apply(&self, limits: &ConnectionLimits) {
         self.max_connections
             .store(limits.max_connections, Ordering::Relaxed);
@@ -61,12 +60,15 @@ impl Admission {
             .store(limits.max_connections_per_address, Ordering::Relaxed);
     }
 
-    /// Counts a connection from `source` (`None` = a unix socket), or says what is in its way.
+    /// Admits a connection from `source` (`None` = a unix socket).
+    ///
+    /// # Errors
+    /// The limit that rejects it; the incident has been counted and logged.
     pub(super) fn admit(self: &Arc<Self>, source: Option<IpAddr>) -> Result<Admitted, Incident> {
         let admitted = self.try_admit(source);
         match &admitted {
-            Ok(_) => self.told.admitted(),
-            Err(incident) => self.told.refused(
+            Ok(_) => self.rejections.record_admission(),
+            Err(incident) => self.rejections.record_rejection(
                 *incident,
                 self.max_connections.load(Ordering::Relaxed),
                 self.max_per_address.load(Ordering::Relaxed),
@@ -100,7 +102,7 @@ impl Admission {
             }
             *count += 1;
         }
-        // The shard with the fewest.
+        // The shard with the fewest connections.
         let shard = (0..counts.len())
             .rev()
             .min_by_key(|index| counts[*index])
@@ -116,7 +118,7 @@ impl Admission {
 }
 
 impl Admitted {
-    /// The shard that takes it.
+    /// Index of the shard that serves the connection.
     pub(super) fn shard(&self) -> usize {
         self.shard
     }
@@ -140,43 +142,42 @@ impl Drop for Admitted {
 }
 
 impl RejectionLog {
-    fn refused(&self, incident: Incident, most: usize, per_address: usize) {
-        *self.last.lock() = Some(Instant::now());
-        if self.is_refusing.swap(true, Ordering::Relaxed) {
+    fn record_rejection(&self, incident: Incident, max_connections: usize, max_per_address: usize) {
+        *self.last_rejection.lock() = Some(Instant::now());
+        if self.is_rejecting.swap(true, Ordering::Relaxed) {
             return;
         }
         match incident {
             Incident::TooManyFromAddress => {
                 tracing::warn!(
-                    limit = per_address,
-                    "connections are refused: too many of one address \
+                    limit = max_per_address,
+                    "rejecting connections: too many from one address \
                      (--max-connections-per-address)"
                 );
             }
             Incident::NoMemoryForConnection => {
                 tracing::warn!(
-                    "connections are refused: the memory bound is reached (--memory, \
-                     --connection-memory)"
+                    "rejecting connections: memory limit reached (--memory, --connection-memory)"
                 )
             }
             _ => tracing::warn!(
-                limit = most,
-                "connections are refused: too many at once (--max-connections)"
+                limit = max_connections,
+                "rejecting connections: too many open connections (--max-connections)"
             ),
         }
     }
 
-    fn admitted(&self) {
-        if !self.is_refusing.load(Ordering::Relaxed) {
+    fn record_admission(&self) {
+        if !self.is_rejecting.load(Ordering::Relaxed) {
             return;
         }
         if self
-            .last
+            .last_rejection
             .lock()
             .is_none_or(|last| last.elapsed() >= QUIET_AFTER)
         {
-            self.is_refusing.store(false, Ordering::Relaxed);
-            tracing::info!("connections are no longer refused");
+            self.is_rejecting.store(false, Ordering::Relaxed);
+            tracing::info!("accepting all connections again");
         }
     }
 }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_gets_its_share_and_gives_it_back() {
+    fn connections_of_an_address_are_limited_and_released() {
         let limits = ConnectionLimits {
             max_connections_per_address: 2,
             ..ConnectionLimits::default()
@@ -223,13 +224,13 @@ mod tests {
         drop((second, other, local));
         assert!(
             admission.addresses.lock().is_empty(),
-            "nothing is kept of those who left"
+            "no entry is left of closed connections"
         );
         assert_eq!(admission.broker.memory_used(), 0);
     }
 
     #[test]
-    fn there_are_never_more_than_allowed() {
+    fn connections_are_limited_in_total() {
         let admission = admission(&ConnectionLimits {
             max_connections: 3,
             ..ConnectionLimits::default()

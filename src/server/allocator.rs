@@ -1,11 +1,10 @@
-//! The allocator: what cannot be said with compiled-in settings. The program sets jemalloc as its
-//! global allocator.
+//! Run-time control of jemalloc, the global allocator of the program.
 
-#![allow(unsafe_code, reason = "jemalloc is controlled by a C function")]
+#![allow(unsafe_code, reason = "`mallctl` is a C function")]
 
 use std::ptr::null_mut;
 
-/// All arenas (`MALLCTL_ARENAS_ALL`).
+/// Control that purges all arenas (`MALLCTL_ARENAS_ALL` is 4096).
 const PURGE_ALL: &std::ffi::CStr = c"arena.4096.purge";
 
 /// Returns all freed pages to the system.

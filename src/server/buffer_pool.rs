@@ -1,26 +1,27 @@
-//! Small buffers that are used again: what one message needs for a moment the next one needs, too.
+//! A pool of small buffers per thread: the short-lived buffer of one message is reused for the
+//! next.
 
 use std::cell::RefCell;
 
-/// Most buffers that a thread keeps.
+/// Maximum number of buffers in the pool of a thread.
 const MAX_KEPT: usize = 8;
 
-/// Largest buffer that is kept: one that waits for a socket afterwards should not be much larger
-/// than what is in it.
+/// Maximum capacity of a pooled buffer: a buffer that later waits for a full socket should not be
+/// much larger than its content.
 const MAX_KEPT_BYTES: usize = 2 * 1024;
 
 thread_local! {
     static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty buffer with room for so many bytes.
+/// Returns an empty buffer with room for at least `capacity` bytes.
 pub(super) fn take(capacity: usize) -> Vec<u8> {
     let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
     buffer.reserve(capacity);
     buffer
 }
 
-/// Gives a buffer back that is not needed any more; it need not come from here.
+/// Puts a buffer into the pool; it need not come from [`take`].
 pub(super) fn give(mut buffer: Vec<u8>) {
     if (1..=MAX_KEPT_BYTES).contains(&buffer.capacity()) {
         buffer.clear();
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_empty_and_large_ones_do_not() {
+    fn small_buffers_are_reused_empty_and_large_ones_are_freed() {
         give(vec![1; MAX_KEPT_BYTES + 1]);
         assert_eq!(take(0).capacity(), 0);
         give(Vec::with_capacity(100));

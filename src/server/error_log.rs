@@ -1,8 +1,7 @@
-//! The server's own log: stderr, or where `error_log` says; its files are opened anew when they are
-//! moved away.
+//! The error log: stderr, or the targets of `error_log`. Files are reopened after log rotation.
 //!
-//! Events are few: life cycle and faults, nothing per delivered message, so that lines are written
-//! by whoever has them.
+//! Events are rare (life cycle and faults, nothing per delivered message), so the thread that logs
+//! an event also writes it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,12 +21,12 @@ use tracing_subscriber::{Registry, reload};
 use super::config::logs::{ErrorLog, LogTarget};
 use super::syslog::SyslogSender;
 
-/// The level without `error_log`, and when nothing else is asked for.
+/// Level of the log unless `error_log` or an option sets another one.
 pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
-/// Where lines go; none = to stderr.
+/// Targets of log lines with their levels; empty = stderr.
 static OUTPUTS: Mutex<Vec<(LogOutput, LevelFilter)>> = Mutex::new(Vec::new());
-/// Sets the level; there when the log has begun.
+/// Handle to change the level, and the level that overrides `error_log`; set by [`init`].
 static LEVEL: OnceLock<(reload::Handle<LevelFilter, Registry>, Option<LevelFilter>)> =
     OnceLock::new();
 
@@ -37,8 +36,7 @@ enum LogOutput {
     Syslog(SyslogSender),
 }
 
-/// Begins to log on stderr; a `level` that is given holds whatever `error_log` says. To be called
-/// once.
+/// Starts logging to stderr. A given `level` overrides those of `error_log`. Called once.
 pub fn init(level: Option<LevelFilter>) {
     let (filter, handle) = reload::Layer::new(level.unwrap_or(DEFAULT_LEVEL));
     let lines = tracing_subscriber::fmt::layer()
@@ -52,7 +50,7 @@ pub fn init(level: Option<LevelFilter>) {
     let _ = LEVEL.set((handle, level));
 }
 
-/// Goes on with these logs. What cannot be opened is told, and stderr takes its place.
+/// Replaces the targets of the log. A file that cannot be opened is logged and replaced by stderr.
 pub fn apply(logs: &[ErrorLog]) {
     let Some((handle, forced)) = LEVEL.get() else {
         return;
@@ -81,27 +79,30 @@ pub fn apply(logs: &[ErrorLog]) {
         }
     }
     for (path, error) in failures {
-        tracing::warn!(%error, path = %path.display(), "cannot open the error log: stderr takes \
-                                                        its place");
+        tracing::warn!(
+            %error,
+            path = %path.display(),
+            "cannot open the error log: using stderr instead"
+        );
     }
-    let most = outputs
+    let highest_level = outputs
         .iter()
         .map(|(_, level)| *level)
         .max()
         .or(*forced)
         .unwrap_or(DEFAULT_LEVEL);
     *OUTPUTS.lock() = outputs;
-    // It fails only when there is no log any more.
-    let _ = handle.reload(most);
+    // Fails only if the subscriber was dropped.
+    let _ = handle.reload(highest_level);
 }
 
-/// Opens the files anew: they were moved away.
+/// Reopens the files of the log, after they were moved by log rotation.
 pub fn reopen() {
     for (output, _) in OUTPUTS.lock().iter_mut() {
         if let LogOutput::File(path, file) = output {
             match open(path) {
                 Ok(new) => *file = new,
-                // The old one still takes lines.
+                // The old file is still open and continues to receive lines.
                 Err(error) => to_stderr(
                     format!("cannot open the error log {}: {error}\n", path.display()).as_bytes(),
                 ),
@@ -110,7 +111,10 @@ pub fn reopen() {
     }
 }
 
-/// Opens a log to be written on at its end. A pipe that nobody reads is an error instead of a wait.
+/// Opens a log file for appending. A pipe without a reader is an error; opening it does not block.
+///
+/// # Errors
+/// When the file cannot be opened or created.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -123,14 +127,14 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 fn to_stderr(line: &[u8]) {
-    // Nobody may be reading.
+    // stderr may be a closed pipe.
     let _ = io::stderr().lock().write_all(line);
 }
 
-/// Makes a [`LogLine`] for each event.
+/// Creates a [`LogLine`] for each event.
 struct LogLines;
 
-/// Takes the text of an event.
+/// Writes the text of an event of this level to all targets.
 struct LogLine(Level);
 
 impl<'a> MakeWriter<'a> for LogLines {
@@ -176,7 +180,7 @@ impl Write for LogLine {
     }
 }
 
-/// The severity of RFC 3164.
+/// Severity of RFC 3164, section 4.1.1.
 fn severity(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

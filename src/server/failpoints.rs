@@ -1,6 +1,6 @@
-//! Faults on demand, for tests of how the server bears them: a debug build panics at the named
-//! point when the environment says so, as in `PUSHCTL_FAULT=delivery:3` (the third delivery) or
-//! `delivery:3+` (that and all that follow). A release has none of this.
+//! Panics and stalls on demand, for tests of fault tolerance. A debug build panics at a named point
+//! if the environment selects it: `PUSHCTL_FAULT=delivery:3` (at the third delivery) or
+//! `delivery:3+` (at the third and all later ones). Release builds contain no failpoints.
 
 #[cfg(debug_assertions)]
 mod points {
@@ -9,14 +9,14 @@ mod points {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    /// The fault of this process: its point, the pass at which it comes, and whether it comes at
-    /// all that follow, too.
+    /// The panic of this process: its point, the pass at which it occurs, and whether it recurs at
+    /// all later passes.
     static FAULT: OnceLock<Option<(String, u64, bool)>> = OnceLock::new();
     static STALL: OnceLock<Option<(String, PathBuf)>> = OnceLock::new();
     static PASSES: AtomicU64 = AtomicU64::new(0);
 
-    /// A point where the process may be told to panic, or to stand still as long as there is a
-    /// file: `PUSHCTL_STALL=POINT:PATH`. `PATH.reached` tells that it does.
+    /// A point where the environment can make the process panic, or stall while a file exists:
+    /// `PUSHCTL_STALL=POINT:PATH`. The stall creates `PATH.reached`.
     #[track_caller]
     pub(in crate::server) fn point(name: &str) {
         let stall = STALL.get_or_init(|| {
@@ -28,7 +28,7 @@ mod points {
         if let Some((point, path)) = stall
             && point == name
         {
-            // It cannot tell anybody but the test, which would wait in vain.
+            // Without this file the test times out, so the error needs no report.
             drop(std::fs::write(path.with_extension("reached"), ""));
             while path.exists() {
                 std::thread::sleep(Duration::from_millis(5));
@@ -57,7 +57,7 @@ mod points {
 
 #[cfg(not(debug_assertions))]
 mod points {
-    /// Nothing.
+    /// Does nothing in a release build.
     pub(in crate::server) fn point(_: &str) {}
 }
 

@@ -1,11 +1,16 @@
-//! A generation: the configuration from one reload to the next, and which locations it shares with
-//! the one before.
+//! A generation: one loaded configuration, and which of its locations continue those of the
+//! generation before.
 //!
-//! A location goes on in the next generation if the same listener has a server with one of its
-//! server's names (or, where no name is the same, a default server for its default server), and in
-//! it a location with the same pattern, inside the same ones, that is the same kind of subscriber.
-//! Such locations have the same number, so that a follower of long ago can be found in the newest
-//! generation. Whatever else changes in a location is no concern of those who follow already.
+//! Followers survive a reload if their location continues. A location of the new generation
+//! continues an old one if
+//!
+//! - the same listener has a server with one of the old server's names (or, if no name is the same,
+//!   both are default servers), and
+//! - that server has a location with the same pattern, nested in the same patterns, and the same
+//!   subscriber mode.
+//!
+//! Continuing locations keep their number, so that the location of an old follower is found in the
+//! newest generation. Other changes of a location do not affect its present followers.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,41 +19,36 @@ use std::sync::Arc;
 use super::ServedCounts;
 use super::config::{Config, Endpoint, Listener, Location, Servers, SubscriberMode, VirtualServer};
 
-/// A configuration with what is known of its listeners.
+/// A configuration with the location indexes of its listeners.
 #[derive(Debug)]
 pub(super) struct Generation {
     pub(super) config: Config,
-    /// In the order of the configuration's listeners.
+    /// In the order of `config.listeners`.
     pub(super) listeners: Vec<(ListenerNumber, Arc<LocationIndex>)>,
 }
 
-/// A listener over all reloads that leave it.
+/// Number of a listener, stable over all reloads that keep its address.
 pub(super) type ListenerNumber = u64;
 
 impl Generation {
-    /// The generation of `config`, whose listeners have these numbers; what goes on of `before`
-    /// keeps its numbers.
+    /// Creates the generation of `config`, whose listeners have these `numbers`. Locations that
+    /// continue those of `before` keep their numbers.
     pub(super) fn new(config: Config, numbers: &[ListenerNumber], before: Option<&Self>) -> Self {
-        let census = |number: ListenerNumber, listener: &Listener| {
+        let index_of = |number: ListenerNumber, listener: &Listener| {
             let known = before
                 .and_then(|before| before.listeners.iter().find(|(other, _)| *other == number));
-            (
-                number,
-                Arc::new(LocationIndex::take(
-                    listener,
-                    known.map(|(_, census)| &**census),
-                )),
-            )
+            let index = LocationIndex::new(listener, known.map(|(_, index)| &**index));
+            (number, Arc::new(index))
         };
         let listeners = numbers
             .iter()
             .zip(&config.listeners)
-            .map(|(number, listener)| census(*number, listener))
+            .map(|(number, listener)| index_of(*number, listener))
             .collect();
         Self { config, listeners }
     }
 
-    /// Locations, those inside others included, of all servers; and addresses.
+    /// Counts the locations of all servers, including nested ones, and the addresses.
     pub(super) fn served_counts(&self) -> ServedCounts {
         fn count(locations: &[Location]) -> usize {
             locations
@@ -73,8 +73,7 @@ impl Generation {
     }
 }
 
-/// Where a location lies in memory: tells it from the others of its generation, which is held as
-/// long.
+/// Address of a location in memory: its identity within its generation, which outlives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct LocationAddress(usize);
 
@@ -84,99 +83,105 @@ impl From<Option<&Location>> for LocationAddress {
     }
 }
 
-/// The subscriber locations of a listener and their numbers.
+/// The numbers of the subscriber locations of a listener.
 #[derive(Debug, Default)]
 pub(super) struct LocationIndex {
     servers: Vec<IndexedServer>,
     numbers: HashMap<LocationAddress, u64>,
-    /// The numbers of all that goes on: one location may go on for several of the generation
-    /// before.
-    living: HashSet<u64>,
-    next: u64,
+    /// Numbers of all locations that exist, old numbers included: when servers are merged, one
+    /// location continues several.
+    current: HashSet<u64>,
+    next_number: u64,
 }
 
-/// A server of a listener.
+/// A server of a listener, with the keys by which its locations continue.
 #[derive(Debug)]
 struct IndexedServer {
-    /// Of a connection to this address; `None` = to another one.
+    /// Local address of the connections that it serves; `None` = all without their own servers.
     scope: Option<IpAddr>,
     names: HashSet<String>,
     is_default: bool,
-    /// The patterns that lead to each location, and its numbers.
-    locations: HashMap<(String, SubscriberMode), Vec<u64>>,
+    locations: HashMap<LocationKey, Vec<u64>>,
 }
+
+/// Identity of a location over reloads: the patterns that lead to it, one per line, and its mode.
+type LocationKey = (String, SubscriberMode);
+
+/// The subscriber locations of a server by their addresses.
+type KeysByAddress = Vec<(LocationAddress, LocationKey)>;
 
 impl LocationIndex {
-    /// Numbers the locations of `listener`; what goes on of `before` keeps its numbers.
-    fn take(listener: &Listener, before: Option<&Self>) -> Self {
-        let mut census = Self {
-            next: before.map_or(0, |before| before.next),
+    /// Numbers the locations of `listener`. Those that continue locations of `before` keep their
+    /// numbers.
+    fn new(listener: &Listener, before: Option<&Self>) -> Self {
+        let mut index = Self {
+            next_number: before.map_or(0, |before| before.next_number),
             ..Self::default()
         };
-        let all = |scope, servers: &Arc<Servers>| {
-            let servers = Arc::clone(servers);
-            (0..servers.len()).map(move |at| {
-                (
-                    scope,
-                    Arc::clone(&servers[at]),
-                    Arc::ptr_eq(&servers[at], servers.default_server()),
-                )
+        let mut found: Vec<(IndexedServer, KeysByAddress)> = scopes(listener)
+            .flat_map(|(scope, servers)| {
+                servers.iter().map(move |server| {
+                    let is_default = Arc::ptr_eq(server, servers.default_server());
+                    indexed_server(scope, server, is_default)
+                })
             })
-        };
-        let servers: Vec<_> = scopes(listener)
-            .flat_map(|(scope, servers)| all(scope, servers))
-            .collect();
-        let mut found: Vec<(IndexedServer, Vec<_>)> = servers
-            .iter()
-            .map(|(scope, server, is_default)| server_of(*scope, server, *is_default))
             .collect();
         for earlier in before.map(|before| &before.servers[..]).unwrap_or_default() {
-            let shares_name = |server: &IndexedServer| {
-                server.scope == earlier.scope && !server.names.is_disjoint(&earlier.names)
-            };
-            let is_named = found.iter().any(|(server, _)| shares_name(server));
-            let both_default = |server: &IndexedServer| {
-                server.scope == earlier.scope && server.is_default && earlier.is_default
-            };
-            for (server, _) in &mut found {
-                if shares_name(server) || (!is_named && both_default(server)) {
-                    for (key, numbers) in &mut server.locations {
-                        numbers.extend(earlier.locations.get(key).into_iter().flatten());
-                    }
-                }
-            }
+            inherit_numbers(earlier, &mut found);
         }
-        for (mut server, addresses) in found {
-            for numbers in server.locations.values_mut() {
-                if numbers.is_empty() {
-                    numbers.push(census.next);
-                    census.next += 1;
-                }
-                numbers.sort_unstable();
-                numbers.dedup();
-                census.living.extend(numbers.iter());
-            }
-            census.numbers.extend(
-                addresses
-                    .into_iter()
-                    .map(|(address, key)| (address, server.locations[&key][0])),
-            );
-            census.servers.push(server);
+        for (server, keys) in found {
+            index.add(server, keys);
         }
-        census
+        index
     }
 
-    /// The location that was at `location` in the `earlier` census is still there.
-    pub(super) fn continues(&self, earlier: &Self, location: LocationAddress) -> bool {
-        // One that nobody numbered is none that can be followed.
+    /// Adds a server; numbers its locations that continue none.
+    fn add(&mut self, mut server: IndexedServer, keys: KeysByAddress) {
+        for numbers in server.locations.values_mut() {
+            if numbers.is_empty() {
+                numbers.push(self.next_number);
+                self.next_number += 1;
+            }
+            numbers.sort_unstable();
+            numbers.dedup();
+            self.current.extend(numbers.iter());
+        }
+        self.numbers.extend(
+            keys.into_iter()
+                .map(|(address, key)| (address, server.locations[&key][0])),
+        );
+        self.servers.push(server);
+    }
+
+    /// Whether the location at `address` in the generation of `earlier` still exists.
+    pub(super) fn continues(&self, earlier: &Self, address: LocationAddress) -> bool {
+        // A location without a number has no followers.
         earlier
             .numbers
-            .get(&location)
-            .is_none_or(|number| self.living.contains(number))
+            .get(&address)
+            .is_none_or(|number| self.current.contains(number))
     }
 }
 
-/// The servers of a listener, by the address of the connection.
+/// Gives the locations of `servers` the numbers of those that they continue in `earlier`.
+fn inherit_numbers(earlier: &IndexedServer, servers: &mut [(IndexedServer, KeysByAddress)]) {
+    let shares_name = |server: &IndexedServer| {
+        server.scope == earlier.scope && !server.names.is_disjoint(&earlier.names)
+    };
+    let both_default = |server: &IndexedServer| {
+        server.scope == earlier.scope && server.is_default && earlier.is_default
+    };
+    let is_named = servers.iter().any(|(server, _)| shares_name(server));
+    for (server, _) in servers {
+        if shares_name(server) || (!is_named && both_default(server)) {
+            for (key, numbers) in &mut server.locations {
+                numbers.extend(earlier.locations.get(key).into_iter().flatten());
+            }
+        }
+    }
+}
+
+/// The servers of a listener by the local address of the connection; `None` = any other address.
 fn scopes(listener: &Listener) -> impl Iterator<Item = (Option<IpAddr>, &Arc<Servers>)> {
     let own = listener
         .overrides
@@ -185,38 +190,32 @@ fn scopes(listener: &Listener) -> impl Iterator<Item = (Option<IpAddr>, &Arc<Ser
     std::iter::once((None, &listener.servers)).chain(own)
 }
 
-type Addresses = Vec<(LocationAddress, (String, SubscriberMode))>;
-
-fn server_of(
+fn indexed_server(
     scope: Option<IpAddr>,
     server: &VirtualServer,
     is_default: bool,
-) -> (IndexedServer, Addresses) {
-    fn walk(locations: &[Location], outer: &str, addresses: &mut Addresses) {
+) -> (IndexedServer, KeysByAddress) {
+    fn collect(locations: &[Location], outer: &str, keys: &mut KeysByAddress) {
         for location in locations {
             let path = format!("{outer}\n{}", location.pattern);
             if let Endpoint::Subscriber(mode) = location.endpoint {
-                addresses.push((Some(location).into(), (path.clone(), mode)));
+                keys.push((Some(location).into(), (path.clone(), mode)));
             }
-            walk(&location.nested, &path, addresses);
+            collect(&location.nested, &path, keys);
         }
     }
-    let mut addresses = Vec::new();
-    walk(&server.locations, "", &mut addresses);
-    let names = server.names.iter().map(ToString::to_string).collect();
-    let locations = addresses
-        .iter()
-        .map(|(_, key)| (key.clone(), Vec::new()))
-        .collect();
-    (
-        IndexedServer {
-            scope,
-            names,
-            is_default,
-            locations,
-        },
-        addresses,
-    )
+    let mut keys = Vec::new();
+    collect(&server.locations, "", &mut keys);
+    let indexed = IndexedServer {
+        scope,
+        names: server.names.iter().map(ToString::to_string).collect(),
+        is_default,
+        locations: keys
+            .iter()
+            .map(|(_, key)| (key.clone(), Vec::new()))
+            .collect(),
+    };
+    (indexed, keys)
 }
 
 #[cfg(test)]
@@ -240,15 +239,16 @@ mod tests {
         format!("location {path} {{ push_stream_subscriber {mode}; push_stream_channels_path x; }}")
     }
 
-    /// Whether what `path` finds in the first server goes on, through all these generations.
-    fn goes_on(generations: &[&[&str]], path: &str) -> bool {
+    /// Whether the location that `path` finds in the first server continues through all these
+    /// generations.
+    fn continues(generations: &[&[&str]], path: &str) -> bool {
         let mut all: Vec<Generation> = Vec::new();
         for servers in generations {
             let next = generation(servers, all.last());
             all.push(next);
         }
         let first = &all[0];
-        let last = all.last().expect("some");
+        let last = all.last().expect("at least one generation");
         let (found, _) = first.config.listeners[0].servers[0]
             .locate(path.as_bytes())
             .expect("a location");
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_goes_on_where_pattern_and_mode_are_the_same() {
+    fn a_location_continues_if_pattern_and_mode_are_the_same() {
         let a = location("/a", "streaming");
         let b = location("/b", "streaming");
         let both = format!("{a} {b}");
@@ -273,17 +273,17 @@ mod tests {
             (&format!("server_name x; {a}"), true),
             (&format!("location / {{ {a} }}"), false),
         ] {
-            assert_eq!(goes_on(&[&[&both], &[next]], "/a"), expected, "{next}");
+            assert_eq!(continues(&[&[&both], &[next]], "/a"), expected, "{next}");
         }
-        assert!(goes_on(&[&[&both], &[&a], &[&turned]], "/a"));
+        assert!(continues(&[&[&both], &[&a], &[&turned]], "/a"));
         assert!(
-            !goes_on(&[&[&both], &[&b], &[&both]], "/a"),
-            "what came back is another one"
+            !continues(&[&[&both], &[&b], &[&both]], "/a"),
+            "a location that was removed and added again is a new one"
         );
     }
 
     #[test]
-    fn a_server_goes_on_by_its_names() {
+    fn a_server_continues_by_its_names() {
         let server = |names: &str, path: &str| {
             format!("server_name {names}; {}", location(path, "streaming"))
         };
@@ -295,13 +295,13 @@ mod tests {
             (&[&server("c", "/a"), &b], true),
             (&[&server("c", "/x"), &b], false),
         ] {
-            assert_eq!(goes_on(&[&[&a, &b], next], "/a"), expected, "{next:?}");
+            assert_eq!(continues(&[&[&a, &b], next], "/a"), expected, "{next:?}");
         }
         let merged = server("a b", "/a");
         assert!(
-            goes_on(&[&[&b, &a], &[&merged], &[&merged]], "/a"),
-            "of two that became one both go on"
+            continues(&[&[&b, &a], &[&merged], &[&merged]], "/a"),
+            "two servers that were merged both continue"
         );
-        assert!(goes_on(&[&[&a, &b], &[&merged], &[&merged]], "/a"));
+        assert!(continues(&[&[&a, &b], &[&merged], &[&merged]], "/a"));
     }
 }

@@ -1,16 +1,16 @@
-//! One line in the log where a limit rejects something: which limit, and how to change it. At most
-//! one per second for each limit, with the number of those suppressed.
+//! Log lines for rejections by a limit: which limit, and the option or directive that sets it. At
+//! most one line per second and limit, with the number of suppressed ones.
 //!
-//! Connections that are rejected are logged by `admission`, notices of hooks by `http::notices`.
+//! Rejected connections are logged by `admission`, dropped notices to back-ends by `http::notices`.
 
 use super::log_throttle::LogThrottle;
 
-/// A limit that rejects requests, or ends what they have begun.
+/// A limit that rejects or ends requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Messages, channels, subscribers and connections together.
+    /// Memory for messages, channels, subscribers and connections together.
     Memory,
-    /// What is coming in and answers that wait.
+    /// Memory for incoming bodies and unsent responses.
     IncomingMemory,
     /// Number of channels.
     Channels,
@@ -30,34 +30,34 @@ pub(super) enum Limit {
     WebSocketMessage,
     /// Bytes or number of headers.
     Headers,
-    /// Lists of channels that wait.
+    /// Queued lists of channels.
     WaitingLists,
 }
 
-/// What was rejected by each limit, in the order of the variants, with what sets it.
+/// Texts of the log lines, in the order of the variants.
 const TEXTS: [&str; 12] = [
     "rejected for lack of memory: messages, channels and connections have reached the limit \
      (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
-    "ended for lack of memory: requests and answers under way have reached the limit (--memory, \
-     push_stream_shared_memory_size or nchan_shared_memory_size)",
+    "ended for lack of memory: incoming requests and unsent responses have reached the limit \
+     (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
     "rejected a channel: too many channels (--max-channels, or push_stream_max_number_of_channels)",
     "rejected a channel: too many wildcard channels (push_stream_max_number_of_wildcard_channels)",
-    "rejected a subscriber: too many of its channel (--max-subscribers-per-channel, or \
+    "rejected a subscriber: too many subscribers of its channel (--max-subscribers-per-channel, or \
      push_stream_max_subscribers_per_channel)",
-    "rejected a request: too many channels in it (--max-channels-per-request)",
+    "rejected a request: it names too many channels (--max-channels-per-request)",
     "rejected a request: channel id too long (--max-channel-id-length, or \
      push_stream_max_channel_id_length)",
     "rejected a message: body too large (--max-body-size, or client_max_body_size)",
     "rejected a batch: too large (--max-batch-size)",
     "closed a websocket: message too large (--max-websocket-message-size)",
     "rejected a request: headers too large (--max-header-size; at most 100 headers)",
-    "rejected a request: too many lists of channels wait (--max-waiting-lists)",
+    "rejected a request: too many queued lists of channels (--max-waiting-lists)",
 ];
 
 static LINES: [LogThrottle; TEXTS.len()] = [const { LogThrottle::new() }; TEXTS.len()];
 
 impl Limit {
-    /// Logs that the limit has rejected something.
+    /// Logs a rejection by this limit.
     pub(super) fn log(self) {
         let text = TEXTS[self as usize];
         LINES[self as usize].warn(|suppressed| tracing::warn!(suppressed, "{text}"));

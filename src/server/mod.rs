@@ -1,5 +1,28 @@
-//! The broker server: wires listeners, shards and the broker together (`running`: until it ends,
-//! over all reloads). Owns no policy.
+//! The broker server: binds its listeners, runs its shards, reloads its configuration.
+//!
+//! A shard is a thread with the connections that were assigned to it. Publishing appends to the
+//! log of a channel in the broker, which all shards share; each shard delivers to its own
+//! subscribers. This module only connects the parts:
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | [`config`] | configuration model and its sources: built-in, nginx.conf, TOML |
+//! | `http` | listeners, HTTP/1.x connections, routing, access control, files, back-ends |
+//! | [`request`], [`response`], [`compression`] | request with its variables, response, gzip |
+//! | [`publisher`], [`subscriber`], [`statistics`] | endpoints: from a request to a response |
+//! | [`dialect`] | per protocol family: cursor syntax, statuses, headers, bodies |
+//! | [`fanout`] | shards, followers, delivery rounds, deadlines, sockets |
+//! | [`broker`] | channels, logs, memory and other limits, expiry, counters |
+//! | `running`, `shards`, `shard_thread` | main loop and shutdown, thread of a shard |
+//! | `generation` | one loaded configuration, and which locations survive a reload |
+//! | `admission` | connection limits and choice of the shard |
+//! | [`error_log`], `syslog`, `log_throttle`, `limits_log`, [`panics`] | the log of the process |
+//! | `time_limit`, `buffer_pool`, `allocator` | timeouts that tolerate pauses, buffers, memory |
+//! | `failpoints` | panics and stalls on demand, for tests of debug builds |
+//!
+//! Where to start: a directive in `config::nginx::directives`, a subscriber mode in
+//! [`subscriber`], a protocol family in [`dialect`], another HTTP version next to
+//! `http::connection`. Memory is bounded by `broker::memory`.
 
 mod admission;
 mod allocator;
@@ -21,6 +44,7 @@ pub mod request;
 pub mod response;
 mod running;
 mod shard_thread;
+mod shards;
 pub mod statistics;
 pub mod subscriber;
 mod syslog;
@@ -39,10 +63,11 @@ pub use http::fuzzing;
 pub use http::{InheritedSocket, InheritedSocketError, reopen_access_logs};
 pub use running::{Command, NeedsRestart, Reloaded, StopKind};
 
-/// What the `Server` header says.
+/// Value of the `Server` header.
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
 
-/// What error pages say. As long as `nginx/1.26.3`, so that the pages are as long as recorded ones.
+/// Server name on error pages. As long as `nginx/1.26.3`, so that the pages have the length of the
+/// recorded ones.
 pub const SERVER_ON_PAGES: &str = concat!(
     "pushctl v",
     env!("CARGO_PKG_VERSION_MAJOR"),
@@ -50,70 +75,70 @@ pub const SERVER_ON_PAGES: &str = concat!(
     env!("CARGO_PKG_VERSION_MINOR")
 );
 
-/// A server that listens but does not accept yet.
+/// A server with bound listeners that does not accept connections yet.
 #[derive(Debug)]
 pub struct Server {
     generation: Generation,
-    passed: Vec<InheritedSocket>,
+    inherited: Vec<InheritedSocket>,
     bound: Vec<Bound>,
     broker: Broker,
 }
 
-/// How much a server serves.
+/// Numbers of locations and addresses that a server serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServedCounts {
-    /// Locations of all servers, those inside others included.
+    /// Locations of all servers, including nested ones.
     pub locations: usize,
-    /// Addresses that are listened on.
+    /// Listening addresses.
     pub addresses: usize,
 }
 
-/// Why a server does not start, or ends.
+/// A failure to start a server, to reload its configuration, or to keep it running.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     #[error("cannot listen on {address}: {reason} (choose another address with --listen)")]
     Bind {
         /// The address.
         address: ListenAddress,
-        /// What the system says; not the source, which would be told a second time.
+        /// Error of the system. Not `#[source]`: it is part of the text already.
         reason: io::Error,
     },
-    /// An address cannot be listened on before another one, which goes, is closed.
+    /// The port of a new address is in use by an address that this reload would close.
     #[error(
         "cannot listen on {address}: its port is in use by {used}, which stays open until a reload \
-         has succeeded (take that out \
-         and reload, then add this and reload; or restart)"
+         has succeeded (remove {used} and reload, then add {address} and reload; or restart)"
     )]
-    Overlap {
+    PortInUse {
         /// The address.
         address: ListenAddress,
-        /// The one that has the port.
+        /// The address that has the port.
         used: ListenAddress,
     },
-    /// More shards than there can be.
-    #[error("{0} shards are too many: the most are {MAX_SHARDS} (--shards, or worker_processes)")]
+    /// More shards than supported.
+    #[error("too many shards: {0} (maximum {MAX_SHARDS}; set by --shards or worker_processes)")]
     Shards(usize),
-    /// The memory bound is too small for the events channel.
+    /// The memory limit is too small for the events channel.
     #[error(
         "cannot create the events channel: {0} (raise --memory, or push_stream_shared_memory_size)"
     )]
     Events(#[from] CreateError),
-    /// A thread or a runtime cannot be started.
+    /// A thread or its runtime cannot be started.
     #[error("cannot start a shard: {0}")]
     Shard(#[source] io::Error),
-    /// A listener is broken.
+    /// A listener has failed.
     #[error("cannot accept connections: {0}")]
     Accept(#[source] io::Error),
 }
 
 impl Server {
-    /// Binds all addresses of `config`, but those for which a socket was `passed`.
+    /// Binds all addresses of `config`. An address with an `inherited` socket takes that one.
     ///
     /// # Errors
-    /// When an address cannot be bound or a setting is impossible.
-    pub fn bind(mut config: Config, passed: Vec<InheritedSocket>) -> Result<Self, ServerError> {
-        config.shards = shards_of(&config);
+    /// When an address cannot be bound, there are too many shards, or the memory limit is too
+    /// small.
+    pub fn bind(mut config: Config, inherited: Vec<InheritedSocket>) -> Result<Self, ServerError> {
+        config.shards = shard_count(&config);
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
         }
@@ -125,68 +150,68 @@ impl Server {
         let bound = config
             .listeners
             .iter()
-            .map(|listener| bind(listener, &config, &passed))
+            .map(|listener| bind(listener, &config, &inherited))
             .collect::<Result<Vec<_>, _>>()?;
         let numbers: Vec<_> = (0..).take(bound.len()).collect();
         Ok(Self {
             generation: Generation::new(config, &numbers, None),
-            passed,
+            inherited,
             bound,
             broker,
         })
     }
 
-    /// The addresses, with the ports that the system chose.
+    /// Returns the listening addresses, with the ports that the system chose.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot report the address of a socket.
     pub fn addresses(&self) -> io::Result<Vec<ListenAddress>> {
         self.bound.iter().map(Bound::address).collect()
     }
 
-    /// Number of shards.
+    /// Returns the number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.generation.config.shards
     }
 
-    /// How much it serves.
+    /// Returns the numbers of its locations and addresses.
     #[must_use]
     pub fn served_counts(&self) -> ServedCounts {
         self.generation.served_counts()
     }
 
-    /// The sockets that were passed and that no listener uses.
+    /// Returns the inherited sockets that no listener uses.
     pub fn unused_sockets(&self) -> impl Iterator<Item = &InheritedSocket> {
-        let used = |passed: &&InheritedSocket| {
+        let is_used = |socket: &&InheritedSocket| {
             let listeners = &self.generation.config.listeners;
             listeners.iter().any(|listener| {
-                InheritedSocket::find(&self.passed, listener)
-                    .is_some_and(|found| std::ptr::eq(found, *passed))
+                InheritedSocket::find(&self.inherited, listener)
+                    .is_some_and(|found| std::ptr::eq(found, *socket))
             })
         };
-        self.passed.iter().filter(move |passed| !used(passed))
+        self.inherited.iter().filter(move |socket| !is_used(socket))
     }
 }
 
-/// Sets what there is once in a process: its log, and whether answers tell the version; says which
-/// logs of requests cannot be opened. To be called with every configuration that becomes the
-/// present one.
+/// Applies the process-wide settings of `config`: the error log, and whether responses show the
+/// version. Logs which access logs cannot be opened. Called for every configuration that takes
+/// effect.
 pub fn apply_process_settings(config: &Config) {
     error_log::apply(&config.process.error_logs);
     response::set_version_hidden(config.process.hides_version);
     http::try_access_logs(config);
 }
 
-/// Opens the address of `listener`, or takes the socket for it that was passed.
+/// Binds the address of `listener`, or takes its inherited socket.
 fn bind(
     listener: &config::Listener,
     config: &Config,
-    passed: &[InheritedSocket],
+    inherited: &[InheritedSocket],
 ) -> Result<Bound, ServerError> {
     let settings = &config.limits.tcp;
-    let bound = match InheritedSocket::find(passed, listener) {
-        Some(passed) => passed.bound(settings),
+    let bound = match InheritedSocket::find(inherited, listener) {
+        Some(socket) => socket.bound(settings),
         None => Bound::bind(listener, settings),
     };
     bound.map_err(|reason| ServerError::Bind {
@@ -195,8 +220,8 @@ fn bind(
     })
 }
 
-/// The shards that a configuration asks for.
-fn shards_of(config: &Config) -> usize {
+/// Number of shards for a configuration: by default one per core.
+fn shard_count(config: &Config) -> usize {
     match config.shards {
         0 => std::thread::available_parallelism()
             .map_or(1, NonZero::get)
@@ -211,14 +236,11 @@ impl std::fmt::Display for ServedCounts {
             locations,
             addresses,
         } = self;
-        let end = |count: usize, one: &'static str, many: &'static str| {
-            if count == 1 { one } else { many }
-        };
+        let locations_plural = if *locations == 1 { "" } else { "s" };
+        let addresses_plural = if *addresses == 1 { "" } else { "es" };
         write!(
             f,
-            "{locations} location{} on {addresses} address{}",
-            end(*locations, "", "s"),
-            end(*addresses, "", "es")
+            "{locations} location{locations_plural} on {addresses} address{addresses_plural}"
         )
     }
 }
@@ -232,7 +254,7 @@ impl std::fmt::Display for ListenAddress {
     }
 }
 
-/// The name of this machine, as statistics show it.
+/// Returns the host name of this machine.
 #[must_use]
 pub fn hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
@@ -244,7 +266,7 @@ pub fn hostname() -> &'static str {
     })
 }
 
-/// Seconds since the Unix epoch as `2026-11-21T00:12:27`, in UTC.
+/// Formats seconds since the Unix epoch as `2026-11-21T00:12:27`, in UTC.
 #[must_use]
 pub fn iso_time(unix_seconds: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_seconds);

@@ -1,4 +1,4 @@
-//! What a panic leaves in the log: a line that says where and what, and nothing of anybody's data.
+//! Log lines for panics: place in the code and message, without data of clients.
 
 use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
@@ -7,16 +7,17 @@ use parking_lot::Mutex;
 
 use super::log_throttle::LogThrottle;
 
-/// Most bytes of a panic's message that are logged.
+/// Maximum number of logged bytes of a panic message.
 const MAX_MESSAGE_BYTES: usize = 160;
 
-/// Name of the thread that makes lists of channels.
+/// Name of the thread that builds lists of channels.
 pub(super) const LISTS_THREAD: &str = "lists";
 
-/// The lines of each place in the code: whoever found a way to its panic can come again and again.
+/// Rate limits by place in the code: a client that can trigger a panic can do so repeatedly.
 static LINES: Mutex<BTreeMap<String, LogThrottle>> = Mutex::new(BTreeMap::new());
 
-/// Logs panics of this process from now on; of one place in the code at most once in a second.
+/// Installs a hook that logs the panics of this process, at most once per second for each place in
+/// the code.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -25,31 +26,33 @@ pub fn log_panics() {
             .lock()
             .entry(place.clone())
             .or_insert(LogThrottle::new())
-            .warn(|left_out| due = Some(left_out));
-        if let Some(left_out) = due {
-            log(info, &place, left_out);
+            .warn(|suppressed| due = Some(suppressed));
+        if let Some(suppressed) = due {
+            log(info, &place, suppressed);
         }
     }));
 }
 
-fn log(info: &PanicHookInfo<'_>, place: &str, left_out: u64) {
+fn log(info: &PanicHookInfo<'_>, place: &str, suppressed: u64) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     let consequence = match thread {
-        LISTS_THREAD => "its list is answered with 500; ",
-        thread if thread.starts_with("shard-") => "its connection is dropped, the others go on; ",
+        LISTS_THREAD => "the request for the list fails with 500; ",
+        thread if thread.starts_with("shard-") => {
+            "the connection is closed, others are not affected; "
+        }
         _ => "",
     };
     tracing::error!(
         place,
         thread,
-        left_out,
+        suppressed,
         "panic: {}; {consequence}please report this",
         message(info)
     );
 }
 
-/// The message up to the first quoted text: what stands in quotes may have come from a client.
+/// The panic message up to the first quoted text, which may be data of a client.
 fn message(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let message = payload
@@ -60,7 +63,7 @@ fn message(info: &PanicHookInfo<'_>) -> String {
 }
 
 fn unquoted(message: &str) -> String {
-    // `expect` and `unwrap` append the error, whose text is anybody's guess.
+    // `expect` and `unwrap` append an error behind a colon; its text may contain such data, too.
     let end = message
         .find(['"', '\'', '`', '\n', '{', ':'])
         .unwrap_or(message.len())
@@ -75,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_of_a_client_is_not_logged() {
+    fn data_of_clients_is_not_logged() {
         for (message, logged) in [
             ("index out of bounds", "index out of bounds"),
             (

@@ -1,8 +1,8 @@
-//! A server while it runs: accepting, orders from outside, the reload of the configuration, and the
-//! end.
+//! The main loop of a running server: accepts connections, handles commands, reloads the
+//! configuration, shuts down.
 //!
-//! A reload opens everything that it needs before it changes anything, so that it is done as a
-//! whole or not at all.
+//! A reload is atomic: it opens all new listeners before it changes anything, so that it succeeds
+//! as a whole or changes nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -11,67 +11,67 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::admission::Admission;
 use super::broker::{Broker, TICK};
 use super::config::{Config, ListenAddress, Listener};
 use super::generation::{Generation, ListenerNumber};
-use super::http::{self, Accepted, Bound, InheritedSocket};
-use super::shard_thread::ShardThread;
-use super::{ServedCounts, Server, ServerError, bind, shards_of};
+use super::http::{self, Bound, InheritedSocket};
+use super::shards::Shards;
+use super::{ServedCounts, Server, ServerError, bind, shard_count};
 
-/// What a running server is told.
+/// A command to a running server.
 #[derive(Debug)]
 pub enum Command {
-    /// Go on with this configuration, and say what came of it.
+    /// Applies a configuration and reports the result.
     Reload(Box<Config>, oneshot::Sender<Result<Reloaded, ServerError>>),
-    /// Answer as soon as every shard has.
+    /// Replies as soon as every shard has replied: a liveness check.
     Probe(oneshot::Sender<()>),
-    /// End all connections properly, then the server; told again: at once.
+    /// Ends all connections, then the server. A second `Stop` closes the remaining connections at
+    /// once.
     Stop(StopKind),
 }
 
-/// How a server ends.
+/// How long a stopping server waits for its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopKind {
-    /// Connections get the time of grace, then they are cut.
+    /// For the grace period of the configuration; then they are closed.
     WithinGrace,
-    /// Requests that have begun may take as long as their own limits allow.
+    /// For requests that have begun, as long as their own limits allow.
     Gracefully,
 }
 
-/// What a reload led to.
+/// Result of a successful reload.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// How much is served now.
+    /// Numbers of locations and addresses that are served now.
     pub counts: ServedCounts,
-    /// All addresses that are listened on now, with the ports that the system chose.
+    /// All listening addresses, with the ports that the system chose.
     pub addresses: Vec<ListenAddress>,
-    /// Those among them that are new.
+    /// Addresses that were opened.
     pub opened: Vec<ListenAddress>,
-    /// Addresses that are listened on no more.
+    /// Addresses that were closed.
     pub closed: Vec<ListenAddress>,
-    /// What the configuration says and only a restart can change.
-    pub kept: Vec<NeedsRestart>,
+    /// Changes that have no effect until a restart.
+    pub needs_restart: Vec<NeedsRestart>,
 }
 
-/// Something that stays as it is until the server is started again.
+/// A change of the configuration that has no effect until the server is restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NeedsRestart {
     /// The number of shards.
     Shards {
-        /// It stays this.
+        /// Number of running shards.
         running: usize,
-        /// The configuration asks for this.
-        wanted: usize,
+        /// Number in the new configuration.
+        configured: usize,
     },
-    /// The events channel.
+    /// The id of the events channel.
     EventsChannel,
-    /// Whether an address takes IPv4 connections, too.
+    /// Whether a listening address accepts IPv4 connections, too.
     AcceptsIpv4(ListenAddress),
 }
 
 impl NeedsRestart {
-    /// The directive, without `push_stream_`.
+    /// Name of the directive, without `push_stream_`.
     #[must_use]
     pub fn directive(&self) -> &'static str {
         match self {
@@ -85,151 +85,176 @@ impl NeedsRestart {
 impl std::fmt::Display for NeedsRestart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            NeedsRestart::Shards { running, wanted } => write!(
+            NeedsRestart::Shards {
+                running,
+                configured,
+            } => write!(
                 f,
-                "the number of shards stays {running} until a restart, which makes it {wanted}"
+                "the number of shards changes from {running} to {configured} at the next restart"
             ),
             NeedsRestart::EventsChannel => {
-                f.write_str("the events channel stays as it is until a restart")
+                f.write_str("the events channel changes at the next restart")
             }
-            NeedsRestart::AcceptsIpv4(address) => write!(
-                f,
-                "\"ipv6only\" of {address} stays as it is until a restart"
-            ),
+            NeedsRestart::AcceptsIpv4(address) => {
+                write!(f, "\"ipv6only\" of {address} changes at the next restart")
+            }
         }
     }
 }
 
 impl Server {
-    /// Serves until it is told to stop, then ends all connections properly. Whoever gives orders
-    /// has to stay: without anybody the server stops.
+    /// Serves until it receives [`Command::Stop`] or all senders of `commands` are dropped; then
+    /// ends all connections.
     ///
     /// # Errors
-    /// When a shard cannot be started or a listener breaks.
-    pub async fn run(self, mut orders: mpsc::Receiver<Command>) -> Result<(), ServerError> {
+    /// When a shard cannot be started or a listener fails.
+    pub async fn run(self, mut commands: mpsc::Receiver<Command>) -> Result<(), ServerError> {
         let mut running = Running::start(self)?;
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         let (kind, result) = loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    // Whoever asked may not wait any more.
-                    Some(Command::Reload(config, answer)) => drop(answer.send(running.reload(*config).await)),
-                    Some(Command::Probe(answer)) => running.answer(answer),
+                command = commands.recv() => match command {
+                    Some(Command::Reload(config, reply)) => {
+                        let result = running.reload(*config).await;
+                        // The caller may have stopped waiting.
+                        let _ = reply.send(result);
+                    }
+                    Some(Command::Probe(reply)) => running.probe(reply),
                     Some(Command::Stop(kind)) => break (kind, Ok(())),
                     None => break (StopKind::WithinGrace, Ok(())),
                 },
                 _ = tick.tick() => running.broker.tick(),
-                Some(ended) = running.accepting.join_next() => {
+                Some(ended) = running.accept_tasks.join_next() => {
                     if let Ok(Err(error)) = ended {
                         break (StopKind::WithinGrace, Err(ServerError::Accept(error)));
                     }
                 }
             }
         };
-        running.stop(kind, &mut orders).await;
+        running.stop(kind, &mut commands).await;
         result
     }
 }
 
-/// A listener that nobody accepts from yet.
-type Opened = (ListenerNumber, ListenAddress, Bound);
+/// A bound listener that does not accept connections yet.
+struct OpenedListener {
+    number: ListenerNumber,
+    address: ListenAddress,
+    bound: Bound,
+}
+
+/// A listener that accepts connections.
+struct AcceptingListener {
+    number: ListenerNumber,
+    address: ListenAddress,
+    task: AbortHandle,
+}
+
+/// The listeners of a new configuration.
+struct ListenerPlan {
+    /// Numbers of all of them, in the order of the configuration.
+    numbers: Vec<ListenerNumber>,
+    /// Those that the running configuration does not have.
+    opened: Vec<OpenedListener>,
+}
 
 struct Running {
     generation: Arc<Generation>,
-    passed: Vec<InheritedSocket>,
+    inherited: Vec<InheritedSocket>,
     broker: Broker,
     shards: Arc<Shards>,
-    accepting: JoinSet<io::Result<()>>,
-    /// Where is listened, and the tasks that accept.
-    listeners: Vec<(ListenerNumber, ListenAddress, AbortHandle)>,
-    next_listener: ListenerNumber,
+    accept_tasks: JoinSet<io::Result<()>>,
+    listeners: Vec<AcceptingListener>,
+    next_number: ListenerNumber,
 }
 
 impl Running {
     fn start(server: Server) -> Result<Self, ServerError> {
         let Server {
             generation,
-            passed,
+            inherited,
             bound,
             broker,
         } = server;
         let generation = Arc::new(generation);
         let shards = Shards::start(&generation, &broker)?;
-        let (accepting, listeners, next_listener) =
-            (JoinSet::new(), Vec::new(), bound.len() as ListenerNumber);
         let mut running = Self {
             generation,
-            passed,
+            inherited,
             broker,
             shards,
-            accepting,
-            listeners,
-            next_listener,
+            accept_tasks: JoinSet::new(),
+            listeners: Vec::new(),
+            next_number: bound.len() as ListenerNumber,
         };
         for (number, bound) in (0..).zip(bound) {
             let address = bound.address().map_err(ServerError::Accept)?;
-            running.accept((number, address, bound));
+            running.accept_from(OpenedListener {
+                number,
+                address,
+                bound,
+            });
         }
         Ok(running)
     }
 
-    fn accept(&mut self, (number, address, bound): Opened) {
-        let shards = Arc::clone(&self.shards);
-        let take = async move |accepted| shards.place(accepted, number).await;
-        self.listeners.push((
+    /// Starts to accept connections from a listener.
+    fn accept_from(&mut self, listener: OpenedListener) {
+        let OpenedListener {
             number,
             address,
-            self.accepting
-                .spawn(bound.accept_all(self.broker.clone(), take)),
-        ));
+            bound,
+        } = listener;
+        let shards = Arc::clone(&self.shards);
+        let assign = async move |accepted| shards.assign(accepted, number).await;
+        let task = self
+            .accept_tasks
+            .spawn(bound.accept_all(self.broker.clone(), assign));
+        self.listeners.push(AcceptingListener {
+            number,
+            address,
+            task,
+        });
     }
 
-    /// Goes on with `config`, or changes nothing.
+    /// Replaces the configuration by `config`. Changes nothing on an error.
     async fn reload(&mut self, mut config: Config) -> Result<Reloaded, ServerError> {
-        let (numbers, opened) = self.open(&config)?;
-        let kept = self.keep(&mut config, &numbers);
+        let ListenerPlan { numbers, opened } = self.open_listeners(&config)?;
+        let needs_restart = self.keep_unchangeable(&mut config, &numbers);
         let before = Arc::clone(&self.generation);
         self.generation = Arc::new(Generation::new(config, &numbers, Some(&before)));
         let config = &self.generation.config;
         super::apply_process_settings(config);
         self.broker.apply(config.broker.clone());
-        self.shards.admission.apply(&config.limits);
+        self.shards.apply_limits(&config.limits);
         self.shards.reload(&self.generation).await;
-        let (going, staying) = std::mem::take(&mut self.listeners)
-            .into_iter()
-            .partition(|(number, ..)| !numbers.contains(number));
-        self.listeners = staying;
         let opened_addresses = opened
             .iter()
-            .map(|(_, address, _)| address.clone())
+            .map(|listener| listener.address.clone())
             .collect();
-        opened.into_iter().for_each(|opened| self.accept(opened));
-        let closed = going
+        let closed = self.close_listeners(&numbers);
+        opened
             .into_iter()
-            .map(|(_, address, task): (_, _, AbortHandle)| {
-                task.abort();
-                address
-            });
-        let closed = closed.collect();
+            .for_each(|listener| self.accept_from(listener));
         http::reopen_access_logs();
         let addresses = self
             .listeners
             .iter()
-            .map(|(_, address, _)| address.clone())
+            .map(|listener| listener.address.clone())
             .collect();
         Ok(Reloaded {
             counts: self.generation.served_counts(),
             addresses,
             opened: opened_addresses,
             closed,
-            kept,
+            needs_restart,
         })
     }
 
-    /// The numbers of the listeners of `config`, and those among them that are new, opened.
-    fn open(&mut self, config: &Config) -> Result<(Vec<ListenerNumber>, Vec<Opened>), ServerError> {
+    /// Numbers the listeners of `config` and opens those that are new.
+    fn open_listeners(&mut self, config: &Config) -> Result<ListenerPlan, ServerError> {
         let before = &self.generation;
-        let mut free: Vec<(ListenerNumber, &Listener)> = before
+        let mut unmatched: Vec<(ListenerNumber, &Listener)> = before
             .listeners
             .iter()
             .map(|(number, _)| *number)
@@ -238,39 +263,54 @@ impl Running {
         let mut numbers = Vec::new();
         let mut new = Vec::new();
         for listener in &config.listeners {
-            if let Some(at) = free
+            if let Some(index) = unmatched
                 .iter()
                 .position(|(_, known)| known.address == listener.address)
             {
-                numbers.push(free.remove(at).0);
+                numbers.push(unmatched.remove(index).0);
             } else {
-                numbers.push(self.next_listener);
-                new.push((self.next_listener, listener));
-                self.next_listener += 1;
+                numbers.push(self.next_number);
+                new.push((self.next_number, listener));
+                self.next_number += 1;
             }
         }
-        let open = |(number, listener): (ListenerNumber, &Listener)| {
-            let bound = bind(listener, config, &self.passed)
-                .map_err(|error| explained(error, listener, &free))?;
-            Ok((number, bound.address().map_err(ServerError::Accept)?, bound))
-        };
-        Ok((
-            numbers,
-            new.into_iter()
-                .map(open)
-                .collect::<Result<Vec<_>, ServerError>>()?,
-        ))
+        let mut opened = Vec::new();
+        for (number, listener) in new {
+            let bound = bind(listener, config, &self.inherited)
+                .map_err(|error| explain_port_in_use(error, listener, &unmatched))?;
+            opened.push(OpenedListener {
+                number,
+                address: bound.address().map_err(ServerError::Accept)?,
+                bound,
+            });
+        }
+        Ok(ListenerPlan { numbers, opened })
     }
 
-    /// Puts into `config` what cannot change while the server runs.
-    fn keep(&self, config: &mut Config, numbers: &[ListenerNumber]) -> Vec<NeedsRestart> {
+    /// Stops accepting from listeners whose number is not in `numbers`; returns their addresses.
+    fn close_listeners(&mut self, numbers: &[ListenerNumber]) -> Vec<ListenAddress> {
+        self.listeners
+            .extract_if(.., |listener| !numbers.contains(&listener.number))
+            .map(|listener| {
+                listener.task.abort();
+                listener.address
+            })
+            .collect()
+    }
+
+    /// Resets settings of `config` that cannot change while the server runs; returns the resets.
+    fn keep_unchangeable(
+        &self,
+        config: &mut Config,
+        numbers: &[ListenerNumber],
+    ) -> Vec<NeedsRestart> {
         let before = &self.generation.config;
         let mut kept = Vec::new();
-        let wanted = shards_of(config);
-        if wanted != before.shards {
+        let configured = shard_count(config);
+        if configured != before.shards {
             kept.push(NeedsRestart::Shards {
                 running: before.shards,
-                wanted,
+                configured,
             });
         }
         config.shards = before.shards;
@@ -295,28 +335,25 @@ impl Running {
         kept
     }
 
-    /// Answers as soon as every shard has; a shard that does not must not keep us from anything
-    /// else.
-    fn answer(&self, answer: oneshot::Sender<()>) {
+    /// Replies as soon as every shard has, in a task: a stuck shard must not block the main loop.
+    fn probe(&self, reply: oneshot::Sender<()>) {
         let shards = Arc::clone(&self.shards);
         tokio::spawn(async move {
-            for thread in &shards.threads {
-                thread.answers().await;
-            }
-            // Whoever asked may not wait any more.
-            let _ = answer.send(());
+            shards.probe().await;
+            // The caller may have stopped waiting.
+            let _ = reply.send(());
         });
     }
 
-    async fn stop(mut self, kind: StopKind, orders: &mut mpsc::Receiver<Command>) {
-        self.accepting.shutdown().await;
+    async fn stop(mut self, kind: StopKind, commands: &mut mpsc::Receiver<Command>) {
+        self.accept_tasks.shutdown().await;
         let grace = match kind {
             StopKind::WithinGrace => self.generation.config.limits.grace,
             StopKind::Gracefully => Duration::MAX,
         };
-        let told_again = async {
-            while let Some(order) = orders.recv().await {
-                if matches!(order, Command::Stop(_)) {
+        let second_stop = async {
+            while let Some(command) = commands.recv().await {
+                if matches!(command, Command::Stop(_)) {
                     return;
                 }
             }
@@ -324,17 +361,19 @@ impl Running {
         };
         tokio::select! {
             () = self.shards.stop(grace) => {}
-            () = told_again => tracing::warn!("told to end once more: connections are cut"),
+            () = second_stop => {
+                tracing::warn!("second stop signal: closing the remaining connections");
+            }
         }
         http::flush_access_logs();
     }
 }
 
-/// Says what to do where the port of a listener is that of one that goes.
-fn explained(
+/// Names the way out where the port of a new listener is in use by one that the reload closes.
+fn explain_port_in_use(
     error: ServerError,
     listener: &Listener,
-    going: &[(ListenerNumber, &Listener)],
+    closing: &[(ListenerNumber, &Listener)],
 ) -> ServerError {
     let ServerError::Bind { address, reason } = error else {
         return error;
@@ -344,65 +383,15 @@ fn explained(
         ListenAddress::Unix(_) => None,
     };
     let wanted = port(&listener.address).filter(|_| reason.kind() == io::ErrorKind::AddrInUse);
-    let used = going
+    let used = closing
         .iter()
         .map(|(_, listener)| &listener.address)
         .find(|used| wanted.is_some() && port(used) == wanted);
     match used {
-        Some(used) => ServerError::Overlap {
+        Some(used) => ServerError::PortInUse {
             address,
             used: used.clone(),
         },
         None => ServerError::Bind { address, reason },
-    }
-}
-
-/// The shards and how full they are.
-struct Shards {
-    threads: Vec<ShardThread>,
-    admission: Arc<Admission>,
-}
-
-impl Shards {
-    fn start(generation: &Arc<Generation>, broker: &Broker) -> Result<Arc<Self>, ServerError> {
-        let config = &generation.config;
-        let start = |index| {
-            ShardThread::start(index, Arc::clone(generation), broker.clone())
-                .map_err(ServerError::Shard)
-        };
-        let threads = (0..config.shards)
-            .map(start)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(Self {
-            threads,
-            admission: Admission::new(config.shards, &config.limits, broker.clone()),
-        }))
-    }
-
-    /// Gives a connection to its shard, or refuses it.
-    async fn place(&self, accepted: Accepted, listener: ListenerNumber) {
-        match self.admission.admit(accepted.source()) {
-            Ok(admitted) => {
-                self.threads[admitted.shard()]
-                    .give(accepted, listener, admitted)
-                    .await
-            }
-            Err(_counted) => accepted.refuse(),
-        }
-    }
-
-    async fn reload(&self, generation: &Arc<Generation>) {
-        let reloads = self
-            .threads
-            .iter()
-            .map(|thread| thread.reload(Arc::clone(generation)));
-        futures_util::future::join_all(reloads).await;
-    }
-
-    async fn stop(&self, grace: Duration) {
-        self.threads.iter().for_each(|thread| thread.stop(grace));
-        for thread in &self.threads {
-            thread.ended().await;
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! The thread of a shard: a runtime of its own, on which the shard's connections live.
+//! The thread of a shard: a single-threaded runtime with the shard's connections and its delivery
+//! task.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -20,109 +21,110 @@ use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
 use super::subscriber::Formats;
 use super::time_limit;
 
-/// Orders on their way to a shard, accepted connections above all; when there are more, accepting
-/// waits.
-const MAX_ARRIVING: usize = 1024;
+/// Capacity of the command queue of a shard. Most commands are accepted connections; while the
+/// queue is full, accepting waits.
+const MAX_QUEUED_COMMANDS: usize = 1024;
 
-/// A handle to a shard's thread.
+/// A handle to the thread of a shard.
 pub(super) struct ShardThread {
-    orders: mpsc::Sender<ShardCommand>,
+    commands: mpsc::Sender<ShardCommand>,
     stop: watch::Sender<Option<Duration>>,
 }
 
-/// What a shard is told.
+/// A command to a shard.
 enum ShardCommand {
-    /// Serve a connection that came to the listener of that number.
+    /// Serves a connection that was accepted by the listener of that number.
     Serve(Accepted, ListenerNumber, Admitted),
-    /// Go on with this configuration, then answer.
+    /// Applies a configuration, then replies.
     Reload(Arc<Generation>, oneshot::Sender<()>),
-    /// Answer.
+    /// Replies: a liveness check.
     Probe(oneshot::Sender<()>),
+}
+
+/// The receiving ends of a [`ShardThread`].
+struct ShardInput {
+    commands: mpsc::Receiver<ShardCommand>,
+    stop: watch::Receiver<Option<Duration>>,
 }
 
 impl ShardThread {
     /// Starts shard number `index`.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be created.
     pub(super) fn start(
         index: usize,
         generation: Arc<Generation>,
         broker: Broker,
     ) -> io::Result<Self> {
-        let (orders, coming) = mpsc::channel(MAX_ARRIVING);
-        let (stop, stopped) = watch::channel(None);
-        let (built, is_built) = std::sync::mpsc::sync_channel(1);
+        let (commands, commands_receiver) = mpsc::channel(MAX_QUEUED_COMMANDS);
+        let (stop, stop_receiver) = watch::channel(None);
+        let input = ShardInput {
+            commands: commands_receiver,
+            stop: stop_receiver,
+        };
+        let (started, has_started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new()
             .name(format!("shard-{index}"))
             .spawn(move || {
-                // It cannot leave its thread.
+                // A local runtime cannot be moved to another thread, so it is built here.
                 let runtime = match Builder::new_current_thread()
                     .enable_all()
                     .build_local(LocalOptions::default())
                 {
                     Ok(runtime) => runtime,
-                    Err(error) => return drop(built.send(Err(error))),
+                    Err(error) => return drop(started.send(Err(error))),
                 };
-                // Whoever asked waits for it.
-                drop(built.send(Ok(())));
+                // `start` waits for this message.
+                drop(started.send(Ok(())));
                 let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
                 broker.record_thread(index, u32::try_from(thread_id).unwrap_or_default());
                 let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
-                let thread = Thread::new(shard, &generation);
+                let worker = ShardWorker::new(shard, &generation);
                 drop(generation);
-                runtime.block_on(thread.run((coming, stopped)));
+                runtime.block_on(worker.run(input));
             })?;
-        is_built.recv().map_err(io::Error::other)??;
-        Ok(Self { orders, stop })
+        has_started.recv().map_err(io::Error::other)??;
+        Ok(Self { commands, stop })
     }
 
-    /// Gives a connection to the shard.
-    pub(super) async fn give(
+    /// Queues a connection for the shard. It is closed if the shard has ended.
+    pub(super) async fn serve(
         &self,
         accepted: Accepted,
         listener: ListenerNumber,
         admitted: Admitted,
     ) {
-        // A shard that has ended needs no connections.
-        drop(
-            self.orders
-                .send(ShardCommand::Serve(accepted, listener, admitted))
-                .await,
-        );
+        let command = ShardCommand::Serve(accepted, listener, admitted);
+        drop(self.commands.send(command).await);
     }
 
-    /// Lets the shard go on with another configuration; ready when it does.
+    /// Applies another configuration; returns when the shard uses it or has ended.
     pub(super) async fn reload(&self, generation: Arc<Generation>) {
-        let (done, wait) = oneshot::channel();
-        // A shard that has ended needs no configuration.
-        drop(
-            self.orders
-                .send(ShardCommand::Reload(generation, done))
-                .await,
-        );
-        drop(wait.await);
+        let (reply, replied) = oneshot::channel();
+        let command = ShardCommand::Reload(generation, reply);
+        drop(self.commands.send(command).await);
+        drop(replied.await);
     }
 
-    /// Waits until the shard has looked at its orders.
-    pub(super) async fn answers(&self) {
-        let (done, wait) = oneshot::channel();
-        drop(self.orders.send(ShardCommand::Probe(done)).await);
-        drop(wait.await);
+    /// Waits until the shard has handled a command.
+    pub(super) async fn probe(&self) {
+        let (reply, replied) = oneshot::channel();
+        drop(self.commands.send(ShardCommand::Probe(reply)).await);
+        drop(replied.await);
     }
 
-    /// Lets the shard end its connections, which get so much time, and then itself.
+    /// Makes the shard end its connections, which get the `grace` period to finish, and then
+    /// itself.
     pub(super) fn stop(&self, grace: Duration) {
         self.stop.send_replace(Some(grace));
     }
 
-    /// Waits for the end of the shard.
-    pub(super) async fn ended(&self) {
+    /// Waits until the shard has ended.
+    pub(super) async fn wait_until_ended(&self) {
         self.stop.closed().await;
     }
 }
-
-type ShardCommands = (
-    mpsc::Receiver<ShardCommand>,
-    watch::Receiver<Option<Duration>>,
-);
 
 fn timeouts(limits: &ConnectionLimits) -> FollowerTimeouts {
     FollowerTimeouts {
@@ -131,14 +133,14 @@ fn timeouts(limits: &ConnectionLimits) -> FollowerTimeouts {
     }
 }
 
-/// What lives on the thread.
-struct Thread {
+/// The state of the thread.
+struct ShardWorker {
     shard: Shard,
     places: Vec<(ListenerNumber, Rc<Place>)>,
     notices: PendingNotices,
 }
 
-impl Thread {
+impl ShardWorker {
     fn new(shard: Shard, generation: &Generation) -> Self {
         let notices = PendingNotices::default();
         let places = sites(generation, &notices)
@@ -151,8 +153,12 @@ impl Thread {
         }
     }
 
-    /// Serves until it is told to stop; then ends what there is.
-    async fn run(mut self, (mut orders, mut stopped): ShardCommands) {
+    /// Handles commands until it is stopped; then ends the connections of the shard.
+    async fn run(mut self, input: ShardInput) {
+        let ShardInput {
+            mut commands,
+            mut stop,
+        } = input;
         let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| {
             shard.run_deliveries().await
         });
@@ -161,77 +167,86 @@ impl Thread {
         });
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                command = commands.recv() => match command {
+                    Some(command) => self.handle(command),
                     None => break,
                 },
-                _ = stopped.changed() => break,
+                _ = stop.changed() => break,
             }
         }
-        // Nobody accepts any more; who is on the way here is not waited for.
-        drop(orders);
+        // All listeners are closed; connections that are still queued are dropped.
+        drop(commands);
         self.shard.stop();
-        let grace = stopped.borrow().unwrap_or_default();
-        let drained = async {
-            self.shard.drained().await;
-            // Whoever left just now has told so.
-            self.notices.drained().await;
-        };
-        if time_limit::within(grace, drained).await.is_none() {
-            let connections = self.shard.connections();
-            let notices = self.notices.count();
-            if connections > 0 {
-                tracing::warn!(
-                    connections,
-                    "connections did not end within the time of grace and are cut (--grace)"
-                );
-            }
-            if notices > 0 {
-                tracing::warn!(
-                    notices,
-                    "back-ends did not answer notices of hooks within the time of grace (--grace)"
-                );
-            }
-        }
+        let grace = stop.borrow().unwrap_or_default();
+        self.drain(grace).await;
         deliver.abort();
         keep_time.abort();
     }
 
-    fn obey(&mut self, order: ShardCommand) {
-        match order {
+    /// Waits for the end of all connections, then of the notices that they have caused, for at
+    /// most `grace`.
+    async fn drain(&self, grace: Duration) {
+        let drained = async {
+            self.shard.drained().await;
+            self.notices.drained().await;
+        };
+        if time_limit::within(grace, drained).await.is_some() {
+            return;
+        }
+        let connections = self.shard.connections();
+        let notices = self.notices.count();
+        if connections > 0 {
+            tracing::warn!(
+                connections,
+                "closing connections that did not end within the grace period (--grace)"
+            );
+        }
+        if notices > 0 {
+            tracing::warn!(
+                notices,
+                "dropping notices to back-ends that did not respond within the grace period \
+                 (--grace)"
+            );
+        }
+    }
+
+    fn handle(&mut self, command: ShardCommand) {
+        match command {
             ShardCommand::Serve(accepted, listener, admitted) => {
-                // The listener may have been taken away meanwhile.
-                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener)
-                else {
-                    tracing::debug!(
-                        "a connection is ended: its listener was removed while it was on the way \
-                         to its thread"
-                    );
-                    return self.shard.broker().count(Incident::EndedByShutdown);
-                };
-                let (outlet, peer) = match accepted.open() {
-                    Ok(opened) => opened,
-                    Err(error) => {
-                        tracing::debug!(%error, reason = Incident::SetupFailed.name(), "a connection is ended");
-                        return self.shard.broker().count(Incident::SetupFailed);
-                    }
-                };
-                let connection = Connection::new(self.shard.clone(), outlet, place, peer);
-                tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
+                self.serve(accepted, listener, admitted);
             }
-            // Whoever asked may not wait any more.
-            ShardCommand::Reload(generation, done) => {
+            // The senders of replies may have stopped waiting.
+            ShardCommand::Reload(generation, reply) => {
                 self.reload(&generation);
-                let _ = done.send(());
+                let _ = reply.send(());
             }
-            ShardCommand::Probe(done) => {
-                let _ = done.send(());
+            ShardCommand::Probe(reply) => {
+                let _ = reply.send(());
             }
         }
     }
 
-    /// Lets the next request of every connection be served with this configuration. Followers stay,
-    /// but those whose listener or location is gone.
+    /// Starts to serve a connection.
+    fn serve(&self, accepted: Accepted, listener: ListenerNumber, admitted: Admitted) {
+        // A reload may have removed the listener while the connection was queued.
+        let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else {
+            tracing::debug!("closing a connection: a reload has removed its listener");
+            return self.shard.broker().count(Incident::EndedByShutdown);
+        };
+        let (outlet, peer) = match accepted.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                let reason = Incident::SetupFailed.name();
+                tracing::debug!(%error, reason, "a connection is ended");
+                return self.shard.broker().count(Incident::SetupFailed);
+            }
+        };
+        let connection = Connection::new(self.shard.clone(), outlet, place, peer);
+        tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
+    }
+
+    /// Serves the next request of every connection with this configuration. Ends the followers
+    /// whose listener or location was removed; the others keep their settings.
     fn reload(&mut self, generation: &Generation) {
         self.shard.set_timeouts(timeouts(&generation.config.limits));
         let mut before = std::mem::take(&mut self.places);
@@ -251,7 +266,7 @@ impl Thread {
     }
 }
 
-/// The sites of a shard; they share their formats.
+/// Creates the snapshots of all listeners for a shard; they share formats and back-ends.
 fn sites(
     generation: &Generation,
     notices: &PendingNotices,
@@ -263,8 +278,8 @@ fn sites(
         .listeners
         .iter()
         .zip(&config.listeners)
-        .map(move |((number, census), listener)| {
-            let listener = (listener.clone(), Arc::clone(census));
+        .map(move |((number, index), listener)| {
+            let listener = (listener.clone(), Arc::clone(index));
             (
                 *number,
                 Site::new(
@@ -277,10 +292,11 @@ fn sites(
         })
 }
 
-/// Serves a connection; a panic costs it alone, and what it had in the shard goes with it.
+/// Serves a connection to its end. A panic ends this connection only; it is counted, and dropping
+/// the connection removes its followers from the shard.
 ///
-/// Every connection has one such future for as long as it lives, and of an `async fn` each argument
-/// takes its place twice.
+/// Not an `async fn`, whose future would store each argument twice: every open connection has one
+/// such future.
 fn serve(connection: Connection, admitted: Admitted, shard: Shard) -> impl Future<Output = ()> {
     AssertUnwindSafe(connection.run())
         .catch_unwind()
@@ -292,11 +308,11 @@ fn serve(connection: Connection, admitted: Admitted, shard: Shard) -> impl Futur
         })
 }
 
-/// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again:
-/// a mistake in one round must not end all that come after it.
+/// Runs a task of the shard until it is aborted. A task that panics is restarted after the state
+/// of the shard has been repaired: a bug in one round must not stop all later ones.
 fn keep_running(
     shard: &Shard,
-    what: &'static str,
+    name: &'static str,
     task: impl AsyncFn(Shard) + 'static,
 ) -> JoinHandle<()> {
     let shard = shard.clone();
@@ -309,7 +325,7 @@ fn keep_running(
             if !ended.is_err_and(|error| error.is_panic()) {
                 break;
             }
-            shard.recover_from_panic(what);
+            shard.recover_from_panic(name);
         }
     })
 }

@@ -1,7 +1,7 @@
-//! Statistics locations: `GET /channels-stats[?id=…]` (push-stream.md, section 6). 200, 400, 404;
-//! 405 for other methods.
+//! Statistics endpoint: `GET /channels-stats[?id=…]` (push-stream.md, section 6).
 //!
-//! The built-in location shows further numbers; others do so with `?details=1`.
+//! Statuses: 200, 400 (channel id too long), 404 (no such channel), 405 (other methods). The
+//! built-in location shows additional counters; other locations do with `?details=1`.
 
 use std::borrow::Cow;
 
@@ -16,24 +16,24 @@ use super::dialect::push_stream::summary::Worker;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 
-/// What release 0.6.0 of the module sends; monitoring may look at it.
+/// Version headers of release 0.6.0 of the module, which monitoring tools may check.
 const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\n\
                                X-Nginx-PushStream-Commit: \
                                3bc016f811d50374251960db091557571dfd7393\r\n";
 
-/// What a request at a statistics location comes to.
+/// Reply of a statistics location.
 pub enum StatisticsReply {
-    /// This response.
+    /// A response that is ready.
     Respond(Response),
-    /// A list that takes its time.
+    /// A list of channels, which is built on another thread.
     List(Box<Listing>),
 }
 
-/// A list of channels that is still to be made; equal ones are the same list.
+/// A list of channels that is to be built. Equal requests share one list.
 #[derive(PartialEq)]
 pub struct Listing {
     broker: Broker,
-    /// What their ids begin with.
+    /// Prefix of the channel ids.
     prefix: Bytes,
     notation: InfoNotation,
     with_details: bool,
@@ -41,10 +41,10 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The status of every list.
+    /// Status of the response with the list.
     pub const STATUS: Status = Status::OK;
 
-    /// Makes the list: about a microsecond for each channel.
+    /// Builds the list; takes about a microsecond per channel.
     #[must_use]
     pub fn response(&self) -> Response {
         let Self {
@@ -58,14 +58,14 @@ impl Listing {
         Response::sized(Self::STATUS, notation.content_type(), headers.clone(), body)
     }
 
-    /// The server whose channels are listed.
+    /// Returns the broker whose channels are listed.
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.broker
     }
 }
 
-/// Answers a request at a statistics location.
+/// Handles a request to a statistics location.
 #[must_use]
 pub fn respond(
     request: &Request<'_>,
@@ -80,7 +80,7 @@ pub fn respond(
         ));
     }
     let notation = InfoNotation::accepted(request.header("accept"));
-    // What the module does not have is not put into the answers of its locations unasked.
+    // The module has no such counters, so its locations show them on request only.
     let with_details = match request.argument(b"details") {
         Some(wanted) => wanted != b"0",
         None => settings.is_json(),
@@ -102,31 +102,35 @@ pub fn respond(
             body,
         ));
     }
-    let list = |prefix: Bytes| Listing {
-        broker: broker.clone(),
-        prefix,
-        notation,
-        with_details,
-        headers: headers.clone(),
-    };
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
         if broker
             .settings()
             .max_channel_id_length
-            .is_some_and(|most| id.len() as u64 > most)
+            .is_some_and(|limit| id.len() as u64 > limit)
         {
             return StatisticsReply::Respond(Refusal::IdTooLong.response(VERSION_LINES, false));
         }
-        if let Some(star) = memchr::memchr(b'*', id) {
-            return StatisticsReply::List(Box::new(list(id.slice(..star))));
-        }
-        if id == "ALL" {
-            return StatisticsReply::List(Box::new(list(Bytes::new())));
+        if let Some(prefix) = listed_prefix(id) {
+            return StatisticsReply::List(Box::new(Listing {
+                broker: broker.clone(),
+                prefix,
+                notation,
+                with_details,
+                headers,
+            }));
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
     StatisticsReply::Respond(notation.response(&found, broker, with_details, headers))
+}
+
+/// Prefix of the channels that `id` lists: `ALL` or `PREFIX*`. `None` for a single channel.
+fn listed_prefix(id: &Bytes) -> Option<Bytes> {
+    if id == "ALL" {
+        return Some(Bytes::new());
+    }
+    memchr::memchr(b'*', id).map(|star| id.slice(..star))
 }
 
 fn workers(summary: &BrokerSummary) -> Vec<Worker> {

@@ -1,4 +1,4 @@
-//! Lines to a syslog over UDP or a unix socket, as nginx sends them (RFC 3164).
+//! Log lines to a syslog server over UDP or a unix socket, in nginx's format (RFC 3164).
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::config::logs::{Syslog, SyslogAddress};
 use crate::message::{http_date, unix_now};
 
-/// Longest datagram: what nginx sends at most of an error, and more than most syslogs take.
+/// Maximum length of a datagram: nginx's maximum for errors, more than most syslog servers accept.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// A way to a syslog, which is opened when it is needed and again after a failure.
+/// A connection to a syslog server, opened on demand and reopened after a failure.
 #[derive(Debug)]
 pub(super) struct SyslogSender {
     syslog: Arc<Syslog>,
@@ -26,7 +26,7 @@ enum SyslogSocket {
 }
 
 impl SyslogSender {
-    /// A way to this syslog; nothing is opened yet.
+    /// Creates a sender; the socket is opened by [`SyslogSender::send`].
     #[must_use]
     pub(super) fn new(syslog: Arc<Syslog>) -> Self {
         Self {
@@ -36,14 +36,14 @@ impl SyslogSender {
         }
     }
 
-    /// Sends a line, without its end.
+    /// Sends a line without its line end.
     ///
     /// # Errors
-    /// The first of several failures in a row.
+    /// When sending fails; of consecutive failures only the first is returned.
     pub(super) fn send(&mut self, severity: u8, line: &[u8]) -> io::Result<()> {
         let datagram = datagram(&self.syslog, severity, line, unix_now());
         let sent = self.try_send(&datagram).or_else(|_| {
-            // The syslog may have been started anew.
+            // The syslog server may have been restarted.
             self.socket = None;
             self.try_send(&datagram)
         });
@@ -86,14 +86,14 @@ fn open(address: &SyslogAddress) -> io::Result<SyslogSocket> {
         SyslogAddress::Unix(path) => {
             let socket = UnixDatagram::unbound()?;
             socket.connect(path)?;
-            // A syslog that does not read must not hold up anybody.
+            // A syslog server that does not read must not block the thread that logs.
             socket.set_nonblocking(true)?;
             Ok(SyslogSocket::Unix(socket))
         }
     }
 }
 
-/// `<190>Nov  1 08:00:00 host nginx: line`
+/// Formats a datagram: `<190>Nov  1 08:00:00 host nginx: line`.
 fn datagram(syslog: &Syslog, severity: u8, line: &[u8], unix_seconds: u64) -> Vec<u8> {
     let date = http_date(unix_seconds);
     // `Sun, 01 Nov 2026 08:00:00 GMT`

@@ -1,24 +1,24 @@
-//! A time limit on work that waits for others, such as the response of a back-end. A pause of this
-//! process does not use it up: what arrived during the pause is in time, although it is read late.
+//! Timeouts for peers, such as back-ends, that tolerate pauses of this process (a suspended
+//! machine, a debugger): input that arrived during a pause is in time, although it is read late.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-/// The limit is used up in steps of this length: of a pause, which may be much longer, one counts.
+/// The limit is counted in steps of this length; a pause of any length counts as one step.
 const STEP: Duration = Duration::from_secs(1);
 
-/// A step that takes this much longer was interrupted by a pause.
+/// A step that takes this much longer than planned was interrupted by a pause.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After a pause input that is there already gets this time to be read.
-const SETTLE: Duration = Duration::from_millis(20);
+/// Time after a pause in which input that has already arrived is read.
+const READ_AFTER_PAUSE: Duration = Duration::from_millis(20);
 
 /// The same at the end of the limit.
-const LAST_LOOK: Duration = Duration::from_millis(1);
+const READ_AT_END: Duration = Duration::from_millis(1);
 
-/// Does `work` for at most `limit`; `None` if it is not done then.
+/// Runs `work` for at most `limit`; `None` on timeout.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = limit;
@@ -29,13 +29,13 @@ pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
             return Some(done);
         }
         let was_paused = begin.elapsed() >= step + PAUSE;
-        if was_paused && let Ok(done) = timeout(SETTLE, &mut work).await {
+        if was_paused && let Ok(done) = timeout(READ_AFTER_PAUSE, &mut work).await {
             return Some(done);
         }
         left -= step;
     }
-    // What has arrived by now is in time.
-    timeout(LAST_LOOK, work).await.ok()
+    // Input that has arrived by now is in time.
+    timeout(READ_AT_END, work).await.ok()
 }
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_within_its_limit_or_not_at_all() {
+    async fn work_ends_with_its_limit() {
         assert_eq!(within(Duration::from_secs(5), async { 1 }).await, Some(1));
         assert_eq!(
             within(Duration::from_millis(5), std::future::pending::<()>()).await,

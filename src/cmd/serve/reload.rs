@@ -109,9 +109,10 @@ impl Steering<'_> {
             addresses,
             opened,
             closed,
-            kept,
+            needs_restart,
         } = reloaded;
-        kept.iter()
+        needs_restart
+            .iter()
             .for_each(|kept| tracing::warn!("{}{kept}", place(kept, &directives)));
         closed
             .iter()

@@ -1,10 +1,10 @@
-//! Compressed answers: whether a client gets one (nginx's `gzip`), and the bytes in the gzip format
-//! (RFC 1952).
+//! Response compression: whether a response is compressed (nginx's `gzip`), and the gzip format
+//! (RFC 1952) on top of `flate2`.
 //!
-//! Deflating is `flate2`'s. A stream is made of blocks that stand alone (RFC 1951, after a full
-//! flush), so that a block is compressed once for all followers of a round, whenever they came; a
-//! follower keeps only the checksum and length of what it has had, for the trailer at its end. That
-//! costs compression: what messages have in common with earlier ones is not used.
+//! A stream consists of independent blocks (RFC 1951, each after a full flush). So a block is
+//! compressed once for all followers of a round, regardless of when they subscribed; a follower
+//! keeps only the checksum and the length of its stream, for the trailer. The price is a lower
+//! compression ratio: redundancy between messages is not used.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,24 +18,25 @@ use super::request::Request;
 use super::response::{Response, ResponseBody};
 use crate::message::{parse_http_date, unix_now};
 
-/// What a stream in gzip begins with: deflate, no name, no time, Unix.
+/// Header of a gzip member: deflate, no name, no time, Unix.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 
-/// An empty last block.
+/// An empty final deflate block.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// Memory of a compressor: its window and tables.
+/// Memory of a compressor in bytes: its window and tables.
 pub const STATE_BYTES: usize = 272 * 1024;
 
-/// Bytes by which the room for a block grows.
+/// Growth of the output buffer in bytes.
 const STEP_BYTES: usize = 4 * 1024;
 
 thread_local! {
-    /// The compressor of each level of this thread, made when it is needed first.
-    static COMPRESSORS: RefCell<[Option<Compress>; 10]> = const { RefCell::new([const { None }; 10]) };
+    /// One compressor per level, created on first use.
+    static COMPRESSORS: RefCell<[Option<Compress>; 10]> =
+        const { RefCell::new([const { None }; 10]) };
 }
 
-/// What a location and a client have agreed about.
+/// The compression settings of a location, and the traits of a client that they depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Compression {
     /// `None` = the location does not compress.
@@ -44,7 +45,7 @@ pub struct Compression {
 }
 
 impl Compression {
-    /// They do the same, by the same settings.
+    /// Whether both give the same results: the same settings and client traits.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.settings.as_ref().map(Arc::as_ptr) == other.settings.as_ref().map(Arc::as_ptr)
@@ -52,7 +53,7 @@ impl Compression {
     }
 }
 
-/// What counts of a request.
+/// The traits of a request on which compression depends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTraits {
     accepts: bool,
@@ -60,32 +61,32 @@ pub struct ClientTraits {
     is_authorized: bool,
 }
 
-/// The head of an answer, as far as it counts.
+/// The properties of a response on which compression depends.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseFacts<'a> {
-    /// Its status.
+    /// The status.
     pub status: u16,
-    /// Its `Content-Type`.
+    /// `Content-Type`
     pub content_type: &'a [u8],
-    /// Length of its body; `None` = not known.
+    /// Length of the body in bytes; `None` = not known in advance.
     pub length: Option<u64>,
-    /// It has `Last-Modified`.
+    /// The response has `Last-Modified`.
     pub has_last_modified: bool,
-    /// Its further header lines.
+    /// Its other headers, as complete lines.
     pub headers: &'a [u8],
 }
 
-/// What becomes of an answer.
+/// Whether a response is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompressionDecision {
-    /// It is compressed at this level.
+    /// The compression level, 1 to 9; `None` = not compressed.
     pub level: Option<u32>,
-    /// It says that it depends on `Accept-Encoding`.
+    /// The response has `Vary: Accept-Encoding`.
     pub varies: bool,
 }
 
 impl CompressionDecision {
-    /// The header lines that tell of it.
+    /// Returns the header lines of the decision.
     #[must_use]
     pub fn lines(self) -> &'static [u8] {
         match (self.varies, self.level.is_some()) {
@@ -98,9 +99,9 @@ impl CompressionDecision {
 }
 
 impl Compression {
-    /// What the settings of a location mean for a request.
+    /// Applies the settings of a location to a request.
     #[must_use]
-    pub fn of(settings: Option<&Arc<GzipSettings>>, request: &Request<'_>) -> Self {
+    pub fn for_request(settings: Option<&Arc<GzipSettings>>, request: &Request<'_>) -> Self {
         let Some(settings) = settings else {
             return Self::default();
         };
@@ -118,49 +119,52 @@ impl Compression {
         }
     }
 
-    /// What makes the answers of one location differ.
+    /// Returns the traits of the client by which responses of one location differ.
     #[must_use]
     pub fn client(&self) -> ClientTraits {
         self.client
     }
 
-    /// What becomes of an answer.
+    /// Decides whether a response is compressed.
     #[must_use]
-    pub fn decide(&self, answer: &ResponseFacts<'_>) -> CompressionDecision {
+    pub fn decide(&self, response: &ResponseFacts<'_>) -> CompressionDecision {
         let Some(settings) = &self.settings else {
             return CompressionDecision::default();
         };
-        if !matches!(answer.status, 200 | 403 | 404)
-            || answer
+        if !matches!(response.status, 200 | 403 | 404)
+            || response
                 .length
                 .is_some_and(|length| length < settings.min_length)
-            || !settings.has_type(answer.content_type)
+            || !settings.has_type(response.content_type)
         {
             return CompressionDecision::default();
         }
-        let may = self.client.accepts
-            && (!self.client.is_proxied || self.may_be_sent_to_proxies(settings, answer));
+        let is_allowed = self.client.accepts
+            && (!self.client.is_proxied || self.is_allowed_for_proxies(settings, response));
         CompressionDecision {
-            level: may.then_some(settings.level),
+            level: is_allowed.then_some(settings.level),
             varies: settings.vary,
         }
     }
 
-    /// nginx's `gzip_proxied`: of several conditions the first that the answer has something of
-    /// decides.
-    fn may_be_sent_to_proxies(&self, settings: &GzipSettings, answer: &ResponseFacts<'_>) -> bool {
-        let is = |wanted| settings.proxied.contains(&wanted);
+    /// Applies nginx's `gzip_proxied`. The first condition whose header the response has decides.
+    fn is_allowed_for_proxies(
+        &self,
+        settings: &GzipSettings,
+        response: &ResponseFacts<'_>,
+    ) -> bool {
+        let is = |condition| settings.proxied.contains(&condition);
         if settings.proxied.is_empty() {
             return false;
         }
         if is(ProxiedCondition::Any) || (self.client.is_authorized && is(ProxiedCondition::Auth)) {
             return true;
         }
-        if let Some(expires) = header(answer.headers, b"expires") {
+        if let Some(expires) = header(response.headers, b"expires") {
             return is(ProxiedCondition::Expired)
                 && parse_http_date(expires).is_some_and(|time| time < unix_now());
         }
-        if let Some(control) = header(answer.headers, b"cache-control") {
+        if let Some(control) = header(response.headers, b"cache-control") {
             let control = control.to_ascii_lowercase();
             return settings.proxied.iter().any(|proxied| match proxied {
                 ProxiedCondition::CacheControl(word) => {
@@ -169,18 +173,20 @@ impl Compression {
                 _ => false,
             });
         }
-        let lacks_time = !(is(ProxiedCondition::NoLastModified) && answer.has_last_modified);
-        lacks_time && !(is(ProxiedCondition::NoEtag) && header(answer.headers, b"etag").is_some())
+        let has_excluded_date = is(ProxiedCondition::NoLastModified) && response.has_last_modified;
+        let has_excluded_etag =
+            is(ProxiedCondition::NoEtag) && header(response.headers, b"etag").is_some();
+        !has_excluded_date && !has_excluded_etag
     }
 
-    /// The answer as it is sent. Its body is compressed in one piece.
+    /// Compresses a response, if the settings and the client allow it.
     #[must_use]
     pub fn apply(&self, response: Response, is_head: bool) -> Response {
         if self.settings.is_none() || response.bodiless {
             return response;
         }
         let length = match &response.body {
-            // It has no body, rather than an empty one.
+            // nginx does not compress a response without a body.
             ResponseBody::Sized(body) if body.is_empty() => return response,
             ResponseBody::Sized(body) => Some(body.len() as u64),
             ResponseBody::Pieces(_) => None,
@@ -197,7 +203,7 @@ impl Compression {
             return response;
         };
         if is_head {
-            // Neither length nor framing are told, as by nginx.
+            // As in nginx, the head has neither a length nor a transfer coding.
             return Response {
                 body: ResponseBody::Sized(Bytes::new()),
                 bodiless: true,
@@ -211,7 +217,7 @@ impl Compression {
     }
 }
 
-/// The value of the first of these header lines with that name, which is in lower case.
+/// Value of the first header line with that `name`, which is in lower case.
 fn header<'a>(lines: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines.split(|byte| *byte == b'\n').find_map(|line| {
         let colon = memchr::memchr(b':', line)?;
@@ -221,8 +227,8 @@ fn header<'a>(lines: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     })
 }
 
-/// Whether `Accept-Encoding` names gzip, and not with a quality of zero, as nginx reads it: `*`
-/// does not count.
+/// Whether `Accept-Encoding` accepts gzip. As in nginx, a quality of zero rejects it, and `*` has
+/// no effect.
 fn accepts_gzip(header: &[u8]) -> bool {
     let named = header.split(|byte| *byte == b',').find_map(|coding| {
         let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -239,7 +245,7 @@ fn accepts_gzip(header: &[u8]) -> bool {
     }
 }
 
-/// A quality (RFC 9110, section 12.4.2) that is more than zero.
+/// Whether a quality value (RFC 9110, section 12.4.2) is valid and greater than zero.
 fn is_positive(quality: &[u8]) -> bool {
     let (whole, fraction) = match quality {
         [whole @ (b'0' | b'1')] => (*whole, &b""[..]),
@@ -250,7 +256,7 @@ fn is_positive(quality: &[u8]) -> bool {
     fraction.iter().all(u8::is_ascii_digit) && if whole == b'1' { !is_some } else { is_some }
 }
 
-/// A body as a complete gzip member.
+/// Compresses a body to a complete gzip member.
 fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     let mut out = HEADER.to_vec();
     let mut sum = Checksum::default();
@@ -267,7 +273,8 @@ fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     out
 }
 
-/// Appends `plain` as blocks that need nothing before them and end at a byte; returns its sum.
+/// Appends `plain` as independent blocks that end at a byte boundary. Returns the checksum and
+/// length of `plain`.
 pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Checksum {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let slot = &mut compressors[(level.clamp(1, 9)) as usize];
@@ -279,13 +286,13 @@ pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Checksum {
     Checksum::of(plain)
 }
 
-/// Feeds a compressor and appends all that it gives.
+/// Feeds `plain` to a compressor and appends its output.
 fn deflate(compressor: &mut Compress, plain: &[u8], flush: FlushCompress, out: &mut Vec<u8>) {
     let begin = compressor.total_in();
     out.reserve(plain.len() / 2 + 64);
     loop {
         let fed = usize::try_from(compressor.total_in() - begin).unwrap_or(usize::MAX);
-        // It fails only where input and flush do not fit together, which they do.
+        // Fails only if the flush mode is invalid for the state of the compressor.
         let result = compressor.compress_vec(plain.get(fed..).unwrap_or_default(), out, flush);
         let fed = usize::try_from(compressor.total_in() - begin).unwrap_or(usize::MAX);
         if result.is_err() || (fed >= plain.len() && out.len() < out.capacity()) {
@@ -295,21 +302,21 @@ fn deflate(compressor: &mut Compress, plain: &[u8], flush: FlushCompress, out: &
     }
 }
 
-/// Appends the end of a member with this sum.
+/// Appends the end of a gzip member: the final block and the trailer.
 pub fn end(sum: Checksum, out: &mut Vec<u8>) {
     out.extend_from_slice(&LAST_BLOCK);
     out.extend_from_slice(&sum.crc.to_le_bytes());
     out.extend_from_slice(&sum.length.to_le_bytes());
 }
 
-/// A body that is compressed while it comes in, of which the end is not known.
+/// A body that is compressed while it is read, such as a file.
 pub struct Deflating {
     compressor: Compress,
     sum: Checksum,
 }
 
 impl Deflating {
-    /// Begins a body.
+    /// Starts a body at a compression level of 1 to 9.
     #[must_use]
     pub fn new(level: u32) -> Self {
         Self {
@@ -318,13 +325,13 @@ impl Deflating {
         }
     }
 
-    /// Appends what there is to send of it so far.
+    /// Compresses a piece of the body; appends the output that is complete so far.
     pub fn push(&mut self, plain: &[u8], out: &mut Vec<u8>) {
         self.sum = self.sum.concat(Checksum::of(plain));
         deflate(&mut self.compressor, plain, FlushCompress::None, out);
     }
 
-    /// Appends the rest and the end of the member.
+    /// Appends the remaining output and the end of the gzip member.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         deflate(&mut self.compressor, b"", FlushCompress::Sync, out);
         end(self.sum, out);

@@ -1,4 +1,4 @@
-//! Qualities, the conditions of proxies, and members that any reader of gzip takes.
+//! Parsing of qualities, conditions for proxies, and interoperability with gzip decoders.
 
 use std::io::Read;
 
@@ -16,7 +16,7 @@ fn unzipped(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn qualities_are_read_as_nginx_does() {
+fn qualities_are_parsed_as_in_nginx() {
     for (header, expected) in [
         ("gzip", true),
         ("deflate, GZIP", true),
@@ -38,7 +38,7 @@ fn qualities_are_read_as_nginx_does() {
 }
 
 #[test]
-fn blocks_stand_alone_and_their_sums_add_up() {
+fn blocks_are_independent_and_their_checksums_combine() {
     let texts: [&[u8]; 4] = [b"one message", &[b'x'; 200_000], b"", b"one message"];
     let mut stream = HEADER.to_vec();
     let sum = texts
@@ -49,7 +49,7 @@ fn blocks_stand_alone_and_their_sums_add_up() {
         });
     end(sum, &mut stream);
     assert_eq!(unzipped(&stream), texts.concat());
-    // Any block may be the first one of a follower.
+    // Any block can be the first one of a follower.
     let mut late = HEADER.to_vec();
     let sum = block(1, texts[3], &mut late);
     end(sum, &mut late);
@@ -57,8 +57,8 @@ fn blocks_stand_alone_and_their_sums_add_up() {
 }
 
 #[test]
-fn bytes_that_do_not_compress_are_sent_whole() {
-    // A generator of noise: xorshift.
+fn incompressible_bytes_are_not_truncated() {
+    // Pseudo-random bytes: xorshift.
     let mut state = 88_172_645_463_325_252_u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -94,7 +94,7 @@ fn compression(proxied: &[ProxiedCondition], client: ClientTraits) -> Compressio
 }
 
 #[test]
-fn proxies_get_what_gzip_proxied_says() {
+fn gzip_proxied_decides_about_requests_of_proxies() {
     use ProxiedCondition::{Any, Auth, CacheControl, Expired, NoEtag, NoLastModified};
     let proxy = ClientTraits {
         accepts: true,
@@ -127,14 +127,14 @@ fn proxies_get_what_gzip_proxied_says() {
         (&[NoEtag], "", true, true),
         (&[Auth], past, false, false),
     ] {
-        let answer = ResponseFacts {
+        let response = ResponseFacts {
             status: 200,
             content_type: b"text/html",
             length: None,
             has_last_modified,
             headers: headers.as_bytes(),
         };
-        let decision = compression(proxied, proxy).decide(&answer);
+        let decision = compression(proxied, proxy).decide(&response);
         assert_eq!(
             decision,
             CompressionDecision {
@@ -150,12 +150,12 @@ fn proxies_get_what_gzip_proxied_says() {
                 ..proxy
             },
         );
-        assert_eq!(authorized.decide(&answer).level, Some(1), "{headers}");
+        assert_eq!(authorized.decide(&response).level, Some(1), "{headers}");
     }
 }
 
 #[test]
-fn short_answers_and_other_types_and_statuses_stay_as_they_are() {
+fn short_responses_and_other_types_and_statuses_are_not_compressed() {
     let compression = compression(
         &[],
         ClientTraits {

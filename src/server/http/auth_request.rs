@@ -187,7 +187,7 @@ fn with_subrequest<T>(
         client: Some(client),
         ..*client
     }
-    .under(&destination.settings.web);
+    .in_location(&destination.settings.web);
     work(&destination, &variables)
 }
 

@@ -108,7 +108,7 @@ impl Job {
             is_post: request.method == "POST",
             is_head: request.method == "HEAD",
             redirection: web::redirection(301, &directory, request),
-            compression: Compression::of(settings.gzip.as_ref(), request),
+            compression: Compression::for_request(settings.gzip.as_ref(), request),
             web: Arc::clone(&settings.web),
             conditions: Conditions {
                 range: header("range"),

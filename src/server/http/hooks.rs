@@ -137,7 +137,7 @@ pub(super) fn ask_hook(
         client: Some(variables),
         ..*variables
     }
-    .under(&settings.web);
+    .in_location(&settings.web);
     let own = NchanVariables {
         request: &own,
         values,

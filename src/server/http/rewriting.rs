@@ -176,7 +176,7 @@ impl<'a> Start<'a> {
 
     /// Lets `work` see the variables as they are under these settings.
     fn with_settings<T>(&self, web: &WebSettings, work: impl FnOnce(&dyn Variables) -> T) -> T {
-        let variables = self.variables.under(web);
+        let variables = self.variables.in_location(web);
         match self.values {
             Some(values) => work(&NchanVariables {
                 request: &variables,

@@ -1,18 +1,18 @@
-//! How bodies without a known length are framed.
+//! Framing of bodies whose length is not known in advance.
 
 use super::ResponseBody;
 
-/// How a body without known length is sent.
+/// Framing of a body without known length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// HTTP/1.1 chunks.
     Chunked,
-    /// As it is; the end of the connection is its end.
+    /// None: the body ends with the connection.
     Raw,
 }
 
 impl Framing {
-    /// The framing that a client of this version understands.
+    /// Returns the framing for a client of HTTP/1.`minor_version`.
     #[must_use]
     pub fn of(minor_version: u8) -> Self {
         if minor_version == 0 {
@@ -22,7 +22,7 @@ impl Framing {
         }
     }
 
-    /// Appends a piece; an empty one is left out, because it would end a chunked body.
+    /// Appends a piece with its framing. An empty piece is skipped: it would end a chunked body.
     pub fn piece(self, piece: &[u8], out: &mut Vec<u8>) {
         if piece.is_empty() {
             return;
@@ -32,7 +32,7 @@ impl Framing {
         self.end(out);
     }
 
-    /// Appends what comes before a piece of so many bytes, which may not be 0.
+    /// Appends the framing before a piece of `length` bytes, which must not be 0.
     pub fn begin(self, length: usize, out: &mut Vec<u8>) {
         if self == Framing::Chunked {
             push_hex(length, out);
@@ -40,7 +40,7 @@ impl Framing {
         }
     }
 
-    /// Appends what comes behind a piece.
+    /// Appends the framing after a piece.
     pub fn end(self, out: &mut Vec<u8>) {
         if self == Framing::Chunked {
             out.extend_from_slice(b"\r\n");
@@ -56,7 +56,7 @@ impl Framing {
 }
 
 impl ResponseBody {
-    /// Bytes that it takes on the wire.
+    /// Returns the length on the wire, in bytes.
     #[must_use]
     pub fn sent_bytes(&self, framing: Framing) -> u64 {
         match self {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_become_chunks_and_empty_ones_none() {
+    fn each_piece_becomes_a_chunk_and_empty_pieces_are_skipped() {
         let mut out = Vec::new();
         Framing::Chunked.piece(b"", &mut out);
         Framing::Chunked.piece(&[b'x'; 26], &mut out);

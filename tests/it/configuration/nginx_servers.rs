@@ -422,7 +422,7 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     wait_until("it is told", || {
         server
             .stderr()
-            .contains("cannot open the error log: stderr takes its place")
+            .contains("cannot open the error log: using stderr instead")
     });
     wait_until("it is told", || {
         server

@@ -85,7 +85,7 @@ fn check(server: Server, mut followers: Vec<Connection>, descriptors: usize, los
         .collect();
     assert_eq!(panics.len(), 1, "{log}");
     assert!(
-        panics[0].contains("its connection is dropped") && panics[0].contains("src/server/"),
+        panics[0].contains("the connection is closed") && panics[0].contains("src/server/"),
         "{log}"
     );
     assert!(
@@ -229,7 +229,9 @@ fn a_list_that_fails_is_answered_with_500() {
     );
     client.expect_close();
     wait_until("the panic is logged", || {
-        server.stderr().contains("its list is answered with 500")
+        server
+            .stderr()
+            .contains("the request for the list fails with 500")
     });
     assert_eq!(
         object(&server.get("/channels-stats?id=ALL").body)["infos"][0]["channel"],
@@ -261,7 +263,7 @@ fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
             .collect()
     };
     // Until a line tells of all that came before it.
-    wait_until("lines that were left out are counted", || {
+    wait_until("suppressed lines are counted", || {
         for _ in 0..20 {
             let mut connection = server.connect();
             connection.send_request("GET", "/channels-stats", &[], None);
@@ -271,19 +273,23 @@ fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
         lines().len() >= 3
     });
     let lines = lines();
-    let left_out = |line: &String| {
-        line.split("left_out=")
+    let suppressed = |line: &String| {
+        line.split("suppressed=")
             .nth(1)?
             .split_whitespace()
             .next()?
             .parse::<u64>()
             .ok()
     };
-    let left_out: Vec<u64> = lines.iter().filter_map(left_out).collect();
-    let told = left_out.iter().sum::<u64>() + lines.len() as u64;
-    assert_eq!((left_out.len(), left_out[0]), (lines.len(), 0), "{lines:?}");
+    let suppressed: Vec<u64> = lines.iter().filter_map(suppressed).collect();
+    let logged = suppressed.iter().sum::<u64>() + lines.len() as u64;
+    assert_eq!(
+        (suppressed.len(), suppressed[0]),
+        (lines.len(), 0),
+        "{lines:?}"
+    );
     assert!(
-        left_out[1] > 0 && told <= panics && told + 40 > panics,
+        suppressed[1] > 0 && logged <= panics && logged + 40 > panics,
         "{panics} panics: {lines:?}"
     );
     assert!(

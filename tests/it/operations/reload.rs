@@ -373,9 +373,9 @@ fn what_cannot_change_is_kept_and_told_with_its_place() {
         server.stderr()
     );
     for expected in [
-        "nginx.conf:1: worker_processes: the number of shards stays 1 until a restart, which makes \
-         it 3",
-        "nginx.conf:5: push_stream_events_channel_id: the events channel stays as it is until a \
+        "nginx.conf:1: worker_processes: the number of shards changes from 1 to 3 at the next \
+         restart",
+        "nginx.conf:5: push_stream_events_channel_id: the events channel changes at the next \
          restart",
     ] {
         assert!(

@@ -86,7 +86,7 @@ fn a_client_that_does_not_go_cannot_keep_the_server() {
     server.terminate();
     expect_good_end(&mut server);
     let told =
-        "connections did not end within the time of grace and are cut (--grace) connections=1";
+        "closing connections that did not end within the grace period (--grace) connections=1";
     assert!(server.stderr().contains(told), "{}", server.stderr());
 }
 

@@ -224,7 +224,9 @@ impl Router<'_> {
         } else {
             None
         };
-        let moved = real.as_ref().map(|endpoints| request.between(endpoints));
+        let moved = real
+            .as_ref()
+            .map(|endpoints| request.with_endpoints(endpoints));
         let request = moved.as_ref().unwrap_or(request);
         let is_last = settings
             .web
@@ -239,7 +241,7 @@ impl Router<'_> {
             frame: &frame,
             ..start.variables
         }
-        .under(&settings.web);
+        .in_location(&settings.web);
         let (mut added, guarded) = match Guard::of(server, request, peer, self.site) {
             Some(guard) => (guard.added, guard.answer),
             None if settings.web.added_headers.is_empty() => (AddedHeaders::default(), None),
@@ -249,7 +251,7 @@ impl Router<'_> {
             .kept
             .iter()
             .for_each(|kept| kept.add_to(&mut added));
-        let compression = Compression::of(settings.gzip.as_ref(), request);
+        let compression = Compression::for_request(settings.gzip.as_ref(), request);
         let is_known =
             !regex_pattern::has_failure() && self.passes(destination.gate, &settings.web, peer);
         let (next, max_body) = match (guarded, &destination.end) {
