@@ -44,7 +44,7 @@
 //! ```
 //!
 //! `docs/architecture.md` follows a request through these modules file by file;
-//! `docs/protocol/` specifies the wire formats, which comments cite by document and section.
+//! `docs/protocol/` specifies the wire formats that comments cite.
 
 pub mod client;
 pub mod cmd;

@@ -1,5 +1,4 @@
-//! Base64 as nginx decodes it: it ends at the first `=`, padding and the bits that are left over do
-//! not matter.
+//! Base64 decoding as in nginx: input ends at the first `=`; padding and trailing bits are ignored.
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -11,13 +10,13 @@ const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
 const URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, CONFIG);
 
-/// Decodes the alphabet with `+` and `/`.
+/// Decodes the standard alphabet (`+` and `/`); `None` = invalid.
 #[must_use]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     PLAIN.decode(before_padding(text)).ok()
 }
 
-/// Decodes the alphabet with `-` and `_`.
+/// Decodes the URL-safe alphabet (`-` and `_`); `None` = invalid.
 #[must_use]
 pub fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
     URL.decode(before_padding(text)).ok()
@@ -33,7 +32,7 @@ mod tests {
 
     #[test]
     fn padding_and_what_follows_it_do_not_matter() {
-        // By nginx 1.22: `auth_basic` with these as credentials and `$remote_user` in the answer.
+        // Observed with nginx 1.22: `auth_basic` with these credentials, `$remote_user` returned.
         for (text, expected) in [
             ("dTpwdw==", Some("u:pw")),
             ("dTpwdw", Some("u:pw")),

@@ -1,25 +1,25 @@
-//! Which web pages may use the built-in locations, and by which names a browser may address the
-//! server.
+//! Restrictions on requests of web pages to the built-in locations: allowed origins, and allowed
+//! names of the server (against DNS rebinding).
 //!
-//! The data only: `http::browser_guard` applies it to requests.
+//! Applied to requests by `http::browser_guard`.
 
 use std::fmt;
 
 /// Restrictions on requests that browsers send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrowserAccess {
-    /// `--allow-origin`: pages of other origins that may use the server.
+    /// `--allow-origin`: other origins whose pages may use the server.
     pub allowed_origins: AllowedOrigins,
-    /// `--server-name`: further names of the server, in lower case.
+    /// `--server-name`: additional names of the server, in lower case.
     pub server_names: Vec<String>,
 }
 
-/// Pages that may use the server although they come from another origin.
+/// Origins, other than that of the server, whose pages may use the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// Those of these origins.
+    /// These origins.
     Named(Vec<Origin>),
-    /// All pages.
+    /// All origins.
     All,
 }
 
@@ -30,9 +30,9 @@ pub enum Origin {
     Opaque,
     /// Scheme, host and port.
     Tuple {
-        /// In lower case.
+        /// The scheme, in lower case.
         scheme: String,
-        /// In lower case; an IPv6 address has its brackets.
+        /// The host, in lower case; an IPv6 address is in brackets.
         host: String,
         /// `None` = the default port of the scheme.
         port: Option<u16>,
@@ -55,7 +55,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// True if no page of another origin may use the server.
+    /// Whether pages of no other origin may use the server.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Named(origins) if origins.is_empty())
@@ -63,8 +63,7 @@ impl AllowedOrigins {
 }
 
 impl Origin {
-    /// Parses the value of an `Origin` header, or an origin as a user writes it; `None` = it is not
-    /// an origin.
+    /// Parses an `Origin` header or an argument of `--allow-origin`; `None` = invalid.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text == b"null" {
@@ -91,9 +90,8 @@ impl Origin {
         })
     }
 
-    /// Whether a page of this origin was loaded from the server that `authority` (`HOST` or
-    /// `HOST:PORT`, as in a `Host` header) names. The scheme does not count: TLS may end at a
-    /// proxy.
+    /// Whether a page of this origin was loaded from the server at `authority` (`HOST` or
+    /// `HOST:PORT`, as in a `Host` header). The scheme is ignored: a proxy may terminate TLS.
     #[must_use]
     pub fn is_at(&self, authority: &str) -> bool {
         let Self::Tuple { scheme, host, port } = self else {
@@ -129,7 +127,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Host and port of an authority; an IPv6 address keeps its brackets.
+/// Splits an authority into host and port; an IPv6 address keeps its brackets.
 #[must_use]
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
@@ -138,7 +136,7 @@ pub fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The default port of a scheme that pages of this server may have.
+/// Default port of a scheme by which pages of the server may be loaded.
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),

@@ -1,7 +1,7 @@
-//! The configuration of a server that was given none: every endpoint that a user of `pushstream.js`
-//! expects.
+//! The built-in configuration, used without a configuration file: every endpoint that
+//! `pushstream.js` expects.
 //!
-//! Only says what there is; limits and other defaults are in `defaults`.
+//! Limits and other default values are in `defaults`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,12 @@ use super::{
 };
 use crate::protocol;
 
-/// Time between pings of endless subscriptions (the sample configuration of the module's JavaScript
-/// client).
+/// Ping interval of endless subscriptions (sample configuration of the module's JavaScript client).
 const PING_MESSAGE_INTERVAL: Duration = Duration::from_secs(10);
-/// Longest wait of a long-poll (the same sample).
+/// Timeout of long-polls (same sample).
 const LONGPOLLING_CONNECTION_TTL: Duration = Duration::from_secs(30);
-/// What `/iframe` sends first: the document registers itself with the `PushStream` of the page
-/// around it.
+/// Header of `/iframe`: the document registers itself with the `PushStream` object of its parent
+/// page.
 const IFRAME_HEADER: &str = concat!(
     "<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n",
     "<meta http-equiv=\"Cache-Control\" content=\"no-store\">\r\n",
@@ -41,41 +40,42 @@ const IFRAME_HEADER: &str = concat!(
     "</head>\r\n",
     "<body>",
 );
-/// What `/iframe` sends last.
+/// Footer of `/iframe`.
 const IFRAME_FOOTER: &[u8] = b"</body></html>";
 
-/// Content type of what browsers should show as text.
+/// Content type of streams that browsers show as text.
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
 /// Content type of the JavaScript client's frame.
 const HTML: &[u8] = b"text/html; charset=utf-8";
-/// Content type of answers that are JSON.
+/// Content type of JSON responses.
 const JSON: &[u8] = b"application/json";
 
-/// What can be chosen of the built-in configuration.
+/// Options of the built-in configuration.
 #[derive(Clone, Debug, Default)]
 pub struct BuiltinOptions {
     /// `--slow-consumer`
     pub slow_consumer: SlowPolicy,
-    /// `--allow-from` and `--basic-auth`: which clients may enter.
+    /// `--allow-from` and `--basic-auth`: access control.
     pub web: Arc<WebSettings>,
-    /// `--allow-origin` and `--server-name`: what pages of browsers may do.
+    /// `--allow-origin` and `--server-name`: restrictions on requests of web pages.
     pub browser_access: BrowserAccess,
 }
 
 impl Config {
-    /// The built-in configuration. Listens on [`protocol::DEFAULT_LISTEN`].
+    /// Creates the built-in configuration with default options. It listens on
+    /// [`protocol::DEFAULT_LISTEN`].
     ///
     /// # Panics
-    /// Never: the default address is valid, which a test shows.
+    /// Never: a test parses the default address.
     #[must_use]
     pub fn builtin() -> Self {
         Self::builtin_with(BuiltinOptions::default())
     }
 
-    /// The same with these options.
+    /// Creates the built-in configuration with these options.
     ///
     /// # Panics
-    /// Never, likewise.
+    /// Never: a test parses the default address.
     #[must_use]
     pub fn builtin_with(options: BuiltinOptions) -> Self {
         let address = protocol::DEFAULT_LISTEN
@@ -146,7 +146,7 @@ fn locations(options: &BuiltinOptions) -> Locations {
             settings.ping_message_interval = Some(PING_MESSAGE_INTERVAL);
         }
         if prefix == "/iframe/" {
-            // Its script knows nothing of gaps.
+            // The script of the frame does not handle gap notices.
             settings.gap_notice = false;
             settings.header_template = Some(Bytes::from_static(IFRAME_HEADER.as_bytes()));
             settings.message_format = MessageFormat::ScriptCall;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_endpoint_of_the_javascript_client_is_there() {
+    fn every_endpoint_of_the_javascript_client_exists() {
         use SubscriberMode::{EventSource, LongPolling, Polling, Streaming, WebSocket};
         for (path, expected) in [
             ("/pub", Some(Endpoint::Publisher { admin: true })),
@@ -240,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_frame_of_the_javascript_client_is_no_json() {
+    fn every_location_but_the_iframe_uses_json() {
         let config = Config::builtin();
         for location in config.listeners[0].servers[0].locations.iter() {
-            let is_frame = matches!(&location.pattern, Pattern::Prefix { prefix, .. } if prefix == b"/iframe/");
+            let is_frame = location.pattern.text() == b"/iframe/";
             assert_eq!(
                 location.settings.message_format != MessageFormat::Json,
                 is_frame,

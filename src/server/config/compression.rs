@@ -1,46 +1,47 @@
-//! nginx's `gzip` directives: which answers are compressed, for which clients. How it is done is
-//! the business of `server::compression`.
+//! Settings of nginx's `gzip` directives: which responses are compressed for which clients.
+//!
+//! Compression itself is in `server::compression`.
 
 use super::RegexPattern;
 
 /// Settings of a location with `gzip on`.
 #[derive(Clone, Debug)]
 pub struct GzipSettings {
-    /// `gzip_comp_level`: 1, the fastest, to 9.
+    /// `gzip_comp_level`: 1 (fastest) to 9.
     pub level: u32,
-    /// `gzip_types`, in lower case; `None` = all. `text/html` is always there.
+    /// `gzip_types`, in lower case; always includes `text/html`. `None` = all.
     pub types: Option<Vec<String>>,
-    /// `gzip_min_length`: shorter bodies of known length stay as they are.
+    /// `gzip_min_length` in bytes: shorter bodies of known length are not compressed.
     pub min_length: u64,
     /// `gzip_http_version`: 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub least_minor_version: u8,
-    /// `gzip_vary`: answers that may be compressed say `Vary: Accept-Encoding`.
+    /// `gzip_vary`: responses that may be compressed have `Vary: Accept-Encoding`.
     pub vary: bool,
-    /// `gzip_proxied`: which answers to proxies are compressed; empty = none.
+    /// `gzip_proxied`: which responses to proxies are compressed; empty = none.
     pub proxied: Vec<ProxiedCondition>,
-    /// `gzip_disable`: clients that get no compressed answers.
+    /// `gzip_disable`: clients whose responses are not compressed.
     pub disabled_agents: Vec<UserAgents>,
 }
 
-/// Answers to requests with a `Via` header that are compressed.
+/// A value of `gzip_proxied`: responses to requests with a `Via` header that are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxiedCondition {
-    /// Those with an `Expires` of the past.
+    /// Responses whose `Expires` is in the past.
     Expired,
-    /// Those with this word in `Cache-Control`: `no-cache`, `no-store` or `private`.
+    /// Responses with this word in `Cache-Control`: `no-cache`, `no-store` or `private`.
     CacheControl(&'static str),
-    /// Those without `Last-Modified`.
+    /// Responses without `Last-Modified`.
     NoLastModified,
-    /// Those without `ETag`.
+    /// Responses without `ETag`.
     NoEtag,
-    /// Those to requests with `Authorization`.
+    /// Responses to requests with `Authorization`.
     Auth,
-    /// All.
+    /// All responses.
     Any,
 }
 
 impl ProxiedCondition {
-    /// The names, as they are written in configurations; `off` is none of them.
+    /// The values of `gzip_proxied`, except `off`.
     pub const NAMES: [(&'static str, ProxiedCondition); 8] = [
         ("expired", ProxiedCondition::Expired),
         ("no-cache", ProxiedCondition::CacheControl("no-cache")),
@@ -53,12 +54,12 @@ impl ProxiedCondition {
     ];
 }
 
-/// Clients that a `gzip_disable` means.
+/// The clients of a `gzip_disable` argument.
 #[derive(Clone, Debug)]
 pub enum UserAgents {
-    /// `msie6`: Internet Explorer 4 to 6, but not 6 with its second service pack.
+    /// `msie6`: Internet Explorer 4 to 6, except 6 with service pack 2.
     Msie6,
-    /// Those whose `User-Agent` it finds, whatever the case.
+    /// Clients whose `User-Agent` matches, ignoring case.
     Pattern(RegexPattern),
 }
 
@@ -78,7 +79,7 @@ impl Default for GzipSettings {
 }
 
 impl GzipSettings {
-    /// Whether answers of this type are compressed. Parameters behind a semicolon do not count.
+    /// Whether responses of this type are compressed. Parameters after a semicolon are ignored.
     #[must_use]
     pub fn has_type(&self, content_type: &[u8]) -> bool {
         let name = content_type
@@ -95,7 +96,7 @@ impl GzipSettings {
                 .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// Whether a client of this name gets compressed answers.
+    /// Whether responses to a client with this `User-Agent` are compressed.
     #[must_use]
     pub fn serves_agent(&self, user_agent: &[u8]) -> bool {
         !self.disabled_agents.iter().any(|agents| match agents {
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_compared_without_case_and_parameters() {
+    fn case_and_parameters_of_types_are_ignored() {
         let settings = GzipSettings {
             types: Some(vec!["text/html".to_owned(), "text/event-stream".to_owned()]),
             ..GzipSettings::default()
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn old_browsers_are_known_by_their_names() {
+    fn old_browsers_are_recognised_by_their_user_agent() {
         let pattern = RegexPattern::new("curl/7", true).expect("a valid pattern");
         let settings = GzipSettings {
             disabled_agents: vec![UserAgents::Msie6, UserAgents::Pattern(pattern)],

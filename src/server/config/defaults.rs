@@ -1,9 +1,8 @@
-//! Every default, named: those of the module, those of nginx, and the bounds of the built-in
+//! All default values: those of the module, those of nginx, and the limits of the built-in
 //! configuration.
 //!
-//! Where the module is unlimited by default, an nginx.conf that sets no limit stays unlimited; the
-//! built-in configuration then has a bound that protects memory. Bounds on connections hold for
-//! both.
+//! Where the module is unlimited by default, so is an nginx.conf that sets no limit; the built-in
+//! configuration has a limit that protects memory. Limits on connections apply to both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +17,20 @@ use super::{
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Bound on messages, channels, subscribers and connections together, in bytes: an empty server
-/// uses none of it, a full one must fit a small machine.
+/// Memory limit for messages, channels, subscribers and connections together, in bytes. It is not
+/// allocated in advance, and a full server fits a small machine.
 pub const SHARED_MEMORY_SIZE: u64 = 512 * MEBIBYTE;
-/// Bound on connections where a configuration file sets a size of shared memory, of which nginx
-/// takes nothing for connections: as many as [`MAX_CONNECTIONS`] subscribers take, and as much
-/// again.
+/// Memory limit for connections, in bytes, if a configuration file sets a size of shared memory,
+/// which nginx does not use for connections: twice the memory of [`MAX_CONNECTIONS`] subscribers.
 pub const CONNECTION_MEMORY: u64 = 256 * MEBIBYTE;
-/// Stored messages per channel: with the default body limit, more would let one channel take all
-/// the memory.
+/// Stored messages per channel. With the default body limit, a higher value would let one channel
+/// use all the memory.
 pub const MAX_MESSAGES_STORED_PER_CHANNEL: u64 = 10_000;
-/// Bytes of a channel id; ids are repeated in every statistics answer.
+/// Maximum length of a channel id in bytes; statistics responses repeat the ids.
 pub const MAX_CHANNEL_ID_LENGTH: u64 = 1024;
-/// Channels; any subscriber can create one.
+/// Maximum number of channels; any subscriber can create one.
 pub const MAX_NUMBER_OF_CHANNELS: u64 = 100_000;
-/// Subscribers of one channel: as many as there may be connections.
+/// Subscribers per channel: the same as [`MAX_CONNECTIONS`].
 pub const MAX_SUBSCRIBERS_PER_CHANNEL: u64 = 100_000;
 
 /// `push_stream_message_ttl` of the module.
@@ -56,57 +54,57 @@ pub const TYPES: [(&str, &[u8]); 3] = [
     ("jpg", b"image/jpeg"),
 ];
 
-/// Connections at once: 2 to 3 KiB each when idle, so below 300 MiB.
+/// Open connections: 2 to 3 KiB each when idle, so below 300 MiB in total.
 pub const MAX_CONNECTIONS: usize = 100_000;
-/// Connections of one address: no limit, because behind a proxy all come from one.
+/// Connections per client address: unlimited, because all clients of a proxy share its address.
 pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 0;
-/// Bytes of a request head: nginx's `large_client_header_buffers 4 8k`.
+/// Length of a request head in bytes: nginx's `large_client_header_buffers 4 8k`.
 pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// `client_header_timeout` of nginx.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// `client_body_timeout` of nginx.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes per second of a body: ten times less than the slowest mobile network brings.
+/// Minimum rate of a body in bytes per second: a tenth of the slowest mobile networks.
 pub const MIN_BODY_RATE: u64 = 512;
-/// A websocket has as long to answer a ping as a client has to take what is sent to it.
+/// Time for the pong of a websocket client: the same as [`SEND_TIMEOUT`].
 pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
-/// Idle connections are probed after this time, so that half-open ones are gone two minutes after
-/// the client.
+/// Idle time before the first keep-alive probe. With the interval and the number of probes,
+/// half-open connections are closed two minutes after their client has disappeared.
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-/// Time between two probes.
+/// Time between two keep-alive probes.
 pub const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// Probes without an answer.
+/// Unacknowledged keep-alive probes before the connection is closed.
 pub const TCP_KEEPALIVE_PROBES: u32 = 6;
-/// Unacknowledged bytes; later than `send_timeout`, which tells slow clients from dead ones.
+/// Time for the acknowledgement of sent bytes. Longer than [`SEND_TIMEOUT`], so that slow clients
+/// are reported as such and not as dead ones.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// `keepalive_timeout` of nginx.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Some round trips of a mobile network. (`lingering_timeout` of nginx is 5 s.)
+/// Time for a lingering close: several round trips of a mobile network. (`lingering_timeout` of
+/// nginx is 5 s.)
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// `send_timeout` of nginx.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of a websocket message: as much as a posted body.
+/// Maximum length of a websocket message in bytes.
 pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of a batch of messages: it takes no memory but that of its messages, so that it bounds the
-/// time of a request.
+/// Maximum length of a batch of messages in bytes. A batch takes no memory beyond its messages, so
+/// this limits the duration of a request.
 pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
-/// Channels of one request; a request line of 8 KiB has no room for many more.
+/// Channels per request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
-/// A list of the 100,000 channels that there may be takes about a tenth of a second.
+/// Queued lists of channels. A list of [`MAX_NUMBER_OF_CHANNELS`] takes about 0.1 s.
 pub const MAX_WAITING_LISTS: usize = 32;
-/// Bytes per channel that are kept for followers that are behind: some rounds of the largest
-/// bodies.
+/// Bytes per channel that are retained for slow followers: several rounds of the largest bodies.
 pub const MAX_LAG_BYTES: u64 = 4 * MEBIBYTE;
 /// `proxy_read_timeout` of nginx.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of an answer of a back-end: a posted message, or an error page.
+/// Maximum length of a back-end response in bytes: a replacement for a message, or an error page.
 pub const MAX_HOOK_BYTES: usize = 1024 * 1024;
-/// Requests to back-ends at once, of each shard: every one has a connection of its own.
+/// Concurrent requests to back-ends per shard; each has its own connection.
 pub const MAX_HOOKS: usize = 512;
-/// Requests to back-ends that nobody waits for, of each shard: those of some thousand subscribers
-/// that come or leave at once.
+/// Pending notices to back-ends per shard: several thousand subscribers that come or leave at once.
 pub const MAX_HOOK_NOTICES: usize = 4096;
-/// Time that open connections get at the end of the server.
+/// Time for open connections to finish when the server stops.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 impl Default for ConnectionLimits {
@@ -150,8 +148,7 @@ impl Default for TcpSettings {
     }
 }
 
-/// The module's defaults: unlimited where it is unlimited. It has none for the memory size; ours is
-/// taken.
+/// The module's defaults, except for the memory size, which the module requires.
 impl Default for BrokerSettings {
     fn default() -> Self {
         Self {

@@ -1,16 +1,16 @@
-//! Texts as nginx escapes them for addresses.
+//! Percent-encoding as in nginx's `ngx_escape_uri`.
 
-/// A path as it stands in a request line.
+/// Encodes a path for a request line.
 pub(super) fn path(text: &[u8]) -> Vec<u8> {
     escaped(text, b"?#%\"<>\\^`{|}")
 }
 
-/// The value of an argument.
+/// Encodes the value of a query argument.
 pub(super) fn argument(text: &[u8]) -> Vec<u8> {
     escaped(text, b"#%&+;?\"<>\\^`{|}")
 }
 
-/// What may be an encoded value of an argument already, so that it stays within it.
+/// Encodes only the separators in the value of a query argument that may be encoded already.
 pub(super) fn separators(text: &[u8]) -> Vec<u8> {
     escaped(text, b"#&;\"<>\\^`{|}")
 }
@@ -32,8 +32,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_escaped_as_nginx_does() {
-        // Seen in an answer of nginx 1.22.
+    fn arguments_are_escaped_as_in_nginx() {
+        // Observed in a response of nginx 1.22.
         let text = "\u{e4}\"#%&+;?=<>\u{7f}/|\\\u{1}!$()*,-.:@[]^_`{}~ ";
         let expected =
             "%C3%A4%22%23%25%26%2B%3B%3F=%3C%3E%7F/%7C%5C%01!$()*,-.:@[]%5E_%60%7B%7D~%20";

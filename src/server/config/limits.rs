@@ -1,81 +1,85 @@
-//! Bounds on what connections and requests to back-ends may use.
+//! Limits on connections and on requests to back-ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::web;
 
-/// Bounds on what connections may use. Every one has an option of `serve`.
+/// Limits on connections. Each has an option of `serve`.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Most connections at once; a further one is answered with 503 and closed.
+    /// Maximum number of open connections; further ones get 503 and are closed.
     pub max_connections: usize,
-    /// Most connections of one address at once; 0 = no limit. Those to unix sockets do not count.
+    /// Maximum number of open connections per client address; 0 = unlimited. Connections to unix
+    /// sockets are not counted.
     pub max_connections_per_address: usize,
-    /// Most bytes of a request line and headers; more is answered 414 or 400.
+    /// Maximum length of a request head in bytes; longer ones get 414 or 400.
     pub max_header_bytes: usize,
-    /// Time from the first byte of a request to the end of its headers; then the connection is
+    /// Maximum time from the first byte of a request to the end of its head; then the connection is
     /// closed.
     pub header_timeout: Duration,
-    /// Longest time without a byte of a request body or a websocket message; then the connection is
-    /// closed.
+    /// Maximum time between two reads of a request body or a websocket message; then the connection
+    /// is closed.
     pub body_timeout: Duration,
-    /// Bytes per second that a body or websocket message has to come with on average, after
-    /// `body_timeout`; 0 = no limit.
+    /// Minimum average rate of a body or websocket message in bytes per second, enforced after
+    /// `body_timeout`; 0 = none.
     pub min_body_rate: u64,
-    /// Longest time between two requests of a connection (nginx `keepalive_timeout`).
+    /// Maximum idle time between two requests of a connection (nginx `keepalive_timeout`).
     pub keepalive_timeout: Duration,
-    /// How long what a client sends is still read, and thrown away, after the last answer of its
-    /// connection, or the close of its websocket. An end that is not waited for could take these
-    /// away from it.
+    /// Time of a lingering close: after the last response or websocket close frame, input is read
+    /// and discarded. A close with unread input would reset the connection, and the client could
+    /// lose the response.
     pub linger_time: Duration,
-    /// A follower whose socket takes nothing for so long is dropped (nginx `send_timeout`).
+    /// A follower whose socket accepts no data for this time is disconnected (nginx
+    /// `send_timeout`).
     pub send_timeout: Duration,
-    /// A websocket that sends nothing for so long after a ping is dropped; zero = never.
+    /// A websocket client that sends nothing for this time after a ping is disconnected; zero =
+    /// never.
     pub ping_timeout: Duration,
-    /// How the kernel notices that a client is gone.
+    /// Detection of dead peers by the kernel.
     pub tcp: TcpSettings,
-    /// Most bytes of one websocket message, or frame; more closes the connection with code 1009.
+    /// Maximum length of a websocket message in bytes; longer ones close the connection with code
+    /// 1009.
     pub max_websocket_message_bytes: usize,
-    /// Largest request body in every location; `None` = what the locations say.
+    /// Maximum length of request bodies in all locations, in bytes; `None` = set by the locations.
     pub max_body_bytes: Option<u64>,
-    /// Largest batch of messages in one request.
+    /// Maximum length of a batch of messages in bytes.
     pub max_batch_bytes: u64,
-    /// Proxies that are believed about the client's address, whatever the locations say; `None` =
-    /// what they say.
+    /// Proxies that are trusted to set the client address in all locations; `None` = set by the
+    /// locations.
     pub real_ip: Option<Arc<web::RealIp>>,
-    /// Most channels that one request may name.
+    /// Maximum number of channels in a request.
     pub max_channels_per_request: usize,
-    /// Most lists of channels, of those that differ, which may wait until others are made; a
-    /// further one is answered with 503.
+    /// Maximum number of different lists of channels that are queued to be built; further ones get
+    /// 503.
     pub max_waiting_lists: usize,
-    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages,
-    /// where the location says nothing else.
+    /// Maximum bytes per channel that are retained for slow followers in addition to the stored
+    /// messages, unless the location sets its own limit.
     pub max_lag_bytes: u64,
-    /// Longest time that a back-end of hooks may take for an answer.
+    /// Maximum time for the response of a back-end.
     pub hook_timeout: Duration,
-    /// Most bytes of an answer of a back-end.
+    /// Maximum length of a response of a back-end in bytes.
     pub max_hook_bytes: usize,
-    /// Most requests to back-ends at once, of each shard; further ones wait, within the same time.
+    /// Maximum number of concurrent requests to back-ends per shard; further ones wait, for at most
+    /// `hook_timeout`.
     pub max_hooks: usize,
-    /// Most requests to back-ends that nobody waits for, pending at once, of each shard; further
-    /// ones are dropped.
+    /// Maximum number of pending notices (requests to back-ends whose response is ignored) per
+    /// shard; further ones are dropped.
     pub max_hook_notices: usize,
-    /// Time that open connections, and requests to back-ends that nobody waits for, get at the end
-    /// of the server.
+    /// Grace period for open connections and pending notices when the server stops.
     pub grace: Duration,
 }
 
-/// How the kernel notices that a client is gone without a word. Every one has an option of `serve`.
+/// TCP options that detect peers which have disappeared. Each has an option of `serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpSettings {
-    /// A connection without traffic is probed after this time (TCP_KEEPIDLE); zero = never.
+    /// Idle time before the first keep-alive probe (`TCP_KEEPIDLE`); zero = no probes.
     pub keepalive: Duration,
-    /// Time between two probes (TCP_KEEPINTVL).
+    /// Time between two keep-alive probes (`TCP_KEEPINTVL`).
     pub keepalive_interval: Duration,
-    /// The connection is broken after so many probes without an answer (TCP_KEEPCNT).
+    /// Number of unanswered probes after which the connection is closed (`TCP_KEEPCNT`).
     pub keepalive_probes: u32,
-    /// The connection is broken when what was sent is not acknowledged for so long
-    /// (TCP_USER_TIMEOUT); zero = the system's own time.
+    /// Time for the acknowledgement of sent data, after which the connection is closed
+    /// (`TCP_USER_TIMEOUT`); zero = the default of the system.
     pub user_timeout: Duration,
 }

@@ -1,25 +1,26 @@
-//! What is listened on, and which servers answer there.
+//! Listening addresses and their servers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Config, Endpoint, ListenAddress, Location, Servers, VirtualServer};
 
-/// An address and the servers behind it; see [`Listener::server`].
+/// A listening address and its servers; see [`Listener::server`].
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Where to listen.
+    /// The address.
     pub address: ListenAddress,
-    /// On `[::]`, takes IPv4 connections too (`ipv6only=off`).
+    /// A listener on `[::]` also accepts IPv4 connections (`ipv6only=off`).
     pub accepts_ipv4: bool,
     /// The servers.
     pub servers: Arc<Servers>,
-    /// Of a listener on all addresses: the servers of those that have their own.
+    /// Servers for connections to these local addresses, if `address` is a wildcard address and
+    /// other `listen` directives name them.
     pub overrides: Vec<(IpAddr, Arc<Servers>)>,
 }
 
 impl Listener {
-    /// A listener with the same servers for all connections.
+    /// Creates a listener with the same servers for all connections.
     #[must_use]
     pub fn new(address: ListenAddress, servers: Arc<Servers>) -> Self {
         Self {
@@ -32,9 +33,10 @@ impl Listener {
 }
 
 impl Config {
-    /// Listens on these addresses instead, each with the servers of all. Of servers with one name,
-    /// such as one that only redirects to another port, and for names that no server has, those
-    /// with push locations go first.
+    /// Replaces the listening addresses (`--listen`); each gets the servers of all listeners.
+    ///
+    /// Among servers with the same name, and as default server, those with push locations take
+    /// precedence over, for example, a server that only redirects to another port.
     pub fn listen_on(&mut self, addresses: impl Iterator<Item = ListenAddress>) {
         let servers = match self.listeners.as_slice() {
             [] => return,
@@ -54,7 +56,7 @@ impl Config {
             .collect();
     }
 
-    /// The servers of all addresses, each once.
+    /// Returns the servers of all listeners without duplicates.
     #[must_use]
     pub fn servers(&self) -> Vec<Arc<VirtualServer>> {
         let mut servers: Vec<Arc<VirtualServer>> = Vec::new();

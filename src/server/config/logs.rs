@@ -1,4 +1,4 @@
-//! Where logs go: `access_log`, `error_log`, and their `syslog:`.
+//! Targets of `access_log` and `error_log`, including `syslog:`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,46 +6,79 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
-/// Where lines of a log go.
+use super::Expression;
+
+/// Target of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LogTarget {
-    /// To the end of a file; `/dev/stdout` and `/dev/stderr` are possible.
+    /// A file, to which lines are appended; also `/dev/stdout` and `/dev/stderr`.
     File(PathBuf),
-    /// To stderr.
+    /// The standard error stream.
     Stderr,
-    /// To a syslog.
+    /// A syslog server.
     Syslog(Arc<Syslog>),
 }
 
 /// `error_log`: events of this level and above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorLog {
-    /// Where to.
+    /// The target.
     pub target: LogTarget,
-    /// From which level on.
+    /// The lowest logged severity.
     pub level: LevelFilter,
 }
 
-/// A syslog (RFC 3164), as nginx's `syslog:` names it.
+/// `access_log`
+#[derive(Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// The target.
+    pub target: LogTarget,
+    /// The format of its lines.
+    pub format: Arc<LogFormat>,
+    /// `if=`: requests for which the value is empty or `0` are not logged.
+    pub condition: Option<Expression>,
+}
+
+/// `log_format`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFormat {
+    /// Texts and variables in the order of the file.
+    pub parts: Vec<Expression>,
+    /// `escape=`
+    pub escape: LogEscape,
+}
+
+/// How values of variables are escaped in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEscape {
+    /// `\xHH` for quotes, backslashes, control and non-ASCII bytes; `-` for an empty value.
+    Default,
+    /// As in a JSON string.
+    Json,
+    /// No escaping.
+    None,
+}
+
+/// A syslog server (RFC 3164) and the properties of its lines: nginx's `syslog:`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Syslog {
     /// `server=`
     pub address: SyslogAddress,
     /// `facility=`, as its number.
     pub facility: u8,
-    /// `severity=`, as its number; errors have their own.
+    /// `severity=`, as its number; not used for `error_log`, whose lines have their own severity.
     pub severity: u8,
     /// `tag=`
     pub tag: String,
-    /// Lines have the name of this machine: not `nohostname`.
+    /// Lines contain the host name: `nohostname` is not set.
     pub has_hostname: bool,
 }
 
-/// Where a syslog listens.
+/// Address of a syslog server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SyslogAddress {
-    /// On UDP.
+    /// A UDP address.
     Udp(SocketAddr),
-    /// On a unix socket for datagrams.
+    /// The path of a unix datagram socket.
     Unix(PathBuf),
 }

@@ -1,47 +1,46 @@
 //! `map`: a variable whose value depends on that of another text (nginx `ngx_http_map_module`).
 //!
-//! Evaluated when it is asked for. Texts are compared without case; then, with `hostnames`, the
-//! longest `*.x` and `x.*`; then regular expressions in the order of the file; then the default.
+//! Evaluated on demand. The order of matching is that of nginx: exact texts, without case; with
+//! `hostnames` the longest `*.x`, then the longest `x.*`; regular expressions in the order of the
+//! file; the default.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::expression::{Expression, Memo, Variables};
+use super::expression::{Expression, Variables};
 use super::regex_pattern::{Captures, RegexPattern};
-use super::secure_link::LinkCheck;
 
-/// Most maps within maps: more is a circle, and empty.
+/// Maximum nesting of maps. A deeper one is circular, and its value empty.
 const MAX_DEPTH: u8 = 16;
 
 /// The table of a `map`.
 #[derive(Debug, Default)]
 pub struct Map {
-    /// What is looked up.
+    /// The text whose value is matched.
     pub source: Expression,
-    /// Keys such as `*.example` count as patterns of host names.
+    /// Keys such as `*.example` are patterns of host names.
     pub hostnames: bool,
-    /// Texts in lower case.
+    /// Values by exact key, in lower case.
     pub exact: HashMap<Vec<u8>, Expression>,
     /// `.example` for `*.example`, in lower case.
     pub endings: Vec<(Vec<u8>, Expression)>,
     /// `www.` for `www.*`, in lower case.
     pub beginnings: Vec<(Vec<u8>, Expression)>,
-    /// In the order of the file.
+    /// Values by regular expression, in the order of the file.
     pub regexes: Vec<(RegexPattern, Expression)>,
-    /// Of everything else.
+    /// Value if no key matches.
     pub default: Expression,
 }
 
-/// The variable of a map, which may be used before its table is read.
+/// The variable of a `map`. It can be used in expressions before its table is parsed.
 #[derive(Clone, Default)]
 pub struct MapVariable(Arc<OnceLock<Map>>);
 
 impl fmt::Debug for MapVariable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Maps may refer to each other.
+        // Not derived: maps may refer to each other.
         out.write_str("MapVariable")
     }
 }
@@ -59,19 +58,19 @@ thread_local! {
 }
 
 impl MapVariable {
-    /// Gives the variable its table, once.
+    /// Sets the table.
     pub fn define(&self, map: Map) {
-        // A second table is a mistake that was told already.
+        // The parser has reported a second table already.
         drop(self.0.set(map));
     }
 
-    /// The table.
+    /// Returns the table, if it is set.
     #[must_use]
     pub fn table(&self) -> Option<&Map> {
         self.0.get()
     }
 
-    /// The value for a request, which has one of each map.
+    /// Evaluates the map for a request, at most once per request.
     #[must_use]
     pub fn value(&self, variables: &dyn Variables) -> Vec<u8> {
         match variables.memo() {
@@ -99,7 +98,7 @@ impl Map {
         if self.hostnames && key.last() == Some(&b'.') {
             key.pop();
         }
-        if let Some(value) = self.exact.get(&key).or_else(|| self.of_host(&key)) {
+        if let Some(value) = self.exact.get(&key).or_else(|| self.find_host(&key)) {
             return value.evaluate(variables).into_owned();
         }
         for (pattern, value) in &self.regexes {
@@ -115,7 +114,7 @@ impl Map {
         self.default.evaluate(variables).into_owned()
     }
 
-    /// What it looks up, and all that it may result in.
+    /// Returns the source expression and all possible values.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let listed = self
             .endings
@@ -130,7 +129,7 @@ impl Map {
         [&self.source, &self.default].into_iter().chain(found)
     }
 
-    fn of_host(&self, host: &[u8]) -> Option<&Expression> {
+    fn find_host(&self, host: &[u8]) -> Option<&Expression> {
         let longest = |(pattern, _): &&(Vec<u8>, Expression)| pattern.len();
         let ending = || {
             self.endings
@@ -148,37 +147,24 @@ impl Map {
     }
 }
 
-/// The variables of a request with the captures of a key.
+/// The variables of a request with the captures of the matching key.
 struct MapVariables<'a> {
     variables: &'a dyn Variables,
     captures: Captures,
 }
 
 impl Variables for MapVariables<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.variables.argument(name)
+    fn inner(&self) -> Option<&dyn Variables> {
+        Some(self.variables)
     }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.variables.header(name)
-    }
+
     fn capture(&self, number: usize) -> Option<&[u8]> {
         self.captures.get(number)
     }
+
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
         self.captures
             .name(name)
             .or_else(|| self.variables.named_capture(name))
-    }
-    fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.variables.assigned(slot)
-    }
-    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.variables.builtin(name)
-    }
-    fn link_check(&self) -> LinkCheck<'_> {
-        self.variables.link_check()
-    }
-    fn memo(&self) -> Option<&Memo> {
-        self.variables.memo()
     }
 }

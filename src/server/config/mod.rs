@@ -1,12 +1,23 @@
-//! The configuration: one model of typed locations, filled by several sources (built-in,
-//! nginx.conf).
+//! The configuration model: listeners, servers and typed locations with their settings.
 //!
-//! The model says *what* a location does; how it is done is the business of `publisher`,
-//! `subscriber` and `statistics`. Facts and defaults: push-stream.md, section 15.
+//! The model describes what a location does; `publisher`, `subscriber`, `statistics` and `http`
+//! implement it. Facts and defaults: push-stream.md, section 15.
+//!
+//! | modules | content |
+//! |---|---|
+//! | [`builtin`], [`nginx`] | the sources: built-in configuration; nginx.conf and TOML |
+//! | [`listener`], [`names`], [`pattern`], [`path`] | from an address and a request to a location |
+//! | [`expression`], [`variables`], [`map`], [`regex_pattern`] | values with variables |
+//! | [`rewrite_phase`], [`condition`], [`rewrite`] | `set`, `if`, `rewrite`, `return` |
+//! | [`web`], [`clients`], [`secure_link`], [`users`], [`browsers`] | access control, files |
+//! | [`template`], [`padding`], [`compression`], [`nhpm`], [`nchan`] | push locations |
+//! | [`proxy`], [`upstream`], [`tls`] | back-ends of hooks |
+//! | [`limits`], [`logs`], [`defaults`] | limits, logs, all default values |
 
 pub mod base64;
 pub mod browsers;
 pub mod builtin;
+pub mod clients;
 pub mod compression;
 pub mod condition;
 pub mod defaults;
@@ -26,6 +37,7 @@ pub mod pattern;
 pub mod proxy;
 pub mod regex_pattern;
 pub mod rewrite;
+pub mod rewrite_phase;
 pub mod secure_link;
 pub mod template;
 pub mod tls;
@@ -44,7 +56,7 @@ use bytes::Bytes;
 pub use browsers::BrowserAccess;
 pub use builtin::BuiltinOptions;
 pub use compression::GzipSettings;
-pub use condition::{Condition, LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep};
+pub use condition::Condition;
 pub use expression::{Expression, VariableNames, Variables};
 pub use limits::{ConnectionLimits, TcpSettings};
 pub use listener::Listener;
@@ -59,32 +71,33 @@ pub use pattern::{Locations, Pattern};
 pub use proxy::ProxySettings;
 pub use regex_pattern::{Captures, RegexPattern};
 pub use rewrite::Rewrite;
+pub use rewrite_phase::{LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep};
 pub use secure_link::SecureLink;
 pub use template::MessageFormat;
 pub use upstream::{Upstream, Upstreams};
 pub use web::WebSettings;
 
-/// Everything that `serve` needs to know.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is listened on, each with the servers that answer there; never empty.
+    /// The listening addresses with their servers; never empty.
     pub listeners: Vec<Listener>,
     /// Number of shards (threads that hold connections); 0 = one per core.
     pub shards: usize,
-    /// Bounds on what connections may use.
+    /// Limits on connections and on requests to back-ends.
     pub limits: ConnectionLimits,
-    /// Settings of the broker, the same for all locations.
+    /// Settings of the broker, shared by all locations.
     pub broker: BrokerSettings,
-    /// What there is once in a process.
+    /// Process-wide settings.
     pub process: ProcessSettings,
 }
 
-/// What there is once in a process, whatever its servers say.
+/// Process-wide settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// `server_tokens off` somewhere: answers do not tell the version.
+    /// `server_tokens off` on any level: responses do not show the version.
     pub hides_version: bool,
-    /// `error_log`; none = stderr.
+    /// `error_log`; empty = stderr.
     pub error_logs: Vec<ErrorLog>,
 }
 
@@ -100,43 +113,44 @@ pub enum ListenAddress {
 /// A `server` block: names and locations.
 #[derive(Debug, Default)]
 pub struct VirtualServer {
-    /// Names to match with the Host header; empty = requests without one.
+    /// Names to match with the `Host` header; empty = requests without that header.
     pub names: Vec<ServerName>,
     /// Locations, in the order of the file; see [`VirtualServer::locate`].
     pub locations: Locations,
-    /// True for the built-in configuration: it also serves the welcome page.
+    /// Serves the welcome page, as the built-in configuration does.
     pub welcome: bool,
-    /// What pages of browsers may do; `None` = the configuration decides that itself, as in nginx.
+    /// Restrictions on requests of web pages; `None` = only those of the configuration, as in
+    /// nginx.
     pub browser_access: Option<Arc<BrowserAccess>>,
-    /// `set`, `if` and `return` of the server, which come before its locations.
+    /// `set`, `if` and `return` on server level, which run before a location is chosen.
     pub steps: Vec<RewriteStep>,
-    /// Of requests that no location takes.
+    /// Settings of requests that match no location.
     pub settings: Arc<LocationSettings>,
     /// `underscores_in_headers on`: `$http_a_b` is also the header `A_B`.
     pub has_underscores: bool,
-    /// `merge_slashes off`: `//` stays in paths.
+    /// `merge_slashes off`: `//` in paths is kept.
     pub keeps_slashes: bool,
 }
 
-/// A location: which requests it takes and what it does with them.
+/// A location: the requests that it matches, their endpoint and settings.
 #[derive(Debug)]
 pub struct Location {
-    /// The requests it takes.
+    /// The paths that it matches.
     pub pattern: Pattern,
-    /// What it is.
+    /// The endpoint.
     pub endpoint: Endpoint,
-    /// Its settings, inherited values included.
+    /// The settings, including inherited values.
     pub settings: Arc<LocationSettings>,
-    /// `set`, `if` and `return` in their order; see [`Location::choose`].
+    /// `set`, `if` and `return` in the order of the file; see [`Location::choose`].
     pub steps: Vec<RewriteStep>,
-    /// Locations inside this one.
+    /// Nested locations.
     pub nested: Locations,
 }
 
-/// What a location is.
+/// The endpoint of a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// No push endpoint: answers with a file, or 404.
+    /// No push endpoint: serves a file, or 404.
     None,
     /// `push_stream_channels_statistics`
     Statistics,
@@ -151,7 +165,7 @@ pub enum Endpoint {
     NhpmPublisher,
     /// `push_subscriber` of NHPM.
     NhpmSubscriber {
-        /// It takes what is there and does not wait.
+        /// The subscriber gets the stored message, if any, and does not wait.
         interval_poll: bool,
     },
     /// `nchan_publisher`, `nchan_subscriber` and `nchan_pubsub`.
@@ -164,14 +178,14 @@ pub enum Endpoint {
     NchanSubscriberInfo,
 }
 
-/// How a subscriber location delivers.
+/// Delivery mode of a subscriber location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubscriberMode {
     /// One endless response.
     Streaming,
-    /// What is there, at once.
+    /// The stored messages, without waiting.
     Polling,
-    /// What is there, or the next message.
+    /// The stored messages, or the next message.
     LongPolling,
     /// An endless `text/event-stream`.
     EventSource,
@@ -183,7 +197,7 @@ pub enum SubscriberMode {
 /// levels.
 #[derive(Clone, Debug)]
 pub struct LocationSettings {
-    /// `channels_path`; always present on the three endpoint types.
+    /// `channels_path`; always present on publisher, subscriber and statistics locations.
     pub channels_path: Option<Expression>,
     /// `store_messages`
     pub store_messages: bool,
@@ -191,11 +205,11 @@ pub struct LocationSettings {
     pub channel_info_on_publish: bool,
     /// `authorized_channels_only`
     pub authorized_channels_only: bool,
-    /// `header_template`; `None` = not given.
+    /// `header_template`; `None` = not set.
     pub header_template: Option<Bytes>,
     /// `message_template`, or the built-in JSON encoder.
     pub message_format: MessageFormat,
-    /// `footer_template`; `None` = not given.
+    /// `footer_template`; `None` = not set.
     pub footer_template: Option<Bytes>,
     /// `wildcard_channel_max_qtd`; `None` = unlimited.
     pub wildcard_channel_max_qtd: Option<u64>,
@@ -207,15 +221,14 @@ pub struct LocationSettings {
     pub longpolling_connection_ttl: Option<Duration>,
     /// `websocket_allow_publish`
     pub websocket_allow_publish: bool,
-    /// `last_received_message_time`; `None` = the request header. An empty value counts as set.
+    /// `last_received_message_time`; `None` = the request header. An empty value is a set value.
     pub last_received_message_time: Option<Expression>,
     /// `last_received_message_tag`, likewise.
     pub last_received_message_tag: Option<Expression>,
     /// `last_event_id`, likewise.
     pub last_event_id: Option<Expression>,
-    /// If the three arguments above evaluate to nothing, the request header is used after all. Off
-    /// for the module's configurations (a set directive replaces its header), on for the built-in
-    /// locations.
+    /// Use the request header if the three expressions above evaluate to an empty text. Off as in
+    /// the module, where a set directive replaces its header; on for the built-in locations.
     pub cursor_headers_as_fallback: bool,
     /// `user_agent`; `None` = the request header.
     pub user_agent: Option<Expression>,
@@ -223,59 +236,57 @@ pub struct LocationSettings {
     pub paddings: Paddings,
     /// `allowed_origins`
     pub allowed_origins: Option<Expression>,
-    /// `pushctl_batch` (an extension of ours): bodies of [`crate::protocol::BATCH_TYPE`] are many
-    /// messages.
+    /// `pushctl_batch`: bodies of type [`crate::protocol::BATCH_TYPE`] contain several messages.
     pub batch: bool,
     /// `allow_connections_to_events_channel`
     pub allow_connections_to_events_channel: bool,
-    /// Content types of the response by extension of the request's path.
+    /// Content types of responses by the extension of the request path.
     pub types: Arc<Types>,
-    /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still
-    /// holds).
+    /// Largest request body in bytes; 0 = limited by memory only.
     pub client_max_body_size: u64,
-    /// Access, added headers, files and logs.
+    /// Access rules, added headers, files and access logs.
     pub web: Arc<WebSettings>,
-    /// `pushctl_slow_consumer`: what becomes of followers that are too far behind.
+    /// `pushctl_slow_consumer`: policy for followers that are too far behind.
     pub slow_consumer: SlowPolicy,
     /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
     pub slow_consumer_bytes: Option<u64>,
-    /// One of pushctl's own locations, which differ from the module's where that is unsafe or loses
-    /// messages: streams that no proxy may buffer, positions as ids of events, checked callbacks of
-    /// JSONP.
+    /// One of the built-in locations. They differ from the module's where those are unsafe or lose
+    /// messages: proxies must not buffer streams, positions are event ids, JSONP callbacks are
+    /// validated.
     pub is_builtin: bool,
-    /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
+    /// `pushctl_gap_notice`: subscribers are notified of missed messages.
     pub gap_notice: bool,
     /// The `gzip` directives; `None` = off.
     pub gzip: Option<Arc<GzipSettings>>,
-    /// Of a location of NHPM.
+    /// Settings of an NHPM location.
     pub nhpm: Option<Arc<NhpmSettings>>,
-    /// Of a location of nchan.
+    /// Settings of an nchan location.
     pub nchan: Option<Arc<NchanSettings>>,
-    /// Of a location that stands for a back-end.
+    /// Settings of a location with `proxy_pass`.
     pub proxy: Option<Arc<ProxySettings>>,
 }
 
-/// What becomes of a follower that falls out of what is kept for it.
+/// Policy for a slow follower whose next message is no longer stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowPolicy {
-    /// It is dropped; coming back with its cursor is its own business.
+    /// The connection is closed; the client can resume from its cursor.
     #[default]
     Disconnect,
-    /// It goes on with the oldest message that is kept.
+    /// Delivery continues with the oldest stored message.
     Skip,
-    /// It goes on with the newest message.
+    /// Delivery continues with the newest message.
     Latest,
 }
 
 impl SlowPolicy {
-    /// The names, as they are written in configurations.
+    /// The values of `pushctl_slow_consumer` and `--slow-consumer`.
     pub const NAMES: [(&'static str, SlowPolicy); 3] = [
         ("disconnect", SlowPolicy::Disconnect),
         ("skip", SlowPolicy::Skip),
         ("latest", SlowPolicy::Latest),
     ];
 
-    /// The policy of that name.
+    /// Returns the policy of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES
@@ -286,8 +297,8 @@ impl SlowPolicy {
 }
 
 impl LocationSettings {
-    /// Messages are JSON objects of our own, so everything around them is escaped as it should be,
-    /// too.
+    /// Whether messages are rendered by the built-in JSON encoder. Then all other texts of the
+    /// response are JSON-escaped, too, which the module does not do.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.message_format == MessageFormat::Json
@@ -297,11 +308,11 @@ impl LocationSettings {
 /// nginx's `types` and `default_type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Types {
-    /// Extension in lower case, without dot, to content type.
+    /// File extensions in lower case, without dot, and their content types.
     pub by_extension: Vec<(String, Bytes)>,
-    /// For everything else.
+    /// Content type of paths with another extension or none.
     pub default_type: Bytes,
-    /// Of error pages.
+    /// Content type of error pages.
     pub page_type: Bytes,
 }
 
@@ -324,26 +335,26 @@ impl Types {
     }
 }
 
-/// What messages, channels and subscribers are charged against the memory bound.
+/// How messages, channels and subscribers are charged to the memory limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryAccounting {
-    /// What they take of the process: the bound is the one of the process.
+    /// By the memory that they take in this process: the limit bounds the process.
     #[default]
     Process,
-    /// At most what they take of the modules' shared memory: a size that was chosen for nginx has
-    /// room for as much here. The smallest objects take up to 4 times as much of the process.
+    /// By at most the shared memory that they take in the modules, so that a size chosen for nginx
+    /// is sufficient here. The smallest objects take up to 4 times as much in this process.
     SharedMemory,
 }
 
 /// Settings of the broker (push-stream.md, section 15, context H).
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
-    /// `shared_memory_size` in bytes: bound on messages, channels and subscribers together, and on
-    /// connections unless they have their own.
+    /// `shared_memory_size` in bytes: limit for messages, channels and subscribers together, and
+    /// for connections unless `connection_memory` is set.
     pub shared_memory_size: u64,
-    /// What they are charged.
+    /// How they are charged.
     pub memory_accounting: MemoryAccounting,
-    /// Bound on connections and on what waits for their sockets, in bytes; `None` = part of
+    /// Memory limit for connections and their unsent output in bytes; `None` = part of
     /// `shared_memory_size`.
     pub connection_memory: Option<u64>,
     /// `channel_deleted_message_text`
@@ -366,11 +377,11 @@ pub struct BrokerSettings {
     pub max_number_of_channels: Option<u64>,
     /// `max_number_of_wildcard_channels`; `None` = unlimited.
     pub max_number_of_wildcard_channels: Option<u64>,
-    /// `wildcard_channel_prefix`; empty = there are no wildcard channels.
+    /// `wildcard_channel_prefix`; empty = no wildcard channels.
     pub wildcard_channel_prefix: Bytes,
-    /// `events_channel_id`; empty = none.
+    /// `events_channel_id`; empty = no events channel.
     pub events_channel_id: Bytes,
-    /// Positions are newer than those of a run of the server that has ended in the same second; off
-    /// where tags of a second begin with 1 in any case, as in the module.
+    /// Positions are greater than those of an earlier run of the server, even one that ended in the
+    /// same second. Off as in the module, where the tags of every second start at 1.
     pub separates_runs: bool,
 }

@@ -1,7 +1,7 @@
-//! Which server answers a request: by the address that the connection came to, then by the name in
-//! the Host header (nginx: `listen` and `server_name`).
+//! Choice of the server for a request: by the local address of the connection, then by the name in
+//! the `Host` header (nginx: `listen` and `server_name`).
 //!
-//! Names are sorted out when the configuration is read. Captures of names are not variables.
+//! Names are indexed when the configuration is loaded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,30 +10,30 @@ use std::sync::Arc;
 
 use super::{Captures, Listener, RegexPattern, VirtualServer};
 
-/// A name of a server.
+/// A name or pattern of `server_name`.
 #[derive(Clone, Debug)]
 pub enum ServerName {
-    /// `a.example`, in lower case; empty for requests without Host.
+    /// `a.example`, in lower case; empty for requests without a `Host` header.
     Exact(String),
-    /// `*.example`, as `.example`
+    /// `*.example`, stored as `.example`
     Ending(String),
-    /// `www.*`, as `www.`
+    /// `www.*`, stored as `www.`
     Beginning(String),
     /// `~re`
     Regex(RegexPattern),
 }
 
 impl ServerName {
-    /// Reads an argument of `server_name`. `.example` is two names.
+    /// Parses an argument of `server_name`. `.example` gives two names.
     ///
     /// # Errors
-    /// nginx refuses it, too; or the regular expression is not supported.
+    /// The name is invalid, as in nginx, or its regular expression is invalid or not supported.
     pub fn parse(text: &str) -> Result<Vec<Self>, String> {
         if let Some(pattern) = text.strip_prefix('~') {
             if pattern.is_empty() {
                 return Err(format!("empty regex in server name \"{text}\""));
             }
-            // Host names have no case.
+            // Host names are not case-sensitive.
             return RegexPattern::new(pattern, true)
                 .map(|regex| vec![ServerName::Regex(regex)])
                 .map_err(|error| error.to_string());
@@ -74,7 +74,8 @@ impl ServerName {
 }
 
 impl VirtualServer {
-    /// What the regular expression that is the server's name for this host captures.
+    /// Returns the captures of the server name, if a regular expression matches this host and no
+    /// other name does.
     #[must_use]
     pub fn captures(&self, host: impl FnOnce() -> String) -> Captures {
         let is_regex = |name: &&ServerName| matches!(name, ServerName::Regex(_));
@@ -82,7 +83,7 @@ impl VirtualServer {
             return Captures::default();
         }
         let host = host();
-        if self.names.iter().any(|name| name.fits(&host)) {
+        if self.names.iter().any(|name| name.matches(&host)) {
             return Captures::default();
         }
         let captured = |name: &ServerName| {
@@ -97,8 +98,8 @@ impl VirtualServer {
 }
 
 impl ServerName {
-    /// Whether this is a name of that host; of a regular expression it is not known here.
-    fn fits(&self, host: &str) -> bool {
+    /// Whether the name matches a host; false for regular expressions.
+    fn matches(&self, host: &str) -> bool {
         match self {
             ServerName::Exact(name) => host == name,
             ServerName::Ending(ending) => host.ends_with(ending.as_str()),
@@ -121,29 +122,31 @@ impl std::fmt::Display for ServerName {
     }
 }
 
-/// The servers behind an address; never empty.
+/// The servers of a listening address, indexed by name; never empty.
 #[derive(Debug)]
 pub struct Servers {
     /// In the order of the file.
     all: Vec<Arc<VirtualServer>>,
-    /// Place of the one that answers when no name fits.
+    /// Index of the default server.
     default: usize,
     exact: HashMap<String, usize>,
-    /// The longest first.
+    /// Sorted by length, the longest first.
     endings: Vec<(String, usize)>,
-    /// The longest first.
+    /// Sorted by length, the longest first.
     beginnings: Vec<(String, usize)>,
     /// In the order of the file.
     regexes: Vec<(RegexPattern, usize)>,
 }
 
 impl Servers {
-    /// Sorts out the names of `all`, which must not be empty; the one at `default` answers when no
-    /// name fits. Of two servers with one name the first has it.
+    /// Indexes the names of `all`, which must not be empty. `default` is the index of the default
+    /// server. If two servers have the same name, the first one is used.
     #[must_use]
     pub fn new(all: Vec<Arc<VirtualServer>>, default: usize) -> Self {
-        let (mut exact, mut endings, mut beginnings, mut regexes) =
-            (HashMap::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut exact = HashMap::new();
+        let mut endings = Vec::new();
+        let mut beginnings = Vec::new();
+        let mut regexes = Vec::new();
         for (at, server) in all.iter().enumerate() {
             if server.names.is_empty() {
                 exact.entry(String::new()).or_insert(at);
@@ -157,7 +160,7 @@ impl Servers {
                 }
             }
         }
-        // Stable: of two equal names the first stays first.
+        // A stable sort keeps the order of equal names.
         endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
         beginnings.sort_by_key(|(beginning, _)| std::cmp::Reverse(beginning.len()));
         Self {
@@ -170,17 +173,17 @@ impl Servers {
         }
     }
 
-    /// The server that answers when no name fits.
+    /// Returns the server for requests whose host matches no name.
     #[must_use]
     pub fn default_server(&self) -> &Arc<VirtualServer> {
         &self.all[self.default]
     }
 
-    /// The server for the Host header `host` (lower case, without port; empty = there is none), in
-    /// nginx's order: the exact name, the longest `*.x`, the longest `x.*`, the first regular
-    /// expression, the default server.
+    /// Finds the server for the `Host` header `host` (lower case, without port; empty = no such
+    /// header), in nginx's order: the exact name, the longest `*.x`, the longest `x.*`, the first
+    /// regular expression, the default server.
     #[must_use]
-    pub fn named(&self, host: &str) -> &Arc<VirtualServer> {
+    pub fn find(&self, host: &str) -> &Arc<VirtualServer> {
         let ending = || {
             self.endings
                 .iter()
@@ -216,13 +219,13 @@ impl Deref for Servers {
 }
 
 impl Listener {
-    /// The server that answers at this address of the server when no name fits.
+    /// Returns the default server for connections to `local_address`.
     pub fn default_server(&self, local_address: &str) -> &Arc<VirtualServer> {
         self.servers_at(local_address).default_server()
     }
 
-    /// The server for a request: `local_address` is where its connection came to, `host` as
-    /// [`Servers::named`] takes it.
+    /// Finds the server for a request on a connection to `local_address`; `host` as in
+    /// [`Servers::find`].
     pub fn server(
         &self,
         local_address: &str,
@@ -231,7 +234,7 @@ impl Listener {
         let servers = self.servers_at(local_address);
         match &servers[..] {
             [only] => only,
-            _ => servers.named(&host()),
+            _ => servers.find(&host()),
         }
     }
 
@@ -266,7 +269,7 @@ mod tests {
     }
 
     fn chosen(servers: &Servers, host: &str) -> usize {
-        let server = servers.named(host);
+        let server = servers.find(host);
         servers
             .iter()
             .position(|other| Arc::ptr_eq(server, other))
@@ -275,7 +278,7 @@ mod tests {
 
     #[test]
     fn names_are_tried_in_the_order_of_nginx() {
-        // Each would take www.a.example if those below it were not there.
+        // Each name matches www.a.example, but those after it take precedence.
         let names = [
             r"~^www\.",
             r"~\.example$",
@@ -345,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_server_keeps_its_place_in_the_file() {
+    fn the_default_server_is_independent_of_the_order() {
         let servers = servers(&["~^x", "A.example", "~x a.example"], 2);
         assert_eq!(
             ["other", "x", "a.example"].map(|host| chosen(&servers, host)),
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nginx_refuses_are_refused() {
+    fn names_that_nginx_rejects_are_rejected() {
         for text in [
             "*", "*.", "*a", "a.*.b", "*.a.*", "a*", "..a", "a..b", ".", ".*", "*.*", "~", "~(",
         ] {

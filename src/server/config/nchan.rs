@@ -1,4 +1,4 @@
-//! What a location of nchan does: its settings, resolved through all levels (nhpm-nchan.md, part
+//! Settings of an nchan location, resolved through all levels (nhpm-nchan.md, part
 //! 2).
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Expression;
 
-/// The ways in which a location may be used, as a set of bits.
+/// The publisher and subscriber types that a location accepts, as a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles(u16);
 
@@ -20,19 +20,19 @@ impl Roles {
     pub const WEBSOCKET: Roles = Roles(1 << 2);
     /// `text/event-stream` subscribers.
     pub const EVENTSOURCE: Roles = Roles(1 << 3);
-    /// Subscribers that wait for one message.
+    /// Long-polling subscribers.
     pub const LONGPOLL: Roles = Roles(1 << 4);
-    /// Subscribers that take what is there.
+    /// Polling subscribers.
     pub const INTERVALPOLL: Roles = Roles(1 << 5);
-    /// Subscribers that get a chunk for each message.
+    /// Subscribers that get one HTTP chunk per message.
     pub const CHUNKED: Roles = Roles(1 << 6);
     /// `multipart/mixed` subscribers.
     pub const MULTIPART: Roles = Roles(1 << 7);
     /// Subscribers that get messages with a separator.
     pub const RAW_STREAM: Roles = Roles(1 << 8);
-    /// All ways of publishing.
+    /// All publisher types.
     pub const PUBLISH: Roles = Roles(0b11);
-    /// What a subscriber location offers that says nothing else.
+    /// The subscriber types of `nchan_subscriber` without arguments.
     pub const SUBSCRIBE: Roles = Roles(
         Self::WEBSOCKET.0
             | Self::EVENTSOURCE.0
@@ -41,20 +41,20 @@ impl Roles {
             | Self::MULTIPART.0,
     );
 
-    /// Both together.
+    /// Returns the union of both sets.
     #[must_use]
     pub fn and(self, other: Roles) -> Roles {
         Roles(self.0 | other.0)
     }
 
-    /// At least one of `other` is among these.
+    /// Whether both sets have a common member.
     #[must_use]
     pub fn has(self, other: Roles) -> bool {
         self.0 & other.0 != 0
     }
 }
 
-/// What a `nchan_group_location` may be asked to do.
+/// The methods that an `nchan_group_location` accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupMethods {
     /// GET
@@ -65,10 +65,10 @@ pub struct GroupMethods {
     pub delete: bool,
 }
 
-/// A number or time, or the variable that says it for each request.
+/// A setting with a fixed value, or with a value per request.
 #[derive(Clone, Debug)]
 pub enum Setting<T> {
-    /// For all requests.
+    /// The value for all requests.
     Fixed(T),
     /// Evaluated for each request.
     Variable(Expression),
@@ -77,14 +77,14 @@ pub enum Setting<T> {
 /// `nchan_subscriber_first_message`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstMessage {
-    /// The oldest stored one.
+    /// The oldest stored message.
     #[default]
     Oldest,
-    /// The next one.
+    /// The next message that is published.
     Newest,
-    /// The one of that number from the oldest, from 1.
+    /// The nth stored message, counted from the oldest, starting at 1.
     FromOldest(u32),
-    /// The one of that number from the newest, from 1.
+    /// The nth stored message, counted from the newest, starting at 1.
     FromNewest(u32),
 }
 
@@ -105,7 +105,7 @@ pub enum MultipartResponse {
 pub struct DeflateSettings {
     /// 0 to 9
     pub level: u32,
-    /// Bits of the window: 9 to 15.
+    /// Size of the window in bits, 9 to 15.
     pub window: u8,
 }
 
@@ -118,7 +118,7 @@ impl Default for DeflateSettings {
     }
 }
 
-/// The comment, event and data of EventSource pings.
+/// The content of EventSource pings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventSourcePing {
     /// `nchan_eventsource_ping_comment`
@@ -129,7 +129,7 @@ pub struct EventSourcePing {
     pub data: Bytes,
 }
 
-/// `nchan_group_max_*`: evaluated for each request; an empty value changes nothing.
+/// `nchan_group_max_*`: evaluated for each request; an empty value leaves the limit unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct GroupLimitExpressions {
     /// `channels`
@@ -144,7 +144,7 @@ pub struct GroupLimitExpressions {
     pub messages_disk: Option<Expression>,
 }
 
-/// Requests to a back-end at certain moments: the internal URI of each.
+/// Hooks: the internal URIs of the requests to a back-end.
 #[derive(Clone, Debug, Default)]
 pub struct NchanHooks {
     /// `nchan_authorize_request`
@@ -157,16 +157,16 @@ pub struct NchanHooks {
     pub unsubscribe: Option<Expression>,
 }
 
-/// Settings of a location.
+/// Settings of an nchan location.
 #[derive(Clone, Debug)]
 pub struct NchanSettings {
-    /// Where publishers publish: `nchan_publisher_channel_id` or `nchan_channel_id`; empty =
+    /// Channels of publishers: `nchan_publisher_channel_id` or `nchan_channel_id`; empty =
     /// [`NchanSettings::legacy_id`].
     pub publisher_ids: Vec<Expression>,
-    /// What subscribers follow: `nchan_subscriber_channel_id` or `nchan_channel_id`; empty
-    /// likewise.
+    /// Channels of subscribers: `nchan_subscriber_channel_id` or `nchan_channel_id`; empty =
+    /// [`NchanSettings::legacy_id`].
     pub subscriber_ids: Vec<Expression>,
-    /// `$push_channel_id`, if the file sets it.
+    /// `$push_channel_id`, if the configuration sets it.
     pub legacy_id: Option<Expression>,
     /// `nchan_channel_id_split_delimiter`; empty = ids are not split.
     pub split_delimiter: Bytes,
@@ -174,7 +174,7 @@ pub struct NchanSettings {
     pub channel_group: Expression,
     /// `nchan_max_channel_id_length`
     pub max_channel_id_length: u64,
-    /// `nchan_message_timeout`; `None` = never.
+    /// `nchan_message_timeout`; `None` = messages do not expire.
     pub message_timeout: Setting<Option<Duration>>,
     /// `nchan_message_buffer_length`
     pub message_buffer_length: Setting<u64>,
@@ -198,7 +198,7 @@ pub struct NchanSettings {
     pub eventsource_event: Option<Bytes>,
     /// `nchan_eventsource_ping_interval`
     pub eventsource_ping_interval: Option<Duration>,
-    /// What is sent then.
+    /// The content of these pings.
     pub eventsource_ping: EventSourcePing,
     /// `nchan_longpoll_multipart_response`
     pub longpoll_multipart: MultipartResponse,
@@ -206,11 +206,11 @@ pub struct NchanSettings {
     pub raw_separator: Bytes,
     /// `nchan_websocket_ping_interval`
     pub websocket_ping_interval: Option<Duration>,
-    /// `nchan_websocket_client_heartbeat`: a text and its answer.
+    /// `nchan_websocket_client_heartbeat`: a text of the client and the response to it.
     pub websocket_heartbeat: Option<(Bytes, Bytes)>,
     /// `nchan_deflate_message_for_websocket`
     pub deflate_message: bool,
-    /// How it is compressed.
+    /// Compression settings of such messages.
     pub deflate: DeflateSettings,
     /// `nchan_access_control_allow_origin`; `None` = every origin.
     pub allow_origin: Option<Expression>,
@@ -226,11 +226,11 @@ pub struct NchanSettings {
     pub event_string: Option<Expression>,
     /// `nchan_subscriber_info_string`
     pub info_string: Option<Expression>,
-    /// There is a `nchan_subscriber_info` location that may ask for a subscriber's line.
+    /// An `nchan_subscriber_info` location may list the subscribers.
     pub shows_info: bool,
-    /// Requests to a back-end.
+    /// Hooks.
     pub hooks: NchanHooks,
-    /// `nchan_redis_pass`: the engine is not there, so that every request is answered with 503.
+    /// `nchan_redis_pass`, which is not supported: every request gets 503.
     pub redis: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a location of nginx_http_push_module (NHPM) does: its settings, resolved through all levels
+//! Settings of an nginx_http_push_module (NHPM) location, resolved through all levels
 //! (nhpm-nchan.md, section 1.1).
 
 use std::time::Duration;
@@ -7,26 +7,26 @@ use bytes::Bytes;
 
 use super::Expression;
 
-/// What a subscriber that waits for one message does about others on its channel that wait.
+/// `push_subscriber_concurrency`: policy for several long-polling subscribers of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
     /// All of them get the message.
     #[default]
     Broadcast,
-    /// It is refused.
+    /// The first one stays; later ones are rejected.
     First,
-    /// They end.
+    /// The last one stays; a new one ends the others.
     Last,
 }
 
-/// Settings of a publisher or subscriber location.
+/// Settings of an NHPM publisher or subscriber location.
 #[derive(Clone, Debug)]
 pub struct NhpmSettings {
     /// `$push_channel_id`
     pub channel_id: Expression,
-    /// `push_channel_group`: taken as it is written.
+    /// `push_channel_group`: a literal text.
     pub channel_group: Bytes,
-    /// `push_store_messages`: the buffer has room for any.
+    /// `push_store_messages`: whether messages are buffered at all.
     pub store_messages: bool,
     /// `push_max_message_buffer_length`
     pub max_message_buffer_length: u64,
@@ -36,7 +36,7 @@ pub struct NhpmSettings {
     pub delete_oldest_received_message: bool,
     /// `push_min_message_recipients`
     pub min_message_recipients: u64,
-    /// `push_message_timeout`; `None` = never.
+    /// `push_message_timeout`; `None` = messages do not expire.
     pub message_timeout: Option<Duration>,
     /// `push_subscriber_timeout`; `None` = none.
     pub subscriber_timeout: Option<Duration>,

@@ -1,8 +1,7 @@
 //! `push_stream_padding_by_user_agent` (push-stream.md, section 8.1): bytes after
-//! the header and after each message that make old browsers show what they have.
+//! the header and after each message that make old browsers render a stream immediately.
 //!
-//! Computes lengths and bytes; when padding is due (streaming and eventsource only) is the business
-//! of the modes.
+//! Used by the streaming and eventsource modes.
 
 use std::sync::Arc;
 
@@ -10,9 +9,9 @@ use bytes::Bytes;
 
 use super::RegexPattern;
 
-/// Largest length that a configuration may ask for: padding is prepared in memory.
+/// Maximum length in a configuration, in bytes: padding is prepared in memory.
 const MAX_LENGTH: usize = 1024 * 1024;
-/// Padding comes in steps of so many bytes.
+/// Padding lengths are rounded up to a multiple of this, in bytes.
 const STEP: usize = 100;
 
 /// The paddings of a location.
@@ -30,36 +29,36 @@ struct Lengths {
     message: usize,
 }
 
-/// The padding that one subscriber gets. Cheap to clone.
+/// The padding for one subscriber. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Padding {
-    /// Header and padding reach this length together; 0 = no padding after the header.
+    /// Minimum length of the header with its padding in bytes; 0 = no padding.
     pub header: usize,
-    /// A message and its padding reach this length together; 0 = no padding after messages.
+    /// Minimum length of a message with its padding in bytes; 0 = no padding.
     pub message: usize,
     newlines: Bytes,
     colons: Bytes,
 }
 
-/// A value of the directive that is no list of paddings.
+/// An invalid value of the directive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PaddingError {
     /// A group is not `regex,H,M`.
     #[error("padding pattern not match the value {0}")]
     Form(String),
-    /// The regular expression of a group is wrong or not supported.
+    /// The regular expression of a group is invalid or not supported.
     #[error("invalid regular expression \"{0}\"")]
     Regex(String),
-    /// A length is beyond what pushctl prepares.
+    /// A length is greater than the maximum.
     #[error("padding of more than {MAX_LENGTH} bytes in {0}")]
     TooLong(String),
 }
 
 impl Paddings {
-    /// Parses `regex,H,M:regex2,H2,M2`; an empty text is no padding.
+    /// Parses `regex,H,M:regex2,H2,M2`; an empty text means no padding.
     ///
     /// # Errors
-    /// Names the first group that is wrong.
+    /// The first invalid group.
     pub fn parse(text: &[u8]) -> Result<Self, PaddingError> {
         let groups = text
             .split(|byte| *byte == b':')
@@ -78,14 +77,14 @@ impl Paddings {
         .with_largest(largest))
     }
 
-    /// The largest length of this location.
+    /// Returns the largest length of this location in bytes.
     #[must_use]
     pub fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Sets the largest length of the whole configuration, which the last step of the padding
-    /// reaches.
+    /// Sets the largest length of the whole configuration, to which the longest paddings are
+    /// rounded.
     #[must_use]
     pub fn with_largest(self, largest: usize) -> Self {
         if self.groups.is_empty() {
@@ -103,7 +102,7 @@ impl Paddings {
         }
     }
 
-    /// The padding of the first group whose expression is found in `user_agent`.
+    /// Returns the padding of the first group whose expression matches `user_agent`.
     #[must_use]
     pub fn for_user_agent(&self, user_agent: &[u8]) -> Option<Padding> {
         let (_, lengths) = self
@@ -122,7 +121,7 @@ impl Paddings {
 }
 
 impl Padding {
-    /// Bytes to add after a streaming header of `rendered` bytes; a header that is empty gets none.
+    /// Returns the padding after a streaming header of `rendered` bytes; empty for an empty header.
     #[must_use]
     pub fn streaming_header(&self, rendered: usize) -> Bytes {
         tail(
@@ -131,7 +130,7 @@ impl Padding {
         )
     }
 
-    /// Bytes to add after a streaming message of `rendered` bytes.
+    /// Returns the padding after a streaming message of `rendered` bytes.
     #[must_use]
     pub fn streaming_message(&self, rendered: usize) -> Bytes {
         tail(
@@ -140,8 +139,8 @@ impl Padding {
         )
     }
 
-    /// Bytes to add after an eventsource header of `rendered` bytes; a header that is empty gets
-    /// none.
+    /// Returns the padding after an eventsource header of `rendered` bytes; empty for an empty
+    /// header.
     #[must_use]
     pub fn eventsource_header(&self, rendered: usize) -> Bytes {
         tail(
@@ -150,7 +149,7 @@ impl Padding {
         )
     }
 
-    /// Bytes to add after an eventsource message whose data part has `rendered` bytes.
+    /// Returns the padding after an eventsource message whose data has `rendered` bytes.
     #[must_use]
     pub fn eventsource_message(&self, rendered: usize) -> Bytes {
         tail(
@@ -171,8 +170,8 @@ impl Padding {
     }
 }
 
-/// The last `length` bytes: so an odd padding of line ends begins with `\n`, and one of colons ends
-/// in `\n`.
+/// The last `length` bytes, so that an odd padding of line ends begins with `\n`, and a padding of
+/// colons ends with `\n`.
 fn tail(bytes: &Bytes, length: usize) -> Bytes {
     bytes.slice(bytes.len().saturating_sub(length)..)
 }
@@ -209,7 +208,7 @@ mod tests {
     const RECORDED: &[u8] = b"[Tt]est 1,500,0:[Tt]est 2,0,545:Both,50,150";
 
     #[test]
-    fn lengths_are_those_that_were_measured() {
+    fn lengths_are_those_of_the_recorded_module() {
         let paddings = Paddings::parse(RECORDED).expect("the recorded value");
         assert_eq!(paddings.largest(), 545);
         let of = |agent: &str| {
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_length_of_the_configuration_ends_the_steps() {
+    fn padding_is_limited_by_the_largest_length_of_the_configuration() {
         let own = Paddings::parse(b"x,250,250").expect("valid");
         assert_eq!(
             own.for_user_agent(b"x")
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_refused() {
+    fn invalid_values_are_rejected() {
         for (text, expected) in [
             ("foo", "padding pattern not match the value foo"),
             ("foo,1,2:bar", "padding pattern not match the value bar"),

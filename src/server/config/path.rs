@@ -1,15 +1,16 @@
-//! The path of a request as nginx matches it: percent-decoded, `//` merged, `.` and `..` resolved.
+//! Normalisation of request paths as in nginx: percent-decoding, merging of `//`, resolution of `.`
+//! and `..`.
 
 use std::borrow::Cow;
 
-/// A path that names nothing: a broken percent sequence, a NUL byte, or a climb above the root.
-/// Answered with 400.
+/// An invalid path: a malformed percent sequence, a NUL byte, or `..` above the root. The response
+/// is 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path of the request is not valid")]
 pub struct BadPath;
 
-/// Normalises the raw path of a request line; ends at `?` or `#`. Borrows when nothing needs work,
-/// as in most requests.
+/// Normalises the path of a request line, which ends at `?` or `#`. Borrows if the path is already
+/// normal, as in most requests.
 ///
 /// # Errors
 /// See [`BadPath`].
@@ -24,7 +25,7 @@ pub fn normalise(raw: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
     }
 }
 
-/// As [`normalise`], but `//` stays (`merge_slashes off`).
+/// Normalises a path like [`normalise`], but keeps `//` (`merge_slashes off`).
 ///
 /// # Errors
 /// See [`BadPath`].
@@ -76,7 +77,7 @@ fn rewrite(raw: &[u8], merges: bool) -> Result<Vec<u8>, BadPath> {
     Ok(path)
 }
 
-/// Resolves the segment that ends here; `slash` = another one follows.
+/// Resolves the last segment of `path`; `slash` = it is followed by a slash.
 fn end_segment(path: &mut Vec<u8>, slash: bool, merges: bool) -> Result<(), BadPath> {
     let start = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
     match &path[start..] {

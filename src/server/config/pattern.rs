@@ -1,8 +1,7 @@
-//! Which requests a location takes: exact, prefix and regular-expression patterns, and nginx's
-//! order of choice (push-stream.md, section 17).
+//! Choice of the location for a request: exact, prefix and regular-expression patterns, in nginx's
+//! order (push-stream.md, section 17).
 //!
-//! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided
-//! before.
+//! Matches the normalised path ([`super::normalise`]). The server has been chosen before (`names`).
 
 use std::fmt;
 use std::ops::Deref;
@@ -45,29 +44,29 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The locations of one level, with what makes the choice among them quick.
+/// The locations of one level, indexed by the kind of their pattern.
 #[derive(Debug, Default)]
 pub struct Locations {
     /// In the order of the file.
     all: Vec<Location>,
-    /// Places of the exact ones, sorted by path.
+    /// Indices of the exact patterns, sorted by path.
     exact: Vec<usize>,
-    /// Places of the prefixes, the longest first.
+    /// Indices of the prefixes, the longest first.
     prefixes: Vec<usize>,
-    /// Places of the regular expressions, in the order of the file.
+    /// Indices of the regular expressions, in the order of the file.
     regexes: Vec<usize>,
 }
 
 impl From<Vec<Location>> for Locations {
     fn from(all: Vec<Location>) -> Self {
-        let places = |wanted: fn(&Pattern) -> bool| {
+        let indices = |is_kind: fn(&Pattern) -> bool| {
             (0..all.len())
-                .filter(|&at| wanted(&all[at].pattern))
+                .filter(|&at| is_kind(&all[at].pattern))
                 .collect::<Vec<_>>()
         };
-        let mut exact = places(|pattern| matches!(pattern, Pattern::Exact(_)));
-        let mut prefixes = places(|pattern| matches!(pattern, Pattern::Prefix { .. }));
-        let regexes = places(|pattern| matches!(pattern, Pattern::Regex(_)));
+        let mut exact = indices(|pattern| matches!(pattern, Pattern::Exact(_)));
+        let mut prefixes = indices(|pattern| matches!(pattern, Pattern::Prefix { .. }));
+        let regexes = indices(|pattern| matches!(pattern, Pattern::Regex(_)));
         exact.sort_by(|&a, &b| all[a].pattern.text().cmp(all[b].pattern.text()));
         prefixes.sort_by_key(|&at| std::cmp::Reverse(all[at].pattern.text().len()));
         Self {
@@ -87,7 +86,7 @@ impl Deref for Locations {
 }
 
 impl Pattern {
-    /// The path or prefix; empty for a regular expression.
+    /// Returns the path or prefix; empty for a regular expression.
     pub(super) fn text(&self) -> &[u8] {
         match self {
             Pattern::Exact(path) => path,
@@ -97,18 +96,19 @@ impl Pattern {
     }
 }
 
-/// A location that takes the request; a final one is not given up for a regular expression of an
-/// outer level.
+/// A location that matches a request.
 struct LocationMatch<'a> {
     location: &'a Location,
-    /// Of the last regular expression that matched; `None` = there was none.
+    /// Captures of the last regular expression that matched; `None` = none did.
     captures: Option<Captures>,
+    /// Regular expressions of outer levels do not take precedence over this match.
     is_final: bool,
 }
 
 impl Locations {
-    /// Chooses as nginx does: exact; else the longest prefix and the locations nested in it; unless
-    /// that is final, the first regular expression and the locations nested in it; else the prefix.
+    /// Finds the location in nginx's order: the exact match; the longest prefix with its nested
+    /// locations, if that match is final; the first regular expression with its nested locations;
+    /// the longest prefix.
     fn locate(&self, path: &[u8]) -> Option<LocationMatch<'_>> {
         if let Ok(at) = self
             .exact
@@ -167,7 +167,7 @@ impl Locations {
                 let Some(inner) = location.nested.locate(path) else {
                     return Some(outer);
                 };
-                // A nested prefix keeps the captures of the expression around it.
+                // A nested prefix keeps the captures of the outer expression.
                 let captures = inner.captures.or(outer.captures);
                 Some(LocationMatch {
                     captures,
@@ -179,8 +179,8 @@ impl Locations {
 }
 
 impl VirtualServer {
-    /// The location that takes requests for the normalised `path`, with what its regular expression
-    /// captured; `None` = it has none.
+    /// Finds the location for the normalised `path`, with the captures of its regular expression;
+    /// `None` = no location matches.
     #[must_use]
     pub fn locate(&self, path: &[u8]) -> Option<(&Location, Option<Captures>)> {
         self.locations

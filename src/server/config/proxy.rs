@@ -1,8 +1,8 @@
-//! Locations that stand for a back-end: where the requests of hooks go (nhpm-nchan.md, section
-//! 2.9).
+//! Settings of locations with `proxy_pass`, to which hooks send their requests (nhpm-nchan.md,
+//! section 2.9).
 //!
-//! As much of nginx's proxy as hooks need: requests and responses of bounded size. The requests are
-//! made by `server::http::backend`.
+//! Supports the part of nginx's proxy module that hooks need: requests and responses of limited
+//! size. Requests are sent by `server::http::backend`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::tls::TlsSettings;
 use super::upstream::{ServerAddress, Upstream, Upstreams};
 use super::{Expression, Variables, escape};
 
-/// Settings of such a location.
+/// Settings of a location with `proxy_pass`.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
-    /// `proxy_pass`: scheme, host and maybe path of the back-end.
+    /// `proxy_pass`: scheme, host and optional path of the back-end.
     pub pass: Expression,
-    /// The servers that `proxy_pass` names; `None` = variables decide.
+    /// The servers in `proxy_pass`; `None` = determined by variables.
     pub upstream: Option<Arc<Upstream>>,
-    /// Those that variables in `proxy_pass` can name.
+    /// The upstream groups to which variables in `proxy_pass` can refer.
     pub upstreams: Arc<Upstreams>,
-    /// Bytes of the location's pattern, which the path of `proxy_pass` replaces; `None` = it
-    /// replaces all.
+    /// Length of the location's prefix, which the path of `proxy_pass` replaces, in bytes; `None` =
+    /// it replaces the whole path.
     pub replaced: Option<usize>,
-    /// There are variables in `proxy_pass`, so that its path and query are sent as they are.
+    /// `proxy_pass` contains variables, so that its path and query are sent unchanged.
     pub has_variables: bool,
-    /// `proxy_set_header`, in order; a header with an empty value is not sent.
+    /// `proxy_set_header`, in the order of the file; a header with an empty value is not sent.
     pub headers: Vec<(Bytes, Expression)>,
     /// `proxy_pass_request_body`
     pub passes_body: bool,
@@ -35,36 +35,36 @@ pub struct ProxySettings {
     pub passes_headers: bool,
     /// `proxy_method`
     pub method: Option<Bytes>,
-    /// `proxy_read_timeout`, if it is shorter than the bound for all back-ends.
+    /// `proxy_read_timeout`; limited by [`super::ConnectionLimits::hook_timeout`].
     pub timeout: Option<Duration>,
-    /// `proxy_connect_timeout`, likewise.
+    /// `proxy_connect_timeout`; limited likewise.
     pub connect_timeout: Option<Duration>,
     /// `proxy_next_upstream`
     pub next_upstream: Arc<NextUpstream>,
-    /// What is done with the headers of responses.
+    /// Treatment of response headers.
     pub response_headers: Arc<ResponseHeaders>,
     /// `proxy_ssl_*`, for addresses that begin with `https://`.
     pub tls: Option<Arc<TlsSettings>>,
-    /// What is not supported about it: requests that need it are answered with 503.
+    /// The first directive that is not supported: requests that need the location fail with 503.
     pub unsupported: Option<String>,
 }
 
-/// After which failures the next server is tried (`proxy_next_upstream`, `_tries`, `_timeout`).
+/// The failures after which the next server is tried (`proxy_next_upstream`, `_tries`, `_timeout`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextUpstream {
-    /// A connection that fails.
+    /// A connection fails.
     pub error: bool,
-    /// A server that is silent for too long.
+    /// A server does not respond in time.
     pub timeout: bool,
-    /// A response that is not HTTP.
+    /// A response is not valid HTTP.
     pub invalid_header: bool,
-    /// Also for requests that may have had an effect already, such as POST.
+    /// Requests that are not idempotent, such as POST, are retried, too.
     pub non_idempotent: bool,
-    /// Responses with one of these.
+    /// Responses with one of these statuses.
     pub statuses: Vec<u16>,
-    /// Servers that are tried at most; `None` = all.
+    /// Maximum number of servers to try; `None` = all.
     pub tries: Option<u32>,
-    /// Time after which no further one is tried; `None` = none.
+    /// Time after which no further server is tried; `None` = unlimited.
     pub within: Option<Duration>,
 }
 
@@ -82,7 +82,7 @@ impl Default for NextUpstream {
     }
 }
 
-/// What is done with the headers of a back-end's response, beyond those of the connection.
+/// Treatment of the headers of a back-end's response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHeaders {
     /// `proxy_hide_header`: names in lower case.
@@ -93,14 +93,14 @@ pub struct ResponseHeaders {
     pub ignores_redirect: bool,
 }
 
-/// Where a request goes.
+/// Destination of a request to a back-end.
 #[derive(Clone, Debug)]
 pub struct ProxyTarget {
-    /// Over TLS.
+    /// The connection uses TLS.
     pub is_tls: bool,
     /// The servers.
     pub upstream: Arc<Upstream>,
-    /// `$proxy_host`: the host, with its port if that is not the default one.
+    /// `$proxy_host`: the host, with the port if it is not the default one.
     pub host: Vec<u8>,
     /// `$proxy_port`
     pub port: Vec<u8>,
@@ -108,12 +108,12 @@ pub struct ProxyTarget {
     pub path: Vec<u8>,
 }
 
-/// The parts of an address: what follows the scheme is not decoded.
+/// The parts of an address in `proxy_pass`, undecoded.
 struct PassAddress<'a> {
     is_tls: bool,
     /// `HOST`, `HOST:PORT` or `unix:PATH`
     authority: &'a [u8],
-    /// Path and query; empty = the address has none.
+    /// Path and query; may be empty.
     path: &'a [u8],
 }
 
@@ -151,7 +151,7 @@ impl<'a> PassAddress<'a> {
         if self.is_tls { 443 } else { 80 }
     }
 
-    /// The servers: a group of that name, or else the address itself.
+    /// Finds the upstream group of that name; else creates one for the address itself.
     fn upstream(&self, upstreams: &Upstreams, keeps_state: bool) -> Result<Arc<Upstream>, String> {
         let text = std::str::from_utf8(self.authority)
             .map_err(|_| "invalid host in upstream".to_owned())?;
@@ -167,7 +167,7 @@ impl<'a> PassAddress<'a> {
         Ok(Arc::new(Upstream::from_address(address, keeps_state)))
     }
 
-    /// `$proxy_host` and `$proxy_port`.
+    /// Returns `$proxy_host` and `$proxy_port`.
     fn names(&self) -> (Vec<u8>, Vec<u8>) {
         if self.authority.starts_with(b"unix:") {
             return (b"localhost".to_vec(), Vec::new());
@@ -186,10 +186,10 @@ impl<'a> PassAddress<'a> {
     }
 }
 
-/// The servers that an address without variables names, and whether it is one of TLS.
+/// Resolves an address without variables to its servers; also returns whether it uses TLS.
 ///
 /// # Errors
-/// What is wrong with it, in nginx's words.
+/// The address is invalid; the text is that of nginx.
 pub fn resolve_upstream(
     pass: &[u8],
     upstreams: &Upstreams,
@@ -199,13 +199,13 @@ pub fn resolve_upstream(
 }
 
 impl ProxySettings {
-    /// Where a request for `path` with these arguments goes, as nginx makes it. The arguments of
-    /// the client are left out where variables say what is sent: `?id=$name` must not become
-    /// `?id=NAME&id=OTHER`. With `is_rewritten` the request has another path than the one that its
-    /// location was chosen by: the whole of it is sent.
+    /// Returns the destination of a request for `path` with these arguments, as nginx determines
+    /// it. The arguments of the client are dropped if `proxy_pass` contains variables: `?id=$name`
+    /// must not become `?id=NAME&id=OTHER`. If the request `is_rewritten`, its path no longer has
+    /// the location's prefix, and the whole path is sent.
     ///
     /// # Errors
-    /// When variables make something else than an address.
+    /// The value of `proxy_pass` is not a valid address.
     pub fn target(
         &self,
         path: &[u8],
@@ -235,7 +235,7 @@ impl ProxySettings {
         })
     }
 
-    /// The path and query of the request; `own` are those of `proxy_pass`.
+    /// Returns path and query of the request; `own` are those of `proxy_pass`.
     fn path(&self, own: &[u8], path: &[u8], arguments: &[u8]) -> Vec<u8> {
         let mut target = Vec::new();
         if !own.is_empty() && !own.starts_with(b"/") {
@@ -251,8 +251,8 @@ impl ProxySettings {
             None => {}
         }
         if !arguments.is_empty() {
-            // A second question mark, as in nginx: what the file says in front of it stays the
-            // whole of the first argument.
+            // As in nginx, a second question mark follows a query of `proxy_pass`: its arguments
+            // cannot be extended by those of the client.
             target.push(b'?');
             push_without_fragment(arguments, &mut target);
         }
@@ -260,8 +260,7 @@ impl ProxySettings {
     }
 }
 
-/// Appends a part of an address in which a `#` is meant as such: it would be cut off with what
-/// follows it.
+/// Appends a part of an address with `#` encoded, which would otherwise start a fragment.
 fn push_without_fragment(part: &[u8], address: &mut Vec<u8>) {
     for byte in part {
         if *byte == b'#' {
@@ -279,23 +278,7 @@ mod tests {
 
     struct Nothing;
 
-    impl Variables for Nothing {
-        fn argument(&self, _: &[u8]) -> Option<&[u8]> {
-            None
-        }
-        fn header(&self, _: &str) -> Option<&[u8]> {
-            None
-        }
-        fn capture(&self, _: usize) -> Option<&[u8]> {
-            None
-        }
-        fn named_capture(&self, _: &str) -> Option<&[u8]> {
-            None
-        }
-        fn builtin(&self, _: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
-            None
-        }
-    }
+    impl Variables for Nothing {}
 
     fn settings(pass: &str, replaced: Option<usize>) -> ProxySettings {
         ProxySettings {
@@ -343,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_hosts_are_those_of_nginx() {
+    fn proxy_host_and_port_are_those_of_nginx() {
         for (pass, host, port, server) in [
             ("http://My_app/check", "My_app", "80", "my_app:80"),
             ("HTTP://a:80/", "a", "80", "a:80"),

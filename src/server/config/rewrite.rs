@@ -1,5 +1,5 @@
 //! `rewrite`: a regular expression on the path of a request, and the URI or address that replaces
-//! it (nginx's `ngx_http_rewrite_module`). When it is tried is the business of `condition`.
+//! it (nginx's `ngx_http_rewrite_module`). Applied by `rewrite_phase`.
 
 use super::expression::{Expression, Variables};
 use super::regex_pattern::RegexPattern;
@@ -7,39 +7,39 @@ use super::regex_pattern::RegexPattern;
 /// A `rewrite` directive.
 #[derive(Clone, Debug)]
 pub struct Rewrite {
-    /// What is searched in the path.
+    /// The regular expression that is searched in the path.
     pub pattern: RegexPattern,
-    /// What replaces the whole path, without the `?` at its end.
+    /// The replacement of the whole path, without a trailing `?`.
     pub replacement: Expression,
-    /// The arguments of the request are appended: the replacement does not end with `?`.
+    /// The replacement has no trailing `?`: the arguments of the request are appended.
     pub keeps_arguments: bool,
-    /// What follows.
-    pub then: RewriteFlag,
+    /// The next action after a match.
+    pub flag: RewriteFlag,
 }
 
-/// What follows a rewrite that matched.
+/// The next action after a `rewrite` that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RewriteFlag {
     /// The next directive of the rewrite phase.
     Continue,
     /// `last`: the location of the new URI is searched.
     Last,
-    /// `break`: the location stays.
+    /// `break`: the location is kept.
     Break,
-    /// `redirect`, `permanent`, or an address: the client is sent there with this status.
+    /// `redirect`, `permanent`, or an absolute address: the client is redirected with this status.
     Redirect(u16),
 }
 
-/// The URI of a request, as rewriting leaves it.
+/// A rewritten URI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uri {
     /// The decoded path.
     pub path: Vec<u8>,
-    /// What follows the `?`.
+    /// The query, without the `?`.
     pub arguments: Vec<u8>,
 }
 
-/// The raw value of the first query argument of that name; names are compared without case.
+/// Returns the undecoded value of the first query argument of that name, compared without case.
 #[must_use]
 pub fn find_argument<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     query.split(|byte| *byte == b'&').find_map(|argument| {
@@ -51,7 +51,7 @@ pub fn find_argument<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 impl Rewrite {
-    /// The URI that a request with these `arguments` goes on with.
+    /// Returns the new URI of a request with these `arguments`.
     #[must_use]
     pub fn uri(&self, variables: &dyn Variables, arguments: &[u8]) -> Uri {
         let (path, own) = self.replacement.evaluate_to_replacement(variables);
@@ -64,7 +64,7 @@ impl Rewrite {
         Uri { path, arguments }
     }
 
-    /// The address that a client with these `arguments` is sent to.
+    /// Returns the address of the redirection for a request with these `arguments`.
     #[must_use]
     pub fn address(&self, variables: &dyn Variables, arguments: &[u8]) -> Vec<u8> {
         let (text, has_own) = self.replacement.evaluate_to_redirect(variables);
@@ -77,7 +77,7 @@ impl Rewrite {
     }
 }
 
-/// An address with its printable escapes decoded, up to the `?`: `ngx_unescape_uri` for
+/// Decodes the escapes of printable characters up to the `?`: nginx's `ngx_unescape_uri` for
 /// redirections.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
@@ -97,8 +97,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
                 let value = u8::from_str_radix(&String::from_utf8_lossy(&[*high, *low]), 16)
                     .unwrap_or_default();
                 match value {
-                    // It may be written in two ways, and only one of them ends the path.
-                    b'?' if !low.is_ascii_digit() => {
+                    // A decoded `?` also ends the path.
+                    b'?' => {
                         out.push(b'?');
                         out.extend_from_slice(after);
                         break;
@@ -107,7 +107,7 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
                     _ => out.extend_from_slice(&[b'%', *high, *low]),
                 }
             }
-            // Digits that are none are left out with what belongs to them.
+            // Invalid digits are dropped together with their escape.
             (b'%', [high, _, after @ ..]) if high.is_ascii_hexdigit() => rest = after,
             (b'%', [other, after @ ..]) if !other.is_ascii_hexdigit() => {
                 out.push(*other);

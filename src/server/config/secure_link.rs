@@ -1,27 +1,26 @@
 //! `secure_link` and its siblings: the variables `$secure_link` and `$secure_link_expires` (nginx's
 //! `ngx_http_secure_link_module`).
 //!
-//! They only hold what came of the check; what follows from it is written in the configuration, as
-//! a rule in an `if`.
+//! The variables hold the result of the check; the configuration rejects requests by an `if` on
+//! them.
 
-use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
 use super::base64;
-use super::expression::{Expression, Memo, Variables};
+use super::expression::{Expression, Variables};
 
-/// Longest checksum in base64.
+/// Maximum length of a checksum in base64: 16 bytes with padding.
 const MAX_CHECKSUM_BYTES: usize = 24;
 
-/// The links of a location.
+/// `secure_link` settings of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecureLink {
     /// `secure_link` and `secure_link_md5`
     Checksum {
-        /// Checksum and, behind a comma, the time when it expires.
+        /// The checksum and, after a comma, its expiry time.
         link: Expression,
         /// The text whose MD5 is the checksum.
         text: Expression,
@@ -30,7 +29,7 @@ pub enum SecureLink {
     Secret(Bytes),
 }
 
-/// The values of both variables.
+/// Result of a check: the values of both variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckedLink {
     /// `$secure_link`: empty, `0` or `1`; the link with `secure_link_secret`.
@@ -39,7 +38,7 @@ pub struct CheckedLink {
     pub expires: Vec<u8>,
 }
 
-/// A variable of the module.
+/// One of the two variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkVariable {
     /// `$secure_link`
@@ -48,19 +47,19 @@ pub enum LinkVariable {
     Expires,
 }
 
-/// How the variables of a request are found.
+/// How the variables of a request are determined.
 #[derive(Clone, Copy, Debug)]
 pub enum LinkCheck<'a> {
-    /// Its location has no such links.
+    /// The location has no `secure_link`.
     None,
-    /// By a check.
+    /// By a check with these settings.
     Unchecked(&'a SecureLink),
-    /// The check is running: the link is not known yet, the time is this one.
+    /// A check is running: `$secure_link` is still empty, `$secure_link_expires` has this value.
     Running(&'a [u8]),
 }
 
 impl LinkVariable {
-    /// The variable of that name.
+    /// Returns the variable of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Link, Self::Expires]
@@ -68,7 +67,7 @@ impl LinkVariable {
             .find(|field| field.name() == name)
     }
 
-    /// Its name.
+    /// Returns the name of the variable.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -77,7 +76,7 @@ impl LinkVariable {
         }
     }
 
-    /// Its value for a request.
+    /// Returns the value for a request, which is checked at most once.
     #[must_use]
     pub fn value(self, variables: &dyn Variables) -> Vec<u8> {
         let checked = match (variables.link_check(), variables.memo()) {
@@ -87,7 +86,7 @@ impl LinkVariable {
             },
             (LinkCheck::Unchecked(settings), Some(memo)) => memo.link(|| settings.check(variables)),
             (LinkCheck::Unchecked(settings), None) => settings.check(variables),
-            // A location before this one may have checked it.
+            // A location before an internal redirect may have checked the link.
             (LinkCheck::None, Some(memo)) => memo.link(CheckedLink::default),
             (LinkCheck::None, None) => CheckedLink::default(),
         };
@@ -117,7 +116,7 @@ impl SecureLink {
                     return CheckedLink::default();
                 }
                 let expires = expires.unwrap_or_default();
-                let link = match is_right(checksum, text, &LinkVariables { variables, expires }) {
+                let link = match is_valid(checksum, text, &LinkVariables { variables, expires }) {
                     false => Vec::new(),
                     true if time.flatten().is_some_and(|time| time < now()) => b"0".to_vec(),
                     true => b"1".to_vec(),
@@ -138,10 +137,10 @@ impl SecureLink {
     }
 }
 
-/// Whether a checksum in base64 is that of a text.
-fn is_right(checksum: &[u8], text: &Expression, variables: &dyn Variables) -> bool {
+/// Whether `checksum`, in base64, is the MD5 of the evaluated text.
+fn is_valid(checksum: &[u8], text: &Expression, variables: &dyn Variables) -> bool {
     let decoded = base64::decode_url(checksum).filter(|_| checksum.len() <= MAX_CHECKSUM_BYTES);
-    decoded.is_some_and(|decoded| same(&decoded, &Md5::digest(text.evaluate(variables))))
+    decoded.is_some_and(|decoded| is_equal(&decoded, &Md5::digest(text.evaluate(variables))))
 }
 
 /// The variables of a request while its link is checked.
@@ -151,33 +150,16 @@ struct LinkVariables<'a> {
 }
 
 impl Variables for LinkVariables<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.variables.argument(name)
+    fn inner(&self) -> Option<&dyn Variables> {
+        Some(self.variables)
     }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.variables.header(name)
-    }
-    fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.variables.capture(number)
-    }
-    fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.variables.named_capture(name)
-    }
-    fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.variables.assigned(slot)
-    }
-    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.variables.builtin(name)
-    }
+
     fn link_check(&self) -> LinkCheck<'_> {
         LinkCheck::Running(self.expires)
     }
-    fn memo(&self) -> Option<&Memo> {
-        self.variables.memo()
-    }
 }
 
-/// The link of `/prefix/CHECKSUM/link`, if its checksum is right.
+/// The link of `/prefix/CHECKSUM/link`, if the checksum is valid.
 fn signed_part<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     let mut parts = target
         .strip_prefix(b"/")?
@@ -189,10 +171,10 @@ fn signed_part<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    same(&checksum.to_ascii_lowercase(), digest.as_bytes()).then_some(link)
+    is_equal(&checksum.to_ascii_lowercase(), digest.as_bytes()).then_some(link)
 }
 
-/// A time above zero, in digits.
+/// Parses a positive number of seconds.
 fn seconds(text: &[u8]) -> Option<i64> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text)
@@ -210,8 +192,8 @@ fn now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Compares in a time that does not show where two texts differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+/// Compares in constant time: the duration does not depend on where two texts differ.
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && std::hint::black_box(
             one.iter()

@@ -1,20 +1,20 @@
 //! Message templates: `push_stream_message_template` parsed once, rendered for every message
 //! (push-stream.md, section 3.1).
 //!
-//! Inserted values are never scanned again and nothing is escaped: templates are as raw as in the
-//! module. The JSON encoder is ours ([`MessageFormat::Json`]); it lives in `fanout::encode`.
+//! As in the module, values are inserted without escaping and are not expanded again. The formats
+//! without a template are encoded by `dialect::push_stream::render`.
 
 use bytes::Bytes;
 
-/// How a location shows a message.
+/// Format of the messages of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageFormat {
     /// The module's template.
     Template(Template),
     /// A script element that calls `p(id, channel, text)`, as `pushstream.js` expects it in its
-    /// frame, correct for every channel and text: the built-in `/iframe`.
+    /// frame, with escaped values: the built-in `/iframe`.
     ScriptCall,
-    /// `message_format = json`: one correct JSON object per message (an extension of ours).
+    /// `message_format = json`: one valid JSON object per message (an extension of pushctl).
     Json,
 }
 
@@ -22,14 +22,14 @@ pub enum MessageFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<TemplatePart>,
-    /// The template begins with `data: `, so EventSource takes it as it is.
+    /// The template begins with `data: `, so EventSource sends it without adding that prefix.
     pub has_data_prefix: bool,
 }
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplatePart {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(Bytes),
     /// `~id~`
     Id,
@@ -61,8 +61,7 @@ const TOKENS: [(&[u8], TemplatePart); 8] = [
 ];
 
 impl Template {
-    /// Parses `source`; token names are not case-sensitive, anything that is no token is literal
-    /// text.
+    /// Parses a template. Token names are not case-sensitive; everything else is literal text.
     #[must_use]
     pub fn parse(source: &[u8]) -> Self {
         let mut parts = Vec::new();
@@ -94,7 +93,7 @@ impl Template {
         }
     }
 
-    /// The pieces in their order.
+    /// Returns the pieces in their order.
     #[must_use]
     pub fn parts(&self) -> &[TemplatePart] {
         &self.parts

@@ -1,8 +1,8 @@
-//! TLS towards back-ends of hooks (nginx: `proxy_ssl_*`).
+//! TLS client settings for connections to back-ends (nginx: `proxy_ssl_*`).
 //!
-//! As in nginx, certificates of back-ends are verified only with `proxy_ssl_verify on`, and names
-//! are sent only with `proxy_ssl_server_name on`. Stricter than nginx in one point: a name has to
-//! be among the subject alternative names.
+//! As in nginx, certificates of back-ends are verified only with `proxy_ssl_verify on`, and SNI is
+//! sent only with `proxy_ssl_server_name on`. Stricter than nginx in one point: the name must be
+//! one of the subject alternative names; the common name is ignored.
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ use rustls::{
 
 use super::Expression;
 
-/// What connections over TLS need.
+/// Settings of connections over TLS.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
-    /// The client.
+    /// The configuration for rustls.
     pub client: Arc<ClientConfig>,
     /// `proxy_ssl_name`: the name of the back-end.
     pub name: Expression,
-    /// `proxy_ssl_verify`: a name that is none is an error.
+    /// `proxy_ssl_verify`: a `name` that is not a valid host name is an error.
     pub verifies: bool,
 }
 
-/// Settings as the file gives them, with the content of the files that it names.
+/// The directives, with the content of the files that they name.
 #[derive(Clone, Debug, Default)]
 pub struct TlsOptions {
-    /// `proxy_ssl_verify on`: certificates of authorities that are trusted.
+    /// `proxy_ssl_verify on`: the trusted CA certificates, in PEM.
     pub trusted: Option<Vec<u8>>,
-    /// `proxy_ssl_verify_depth`: authorities between the back-end and a trusted one.
+    /// `proxy_ssl_verify_depth`: maximum number of intermediate certificates.
     pub depth: usize,
     /// `proxy_ssl_server_name on`
     pub sends_name: bool,
@@ -44,12 +44,12 @@ pub struct TlsOptions {
     pub versions: Vec<&'static SupportedProtocolVersion>,
 }
 
-/// What the client shows a back-end.
+/// The client certificate.
 #[derive(Clone, Default)]
 pub struct Identity {
-    /// Its certificate and those of the authorities above it, in PEM.
+    /// The certificate and its intermediate certificates, in PEM.
     pub certificate: Vec<u8>,
-    /// Its key, in PEM.
+    /// The private key, in PEM.
     pub key: Vec<u8>,
 }
 
@@ -60,10 +60,10 @@ impl std::fmt::Debug for Identity {
 }
 
 impl TlsOptions {
-    /// The client that these options stand for.
+    /// Creates the configuration for rustls.
     ///
     /// # Errors
-    /// What is wrong with one of the files.
+    /// A file is invalid; the text names its directive.
     pub fn client(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = if self.versions.is_empty() {
@@ -110,14 +110,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Accepts every certificate, as nginx does by default; the back-end has to have its key, though.
+/// Accepts every certificate, as nginx does by default. The signatures of the handshake are
+/// verified.
 #[derive(Debug)]
 struct NoVerifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// Accepts certificates of trusted authorities, and those that are themselves among the trusted
-/// ones.
+/// Accepts certificates that are signed by a trusted authority, and certificates that are in the
+/// trusted set themselves.
 #[derive(Debug)]
 struct AuthorityVerifier {
     trusted: Vec<CertificateDer<'static>>,
@@ -127,17 +128,19 @@ struct AuthorityVerifier {
 
 impl AuthorityVerifier {
     fn new(pem: &[u8], depth: usize, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let wrong = |error: String| format!("\"proxy_ssl_trusted_certificate\": {error}");
-        let trusted = certificates(pem).map_err(wrong)?;
+        let name_directive = |error: String| format!("\"proxy_ssl_trusted_certificate\": {error}");
+        let trusted = certificates(pem).map_err(name_directive)?;
         let mut roots = RootCertStore::empty();
         for certificate in &trusted {
             roots
                 .add(certificate.clone())
-                .map_err(|error| wrong(error.to_string()))?;
+                .map_err(|error| name_directive(error.to_string()))?;
         }
         let inner =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let inner = inner.build().map_err(|error| wrong(error.to_string()))?;
+        let inner = inner
+            .build()
+            .map_err(|error| name_directive(error.to_string()))?;
         Ok(Self {
             trusted,
             depth,
@@ -155,7 +158,7 @@ impl ServerCertVerifier for AuthorityVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // A back-end sends its chain in order, so that what is beyond the depth is at its end.
+        // Chains are sent in order, so certificates beyond the maximum depth are at the end.
         let intermediates = &intermediates[..intermediates.len().min(self.depth)];
         let verified = self.inner.verify_server_cert(
             end_entity,
@@ -165,8 +168,7 @@ impl ServerCertVerifier for AuthorityVerifier {
             now,
         );
         match verified {
-            // A certificate that signed itself is an authority, which a server must not be for
-            // webpki.
+            // webpki rejects a self-signed certificate of a server, because it is a CA certificate.
             Err(Error::InvalidCertificate(rustls::CertificateError::Other(_)))
                 if self.trusted.iter().any(|known| known == end_entity) =>
             {

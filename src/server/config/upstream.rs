@@ -1,8 +1,6 @@
-//! Groups of back-end servers (nginx: `upstream`), and the single server that an address without a
-//! group names.
+//! Groups of back-end servers (nginx: `upstream`), and groups of a single address in `proxy_pass`.
 //!
-//! What is known of servers while requests are made, such as failures, is kept in
-//! `server::http::balancer`.
+//! The state of the servers, such as recent failures, is in `server::http::balancer`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,81 +10,79 @@ use std::time::Duration;
 
 use super::Expression;
 
-/// Failures within [`UpstreamServer::fail_timeout`] after which a server is left out, by default.
+/// Default number of failures within [`UpstreamServer::fail_timeout`] after which a server is
+/// skipped.
 pub const MAX_FAILS: u32 = 1;
-/// How long failures count, and how long a server is left out, by default.
+/// Default time in which failures are counted, and for which a server is then skipped.
 pub const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The groups of a configuration, by name in lower case.
+/// The groups of a configuration by name, in lower case.
 pub type Upstreams = HashMap<String, Arc<Upstream>>;
 
 /// A group of servers that are tried in turn.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Its name, or the host and port that it stands for.
+    /// The name of the group, or host and port of a single address.
     pub name: String,
-    /// Its servers, in the order of the file.
+    /// The servers, in the order of the file.
     pub servers: Vec<UpstreamServer>,
-    /// Which of them is tried first.
+    /// Choice of the server that is tried first.
     pub balancing: Balancing,
-    /// Failures are remembered for later requests. Off for addresses that a request makes, of which
-    /// there is no end.
+    /// Failures affect later requests. Off for addresses from variables, whose number is unlimited.
     pub keeps_state: bool,
-    /// `keepalive`: idle connections to each server that a shard keeps for further requests. 0 =
-    /// every request has its own connection, as in nginx: a server that sends more than its
-    /// response then harms no other request.
+    /// `keepalive`: maximum number of idle connections per server and shard. 0 = one connection per
+    /// request, as in nginx: excess data of a response cannot affect another request.
     pub keepalive: usize,
-    /// The first directive in it that is not supported: requests to the group are answered with
-    /// 503.
+    /// The first directive that is not supported: requests to the group fail with 503.
     pub unsupported: Option<String>,
 }
 
 /// A server of a group.
 #[derive(Clone, Debug)]
 pub struct UpstreamServer {
-    /// Where it is.
+    /// The address.
     pub address: ServerAddress,
     /// `weight`
     pub weight: u32,
-    /// `max_fails`; 0 = it is never left out.
+    /// `max_fails`; 0 = the server is never skipped.
     pub max_fails: u32,
     /// `fail_timeout`
     pub fail_timeout: Duration,
     /// `max_conns`; `None` = unlimited.
     pub max_connections: Option<u32>,
-    /// `backup`: it is tried only when none of the others can be.
+    /// `backup`: the server is used only if all others are unavailable.
     pub is_backup: bool,
-    /// `down`: it is never tried.
+    /// `down`: the server is never used.
     pub is_down: bool,
 }
 
-/// Where a server is.
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
     /// An IP address with its port.
     Ip(SocketAddr),
-    /// A host name with its port; each of its addresses is a server.
+    /// A host name with its port; each IP address of the name is a server.
     Name(String, u16),
     /// The path of a unix socket.
     Unix(PathBuf),
 }
 
-/// How the first server of a request is chosen.
+/// Load-balancing method: the choice of the server that is tried first.
 #[derive(Clone, Debug, Default)]
 pub enum Balancing {
-    /// In turn, by weight.
+    /// Weighted round-robin.
     #[default]
     RoundRobin,
-    /// The one with the fewest connections for its weight (`least_conn`).
+    /// The server with the fewest connections in relation to its weight (`least_conn`).
     LeastConnections,
-    /// By the client's network (`ip_hash`).
+    /// A hash of the client's network (`ip_hash`).
     ClientAddress,
-    /// By a text (`hash`).
+    /// A hash of a text (`hash`).
     Key(Expression),
 }
 
 impl UpstreamServer {
-    /// A server with nginx's defaults.
+    /// Creates a server with nginx's defaults.
     #[must_use]
     pub fn new(address: ServerAddress) -> Self {
         Self {
@@ -102,7 +98,7 @@ impl UpstreamServer {
 }
 
 impl Upstream {
-    /// The group of a single address; `keeps_state` as [`Upstream::keeps_state`].
+    /// Creates the group of a single address; see [`Upstream::keeps_state`].
     #[must_use]
     pub fn from_address(address: ServerAddress, keeps_state: bool) -> Self {
         let name = match &address {
@@ -123,10 +119,10 @@ impl Upstream {
 }
 
 impl ServerAddress {
-    /// Reads `HOST`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+    /// Parses `HOST`, `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
     ///
     /// # Errors
-    /// What is wrong with it, in nginx's words.
+    /// The address is invalid; the text is that of nginx.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             if path.is_empty() {
@@ -172,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_nginx_reads_them() {
+    fn addresses_are_parsed_as_in_nginx() {
         let name = |name: &str, port| Ok(ServerAddress::Name(name.to_owned(), port));
         let ip = |text: &str| Ok(ServerAddress::Ip(text.parse().expect("an address")));
         for (text, expected) in [

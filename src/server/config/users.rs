@@ -1,26 +1,25 @@
-//! The file of `auth_basic_user_file`: its lines, the kinds of password hashes, and what their
-//! check may cost.
+//! The file of `auth_basic_user_file`: parsing, kinds of password hashes, and limits on their cost.
 //!
-//! Passwords are compared by `http::password`.
+//! Passwords are verified by `http::password`.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Largest file of users in bytes.
+/// Maximum length of the file in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Largest cost of a bcrypt hash: a check takes about two seconds, and twice as long with each
-/// further step.
+/// Maximum cost of a bcrypt hash: verification takes about two seconds, doubled by each further
+/// step.
 const MAX_BCRYPT_COST: u32 = 15;
-/// Most rounds of a SHA-crypt hash: a check takes about half a second.
+/// Maximum number of rounds of a SHA-crypt hash: verification takes about half a second.
 const MAX_SHA_ROUNDS: u32 = 1_000_000;
-/// Most problems of one file that are reported.
+/// Maximum number of reported problems per file.
 const MAX_PROBLEMS: usize = 20;
 
-/// How a password is hashed.
+/// Kind of a password hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashKind {
-    /// `$2y$` and its siblings
+    /// `$2y$`, `$2b$`, `$2a$`: bcrypt
     Bcrypt,
     /// `$5$` and `$6$`: SHA-256 and SHA-512 crypt
     ShaCrypt,
@@ -36,25 +35,25 @@ pub enum HashKind {
     Plain,
 }
 
-/// Why no password is checked against a hash.
+/// A hash that is not supported, so that its user cannot log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedHash {
-    /// crypt(3) may know it, this program does not.
+    /// The kind of the hash is not supported, although crypt(3) of the system may support it.
     #[error("the kind of the hash is not supported (use htpasswd -B)")]
     Kind,
-    /// A check would keep a processor busy for too long.
+    /// The cost of a bcrypt hash is greater than the maximum.
     #[error("a cost of {0} is too high (maximum {MAX_BCRYPT_COST})")]
     Cost(u32),
-    /// The same of SHA-crypt.
+    /// The number of rounds of a SHA-crypt hash is greater than the maximum.
     #[error("{0} rounds are too many (maximum {MAX_SHA_ROUNDS})")]
     Rounds(u32),
 }
 
 impl HashKind {
-    /// The kind of a hash.
+    /// Determines the kind of a hash.
     ///
     /// # Errors
-    /// It is not supported, or its check costs too much.
+    /// The kind is not supported, or its verification is too expensive.
     pub fn of(hash: &str) -> Result<Self, UnsupportedHash> {
         const KINDS: [(&str, HashKind); 8] = [
             ("$2", HashKind::Bcrypt),
@@ -99,10 +98,10 @@ impl HashKind {
     }
 }
 
-/// Reads a file of users.
+/// Reads the file.
 ///
 /// # Errors
-/// It is missing, too large, or not a file.
+/// It does not exist, is too large, or is not a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let found = fs::metadata(path)?;
     if !found.is_file() || found.len() > MAX_FILE_BYTES {
@@ -111,7 +110,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The users of a file with their hashes and lines, in its order.
+/// Parses the file: line numbers, users and hashes, in the order of the file.
 pub fn users(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
     text.split(|byte| *byte == b'\n')
         .enumerate()
@@ -126,8 +125,8 @@ pub fn users(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
         })
 }
 
-/// What is wrong with the hashes of a file, each with the line and the user that cannot log in. A
-/// file that cannot be read has no problems here: nginx starts without it, too.
+/// Lists the users of a file who cannot log in, with the line and the problem of the hash. Empty
+/// for a file that cannot be read: nginx starts without the file, too.
 #[must_use]
 pub fn problems(path: &Path) -> Vec<String> {
     let Ok(text) = read(path) else {
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_as_nginx_reads_them() {
+    fn lines_are_parsed_as_in_nginx() {
         let text = b"# a:b\nann:{PLAIN}x:ignored\r\n\nnone\n:{PLAIN}y\nben:z";
         let found: Vec<_> = users(text).collect();
         assert_eq!(

@@ -1,46 +1,45 @@
-//! The variables of nginx by name: which have a value here, and which do not.
+//! Names of nginx's variables, and which of them have a value in pushctl.
 //!
-//! The names are those of nginx 1.22 with Debian's modules, of nchan, and those of newer versions
-//! and of common modules that have no value here. Values are the business of `server::request` and
-//! of the access log.
+//! The names are those of nginx 1.22 with Debian's modules and of nchan. Variables of newer
+//! versions and of common modules are listed as unsupported. Values are provided by
+//! `server::request` and by the access log.
 
-/// Where the value of a variable comes from.
+/// Availability of the value of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// It is known for every request. It may be empty, where it is empty in nginx, too.
+    /// Available for every request, although it may be empty, as in nginx.
     Known,
-    /// It is known when the answer was sent: in logs. A rule sees what it sees in nginx, which is
-    /// nothing yet.
+    /// Available after the response was sent, for logs. Before, it is empty, as in nginx.
     AtEnd,
-    /// nginx may have a value that pushctl cannot have. Only what restricts nothing may use it, and
-    /// gets an empty text.
+    /// Not supported: nginx may have a value where pushctl has none. The value is empty, and the
+    /// variable must not be used in rules that restrict access.
     Never,
 }
 
-/// What is known of the variable `name`, in lower case; `None` = nginx does not know it either.
-/// Variables with a name in them, such as `$arg_NAME`, and those that a configuration makes are not
-/// looked for here, but for those of answers.
+/// Returns the availability of the variable `name`, in lower case; `None` = nginx does not define
+/// it. Does not cover variables with a name in them, such as `$arg_NAME` (except those of
+/// responses), and variables that a configuration defines.
 #[must_use]
 pub fn availability(name: &str) -> Option<Availability> {
-    let is_one = |names: &[&str]| names.contains(&name);
-    let begins = |prefixes: &[&str]| {
+    let is_in = |names: &[&str]| names.contains(&name);
+    let has_prefix_in = |prefixes: &[&str]| {
         prefixes
             .iter()
             .any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
     };
-    if is_one(KNOWN) || is_one(NCHAN) {
+    if is_in(KNOWN) || is_in(NCHAN) {
         Some(Availability::Known)
-    } else if is_one(AT_END) || begins(AT_END_PREFIXES) {
+    } else if is_in(AT_END) || has_prefix_in(AT_END_PREFIXES) {
         Some(Availability::AtEnd)
-    } else if is_one(NEVER) || begins(NEVER_PREFIXES) {
+    } else if is_in(NEVER) || has_prefix_in(NEVER_PREFIXES) {
         Some(Availability::Never)
     } else {
         None
     }
 }
 
-/// The first variable in `text`, in lower case, of which `is_it` is true.
-pub fn find_variable(text: &[u8], is_it: impl Fn(&str) -> bool) -> Option<String> {
+/// Finds the first variable in `text` that satisfies `predicate`; returns its name in lower case.
+pub fn find_variable(text: &[u8], predicate: impl Fn(&str) -> bool) -> Option<String> {
     let mut rest = text;
     while let Some(dollar) = memchr::memchr(b'$', rest) {
         rest = &rest[dollar + 1..];
@@ -50,7 +49,7 @@ pub fn find_variable(text: &[u8], is_it: impl Fn(&str) -> bool) -> Option<String
             .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
             .count();
         let name = String::from_utf8_lossy(&name[..length]).to_ascii_lowercase();
-        if is_it(&name) {
+        if predicate(&name) {
             return Some(name);
         }
     }
@@ -108,7 +107,7 @@ const KNOWN: &[&str] = &[
     "uri",
 ];
 
-/// Those of nchan; empty where they have no meaning.
+/// Variables of nchan; empty outside of its locations.
 const NCHAN: &[&str] = &[
     "nchan_channel_event",
     "nchan_channel_id",
@@ -222,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_nginx_knows_are_known_and_others_are_not() {
+    fn availability_is_that_of_nginx_variables() {
         for (name, expected) in [
             ("request_id", Some(Availability::Known)),
             ("status", Some(Availability::AtEnd)),

@@ -22,8 +22,6 @@ use super::backend::{Ask, Backend, Unreachable};
 use super::hook_response::HookResponse;
 use super::proxy_request;
 use super::rewriting::{Answering, Destination, Start};
-use crate::server::config::expression::Memo;
-use crate::server::config::secure_link::LinkCheck;
 use crate::server::config::web::{AuthRequest, Gate};
 use crate::server::config::{Captures, Endpoint, Expression, RewriteFrame, Variables};
 use crate::server::log_throttle::LogThrottle;
@@ -275,21 +273,10 @@ impl Answered<'_> {
 }
 
 impl Variables for Answered<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.request.argument(name)
+    fn inner(&self) -> Option<&dyn Variables> {
+        Some(self.request)
     }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.request.header(name)
-    }
-    fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.request.capture(number)
-    }
-    fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.request.named_capture(name)
-    }
-    fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.request.assigned(slot)
-    }
+
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let of_back_end = self.result.headers.is_some();
         match name {
@@ -305,11 +292,5 @@ impl Variables for Answered<'_> {
                 _ => self.request.builtin(name),
             },
         }
-    }
-    fn link_check(&self) -> LinkCheck<'_> {
-        self.request.link_check()
-    }
-    fn memo(&self) -> Option<&Memo> {
-        self.request.memo()
     }
 }

@@ -58,7 +58,7 @@ impl Requests<'_> {
         let response = if added.is_empty() {
             response
         } else {
-            response.with_headers(added.of(status))
+            response.with_headers(added.for_status(status))
         };
         let response = compression.apply(response, connection.is_head);
         let connection = if body.is_done() {

@@ -490,7 +490,7 @@ impl<'a> Requests<'a> {
         let response = if added.is_empty() {
             response
         } else {
-            response.with_headers(added.of(status))
+            response.with_headers(added.for_status(status))
         };
         let response = compression.apply(response, connection.is_head);
         self.answer(response, connection, log).await

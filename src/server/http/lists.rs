@@ -76,7 +76,7 @@ impl Requests<'_> {
         let most = self.connection.site.limits.max_waiting_lists;
         let wanted = Wanted {
             listing,
-            added: added.of(Listing::STATUS.0).to_vec(),
+            added: added.for_status(Listing::STATUS.0).to_vec(),
             compression,
         };
         let Some(list) = order(wanted, most) else {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::server::config::condition;
+use crate::server::config::rewrite_phase;
 use crate::server::config::web::Gate;
 use crate::server::config::{
     Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, WebSettings,
@@ -82,7 +82,7 @@ impl<'a> Start<'a> {
             &server.steps[..]
         };
         let outcome = self.with_settings(&settings.web, |variables| {
-            condition::run(steps, variables, frame)
+            rewrite_phase::run(steps, variables, frame)
         });
         let mut gate = settings.web.answer_gate;
         let mut settings = outcome.settings.unwrap_or(settings);
@@ -112,7 +112,7 @@ impl<'a> Start<'a> {
             };
             settings = &server.settings;
             if let Some(captures) = captures {
-                frame.take_match(captures);
+                frame.record_match(captures);
             }
             gate = gate.max(location.settings.web.answer_gate);
             if let Some(Visit {

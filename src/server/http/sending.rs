@@ -123,7 +123,7 @@ impl Requests<'_> {
             level,
         } = found;
         let status = response.status;
-        let response = response.with_headers(added.of(status.0));
+        let response = response.with_headers(added.for_status(status.0));
         let framing = level.map_or(Framing::Raw, |_| Framing::of(connection.minor_version));
         // Without a length only the end of the connection ends an HTTP/1.0 response.
         let keep_alive = connection.keep_alive

@@ -1,5 +1,5 @@
-//! Expressions that become addresses: what a client says must not mean there what only the
-//! configuration may say.
+//! Evaluation of expressions to URIs and addresses. Values from the client are escaped, so that
+//! they cannot change the structure that the configuration defines.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use super::{Expression, ExpressionPart, Variables};
 use crate::server::config::escape;
 
 impl Expression {
-    /// Evaluates for `set`, where nginx escapes numbered captures if the path of the request was
-    /// escaped itself: a captured `&` stays part of its argument in `?id=$set`.
+    /// Evaluates the value of a `set`. As in nginx, numbered captures are escaped if the request
+    /// path contained escapes: a captured `&` stays part of its argument in `?id=$set`.
     #[must_use]
     pub fn evaluate_to_set(&self, variables: &dyn Variables) -> Vec<u8> {
         let was_escaped = was_escaped(variables);
@@ -18,9 +18,9 @@ impl Expression {
             .collect()
     }
 
-    /// Evaluates the replacement of a `rewrite` to a path and, behind the first `?` that the
-    /// expression itself has, the arguments. A `?` of a variable stays part of the path. Captures
-    /// in the arguments are escaped as for `set`.
+    /// Evaluates the replacement of a `rewrite` to a path and, after the first literal `?` of the
+    /// expression, the arguments. A `?` in a variable is part of the path. Captures in the
+    /// arguments are escaped as for `set`.
     #[must_use]
     pub fn evaluate_to_replacement(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
         let was_escaped = was_escaped(variables);
@@ -42,8 +42,8 @@ impl Expression {
         (path, arguments)
     }
 
-    /// Evaluates the address of a redirection, with captures escaped as for `set`; and whether the
-    /// expression itself has arguments.
+    /// Evaluates the address of a redirection, with captures escaped as for `set`. Also returns
+    /// whether the expression has a literal `?`.
     #[must_use]
     pub fn evaluate_to_redirect(&self, variables: &dyn Variables) -> (Vec<u8>, bool) {
         let has_arguments = self
@@ -53,9 +53,9 @@ impl Expression {
         (self.evaluate_to_set(variables), has_arguments)
     }
 
-    /// Evaluates to a decoded path and, behind the first `?` that the expression itself has, the
-    /// arguments. A `?` of a variable is part of the path; in the arguments it is escaped, as is
-    /// all else that could end an argument or begin another.
+    /// Evaluates to a decoded path and, after the first literal `?` of the expression, the
+    /// arguments. A `?` in a variable is part of the path. In the arguments, all characters of
+    /// variables that could end an argument or start another one are escaped.
     #[must_use]
     pub fn evaluate_to_uri(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut path = Vec::new();
@@ -75,7 +75,7 @@ impl Expression {
     }
 }
 
-/// The path of the request was escaped by the client.
+/// Whether the path of the request contains escapes.
 fn was_escaped(variables: &dyn Variables) -> bool {
     let target = variables.builtin("request_uri").unwrap_or_default();
     target
@@ -85,7 +85,7 @@ fn was_escaped(variables: &dyn Variables) -> bool {
 }
 
 impl ExpressionPart {
-    /// Its value; that of a numbered capture is escaped, if `escapes`.
+    /// Evaluates the part; escapes numbered captures if `escapes`.
     fn escaped_if(&self, escapes: bool, variables: &dyn Variables) -> Vec<u8> {
         match self {
             ExpressionPart::Capture(_) if escapes => escape::argument(&self.value(variables)),
@@ -93,15 +93,15 @@ impl ExpressionPart {
         }
     }
 
-    /// Its value in the arguments of an address.
+    /// Evaluates the part for the arguments of an address.
     fn argument<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let value = self.value(variables);
         let is_encoded = match self {
-            // It may be of any source, and be encoded by it.
+            // The value may have any source and may already be encoded.
             ExpressionPart::Map(_) => return Cow::Owned(escape::separators(&value)),
             ExpressionPart::Literal(_) | ExpressionPart::Argument(_) => true,
             ExpressionPart::Assigned(slot, _) => variables.assigned(*slot).is_some(),
-            // Whole arguments.
+            // Complete query strings.
             ExpressionPart::Builtin(name) => {
                 matches!(name.as_str(), "args" | "query_string" | "is_args")
             }

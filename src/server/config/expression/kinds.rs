@@ -1,11 +1,11 @@
-//! What an expression is made of.
+//! Queries about the parts of an expression.
 
 use bytes::Bytes;
 
 use super::{Expression, ExpressionPart};
 
 impl Expression {
-    /// The text, if there is no variable in it.
+    /// Returns the text of an expression without variables.
     #[must_use]
     pub fn as_literal(&self) -> Option<&[u8]> {
         match self.parts.as_slice() {
@@ -15,8 +15,7 @@ impl Expression {
         }
     }
 
-    /// The name, if this is one alone that neither the request line, a header nor the configuration
-    /// names.
+    /// Returns the name of the variable, if the expression is a single built-in variable.
     #[must_use]
     pub fn as_builtin(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -25,8 +24,7 @@ impl Expression {
         }
     }
 
-    /// The names of the variables in it that neither the request line, a header nor the
-    /// configuration names.
+    /// Returns the names of its built-in variables.
     pub fn builtins(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| {
             if let ExpressionPart::Builtin(name) = part {
@@ -37,7 +35,8 @@ impl Expression {
         })
     }
 
-    /// The name of the query argument, in lower case, if this is one alone.
+    /// Returns the name of the query argument in lower case, if the expression is a single
+    /// `$arg_NAME`.
     #[must_use]
     pub fn as_argument(&self) -> Option<&Bytes> {
         match self.parts.as_slice() {
@@ -46,12 +45,12 @@ impl Expression {
         }
     }
 
-    /// True if nothing of a request counts but its target, and its host where the server captures
-    /// something of that: parts of them. Variables that are the whole of one (`$uri`, `$args`) are
-    /// not looked for.
+    /// Whether the value depends only on arguments, captures and the path, that is, on the request
+    /// target (and on the host, if the server name has captures). False for `$uri` and `$args`,
+    /// too.
     #[must_use]
     pub fn uses_only_target(&self) -> bool {
-        let is_it = |part: &ExpressionPart| {
+        let is_of_target = |part: &ExpressionPart| {
             matches!(
                 part,
                 ExpressionPart::Literal(_)
@@ -61,10 +60,10 @@ impl Expression {
                     | ExpressionPart::PathAfter(_)
             )
         };
-        self.parts.iter().all(is_it)
+        self.parts.iter().all(is_of_target)
     }
 
-    /// True if the variable of that name, one of `BUILTIN_VARIABLES`, is in it.
+    /// Whether it contains the built-in variable of that name.
     #[must_use]
     pub fn uses(&self, builtin: &str) -> bool {
         self.parts
@@ -72,7 +71,7 @@ impl Expression {
             .any(|part| matches!(part, ExpressionPart::Builtin(name) if name == builtin))
     }
 
-    /// True if the text is empty, whatever the request says: a directive that was set to `""`.
+    /// Whether the value is empty for every request: a directive that was set to `""`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -84,8 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_is_the_target_alone_or_more() {
-        for (text, uses_only_target) in [
+    fn expressions_of_the_target_alone_are_recognised() {
+        for (text, expected) in [
             ("", true),
             ("a_$arg_id-$1", true),
             ("$http_host", false),
@@ -94,7 +93,7 @@ mod tests {
             ("$uri", false),
         ] {
             let expression = Expression::parse(text.as_bytes()).expect("an expression");
-            assert_eq!(expression.uses_only_target(), uses_only_target, "{text}");
+            assert_eq!(expression.uses_only_target(), expected, "{text}");
         }
         assert!(Expression::path_after(3).uses_only_target());
     }

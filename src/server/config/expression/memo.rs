@@ -1,5 +1,5 @@
-//! Variables that nginx evaluates once in a request: what they were before a rewrite is what they
-//! are afterwards.
+//! Cache for variables that nginx evaluates once per request: their value does not change after a
+//! rewrite.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -7,7 +7,8 @@ use std::rc::Rc;
 use super::super::map::MapVariable;
 use super::super::secure_link::CheckedLink;
 
-/// Their values so far; clones share them. Most requests have none, and allocate nothing.
+/// The values that were evaluated so far; clones share them. Allocates nothing until the first
+/// value.
 #[derive(Debug, Default)]
 pub struct Memo(OnceCell<Rc<MemoValues>>);
 
@@ -28,7 +29,7 @@ impl Memo {
         self.0.get_or_init(Rc::default)
     }
 
-    /// The value of a map.
+    /// Returns the value of a map; calls `evaluate` the first time.
     pub fn map(&self, variable: &MapVariable, evaluate: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
         if let Some((_, value)) = self
             .values()
@@ -39,7 +40,7 @@ impl Memo {
         {
             return value.clone();
         }
-        // It may be made of other maps: nothing is borrowed here.
+        // `evaluate` may evaluate other maps, so nothing is borrowed here.
         let value = evaluate();
         self.values()
             .maps
@@ -48,7 +49,7 @@ impl Memo {
         value
     }
 
-    /// What came of the check of the link.
+    /// Returns the result of the check of the link; calls `check` the first time.
     pub fn link(&self, check: impl FnOnce() -> CheckedLink) -> CheckedLink {
         if let Some(checked) = &*self.values().link.borrow() {
             return checked.clone();

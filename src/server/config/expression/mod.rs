@@ -1,11 +1,12 @@
 //! Directive values with variables, such as `$arg_id` or `"test_$1"`.
 //!
-//! Parsed once when the configuration is read, evaluated for every request. Where the values come
-//! from is the business of the caller, through [`Variables`] (push-stream.md, section 17).
+//! Parsed once when the configuration is loaded, evaluated for every request. The caller provides
+//! the values through [`Variables`] (push-stream.md, section 17).
 
 mod addresses;
 mod kinds;
 mod memo;
+mod parse;
 mod snapshot;
 
 use std::borrow::Cow;
@@ -16,64 +17,92 @@ use bytes::Bytes;
 use super::map::MapVariable;
 use super::regex_pattern;
 use super::secure_link::{LinkCheck, LinkVariable};
+#[cfg(doc)]
 use super::variables::availability;
 pub use memo::Memo;
 pub use snapshot::VariableSnapshot;
 
-/// Where the variables of an expression come from: the request.
+/// A source of values for variables, such as a request.
+///
+/// A wrapper that adds variables to another source returns that one from [`Variables::inner`] and
+/// implements only what it adds: all other methods forward to the inner source by default. Without
+/// an inner source the variables have no value.
 pub trait Variables {
-    /// `$arg_NAME`: the raw value of the first query argument of that name (compared without case,
-    /// undecoded).
-    fn argument(&self, name: &[u8]) -> Option<&[u8]>;
-    /// `$http_NAME`: the first header of that name (lower case, with `-` for `_`).
-    fn header(&self, name: &str) -> Option<&[u8]>;
-    /// `$1` to `$9`: a capture of the location's regular expression.
-    fn capture(&self, number: usize) -> Option<&[u8]>;
-    /// A named capture.
-    fn named_capture(&self, name: &str) -> Option<&[u8]>;
-    /// The variable of that number, if it was `set`.
-    fn assigned(&self, _slot: usize) -> Option<&[u8]> {
+    /// Returns the source that this one extends.
+    fn inner(&self) -> Option<&dyn Variables> {
         None
     }
-    /// Any other variable that the server knows: one that [`availability`] knows. `uri` is the
-    /// decoded, normalised path.
-    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
-    /// The file of that path: `$request_filename`.
-    fn file_name(&self, _path: &[u8]) -> Option<Vec<u8>> {
-        None
+
+    /// Returns `$arg_NAME`: the undecoded value of the first query argument of that name, compared
+    /// without case.
+    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
+        self.inner()?.argument(name)
     }
-    /// How `$secure_link` is found.
+
+    /// Returns `$http_NAME`: the first header of that name (lower case, with `-` for `_`).
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.inner()?.header(name)
+    }
+
+    /// Returns `$1` to `$9`: a capture of the last regular expression.
+    fn capture(&self, number: usize) -> Option<&[u8]> {
+        self.inner()?.capture(number)
+    }
+
+    /// Returns a named capture.
+    fn named_capture(&self, name: &str) -> Option<&[u8]> {
+        self.inner()?.named_capture(name)
+    }
+
+    /// Returns the value that `set` has assigned to the variable with that number.
+    fn assigned(&self, slot: usize) -> Option<&[u8]> {
+        self.inner()?.assigned(slot)
+    }
+
+    /// Returns any other variable that [`availability`] lists. `uri` is the decoded, normalised
+    /// path.
+    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.inner()?.builtin(name)
+    }
+
+    /// Returns `$request_filename` for a path.
+    fn file_name(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.inner()?.file_name(path)
+    }
+
+    /// Returns how `$secure_link` is determined.
     fn link_check(&self) -> LinkCheck<'_> {
-        LinkCheck::None
+        self.inner()
+            .map_or(LinkCheck::None, |inner| inner.link_check())
     }
-    /// Values that a request has once.
+
+    /// Returns the cache of variables that are evaluated once per request.
     fn memo(&self) -> Option<&Memo> {
-        None
+        self.inner()?.memo()
     }
 }
 
-/// The variables that a configuration makes.
+/// The variables that a configuration defines.
 #[derive(Clone, Debug, Default)]
 pub struct VariableNames {
-    /// Named captures of regular expressions anywhere in it.
+    /// Named captures of all its regular expressions.
     pub captures: Vec<String>,
-    /// Variables of `set`, in lower case, by number.
+    /// Variables of `set`, in lower case; the index is the number of the variable.
     pub assigned: Vec<String>,
     /// Variables of `map`, in lower case.
     pub maps: Vec<(String, MapVariable)>,
-    /// Those of them that depend on a variable without a value here, and further variables without
-    /// one.
+    /// Variables that have no value in pushctl, and variables that depend on them.
     pub unavailable: Vec<String>,
-    /// Variables that are made in several ways: a value here may not be that of nginx.
+    /// Variables that are defined in several ways, whose value may differ from that of nginx.
     pub redefined: Vec<String>,
     /// Variables of `map` that depend on the response.
     pub of_response: Vec<String>,
 }
 
-/// Why a text is no expression.
+/// A syntax error in an expression, in the words of nginx.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
-    /// nginx does not know it either.
+    /// A variable that neither nginx nor the configuration defines.
     #[error("unknown \"{0}\" variable")]
     UnknownVariable(String),
     /// A `$` without a name.
@@ -84,7 +113,7 @@ pub enum ExpressionError {
     MissingBracket(String),
 }
 
-/// A text with variables in it, parsed.
+/// A parsed text with variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expression {
     parts: Vec<ExpressionPart>,
@@ -97,44 +126,36 @@ enum ExpressionPart {
     Header(String),
     Capture(usize),
     NamedCapture(String),
-    /// Set by `set`, or else a capture of that name.
+    /// A variable of `set`; without an assigned value, the capture of that name.
     Assigned(usize, String),
     Map(MapVariable),
     Cookie(Bytes),
     /// `$secure_link`, `$secure_link_expires`
     SecureLink(LinkVariable),
     Builtin(String),
-    /// The normalised path without its first bytes: what a prefix location leaves for the channels.
+    /// The normalised path without its first bytes: the part after the prefix of a location.
     PathAfter(usize),
 }
 
 impl Expression {
-    /// Parses a text in which no named captures can occur.
+    /// Parses a text that can use only the variables of nginx.
     ///
     /// # Errors
-    /// A variable that does not exist, or a `$` that names none.
+    /// An unknown variable, or a syntax error.
     pub fn parse(text: &[u8]) -> Result<Self, ExpressionError> {
         Self::parse_with(text, &VariableNames::default())
     }
 
-    /// Parses a text that may use the variables `names` of the configuration.
+    /// Parses a text that can also use the variables `names` of a configuration.
     ///
     /// # Errors
-    /// A variable that does not exist, or a `$` that names none.
+    /// An unknown variable, or a syntax error.
     pub fn parse_with(text: &[u8], names: &VariableNames) -> Result<Self, ExpressionError> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(dollar) = memchr::memchr(b'$', rest) {
-            push_literal(&mut parts, &rest[..dollar]);
-            let (part, after) = variable(&rest[dollar + 1..], names)?;
-            parts.push(part);
-            rest = after;
-        }
-        push_literal(&mut parts, rest);
+        let parts = parse::parse_parts(text, names)?;
         Ok(Self { parts })
     }
 
-    /// The query argument `name`, as `$arg_name`.
+    /// Creates the expression `$arg_NAME`.
     #[must_use]
     pub fn argument(name: &str) -> Self {
         Self {
@@ -144,7 +165,7 @@ impl Expression {
         }
     }
 
-    /// A fixed text.
+    /// Creates an expression without variables.
     #[must_use]
     pub fn literal(text: impl Into<Bytes>) -> Self {
         Self {
@@ -152,8 +173,8 @@ impl Expression {
         }
     }
 
-    /// The normalised path after its first `prefix_bytes` bytes: what follows the prefix of a
-    /// location.
+    /// Creates an expression for the normalised path without its first `prefix_bytes` bytes: the
+    /// part after the prefix of a location.
     #[must_use]
     pub fn path_after(prefix_bytes: usize) -> Self {
         Self {
@@ -161,7 +182,7 @@ impl Expression {
         }
     }
 
-    /// Each piece of text and each variable as an expression of its own.
+    /// Splits the expression into its texts and variables.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
         self.parts
@@ -170,8 +191,8 @@ impl Expression {
             .collect()
     }
 
-    /// Evaluates for one request; an absent variable is empty. Borrows when the expression is a
-    /// single part.
+    /// Evaluates the expression for a request; a variable without value is empty. Borrows if the
+    /// expression is a single text or variable.
     #[must_use]
     pub fn evaluate<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         if let [part] = self.parts.as_slice() {
@@ -184,9 +205,8 @@ impl Expression {
         Cow::Owned(text)
     }
 
-    /// As [`Expression::evaluate`], for the channels or the group that a request names. `None` if a
-    /// regular expression in it failed: nothing may be done to other channels than the request
-    /// means.
+    /// Evaluates the expression to the name of channels or of a group. `None` if a regular
+    /// expression failed: its value could name other channels than the request does.
     #[must_use]
     pub fn evaluate_name<'a>(&'a self, variables: &'a dyn Variables) -> Option<Cow<'a, [u8]>> {
         let name = self.evaluate(variables);
@@ -248,7 +268,7 @@ fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
     }
 }
 
-/// The cookie of that name, compared without case. As in nginx a name follows `;` or `,`, and a
+/// Finds a cookie by name, compared without case. As in nginx, a name follows `;` or `,`, and a
 /// value ends with `;` only.
 fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = cookies;
@@ -260,7 +280,7 @@ fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         if let (Some(_), Some(value)) = (named, after_name.strip_prefix(b"=")) {
             return without_spaces(value).split(|byte| *byte == b';').next();
         }
-        // nginx looks for the next name behind the byte that is no `=`, even if that ends the
+        // nginx continues its search after the byte that is not `=`, even if that byte ends the
         // cookie.
         let skipped = if named.is_some() {
             after_name.get(1..)?
@@ -276,73 +296,6 @@ fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 fn without_spaces(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|byte| **byte == b' ').count()..]
-}
-
-fn push_literal(parts: &mut Vec<ExpressionPart>, text: &[u8]) {
-    if !text.is_empty() {
-        parts.push(ExpressionPart::Literal(Bytes::copy_from_slice(text)));
-    }
-}
-
-/// Reads the variable after a `$`; returns it with the rest of the text.
-fn variable<'a>(
-    text: &'a [u8],
-    names: &VariableNames,
-) -> Result<(ExpressionPart, &'a [u8]), ExpressionError> {
-    if let [digit @ b'1'..=b'9', rest @ ..] = text {
-        return Ok((ExpressionPart::Capture(usize::from(digit - b'0')), rest));
-    }
-    let (name, rest) = name(text)?;
-    // Names of variables are not case-sensitive.
-    let name = name.to_ascii_lowercase();
-    let part = if let Some(argument) = name.strip_prefix("arg_") {
-        ExpressionPart::Argument(Bytes::copy_from_slice(argument.as_bytes()))
-    } else if let Some(header) = name.strip_prefix("http_") {
-        ExpressionPart::Header(header.replace('_', "-"))
-    } else if let Some(cookie) = name.strip_prefix("cookie_") {
-        ExpressionPart::Cookie(Bytes::copy_from_slice(cookie.as_bytes()))
-    } else if let Some((_, map)) = names.maps.iter().find(|(known, _)| *known == name) {
-        ExpressionPart::Map(map.clone())
-    } else if let Some(slot) = names.assigned.iter().position(|known| *known == name) {
-        ExpressionPart::Assigned(slot, name)
-    } else if names
-        .captures
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(&name))
-    {
-        ExpressionPart::NamedCapture(name)
-    } else if let Some(field) = LinkVariable::from_name(&name) {
-        ExpressionPart::SecureLink(field)
-    } else if name == "content_type" || name == "content_length" {
-        ExpressionPart::Header(name.replace('_', "-"))
-    } else if availability(&name).is_some() || names.unavailable.contains(&name) {
-        ExpressionPart::Builtin(name)
-    } else {
-        return Err(ExpressionError::UnknownVariable(name));
-    };
-    Ok((part, rest))
-}
-
-fn name(text: &[u8]) -> Result<(&str, &[u8]), ExpressionError> {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let bracket = text.first() == Some(&b'{');
-    let text = if bracket { &text[1..] } else { text };
-    let length = text
-        .iter()
-        .position(|byte| !is_name(byte))
-        .unwrap_or(text.len());
-    let name = std::str::from_utf8(&text[..length]).map_err(|_| ExpressionError::InvalidName)?;
-    let mut rest = &text[length..];
-    if bracket {
-        rest = rest
-            .strip_prefix(b"}")
-            .ok_or_else(|| ExpressionError::MissingBracket(name.to_owned()))?;
-    }
-    if name.is_empty() {
-        Err(ExpressionError::InvalidName)
-    } else {
-        Ok((name, rest))
-    }
 }
 
 #[cfg(test)]
@@ -401,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_variables_are_refused_in_the_words_of_nginx() {
+    fn syntax_errors_are_reported_in_the_words_of_nginx() {
         assert_eq!(
             evaluated("$foo").expect_err("no such variable").to_string(),
             "unknown \"foo\" variable"

@@ -1,5 +1,5 @@
-//! Expressions that are evaluated in two steps: what a request knows, when it comes; what its
-//! answer adds, when that was sent.
+//! Evaluation in two steps, for logs: values of the request are saved when it arrives, values of
+//! the response are added after it was sent.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use super::{Expression, ExpressionPart, Variables};
 use crate::server::config::map::Map;
 use crate::server::config::variables::{Availability, availability};
 
-/// Most maps within maps that are looked into, as with their evaluation.
+/// Maximum nesting of maps, as in their evaluation.
 const MAX_DEPTH: u8 = 16;
 
-/// Variables whose value changes up to the end of a request, in addition to those of its response.
-const OF_END: [&str; 7] = [
+/// Variables that are evaluated at the end of a request, in addition to those of the response.
+const AT_END: [&str; 7] = [
     "connection_time",
     "msec",
     "request_body",
@@ -21,14 +21,14 @@ const OF_END: [&str; 7] = [
     "time_local",
 ];
 
-/// The values of a request that an expression needs later.
+/// The values of a request for the deferred evaluation of an expression.
 #[derive(Debug, Default)]
 pub struct VariableSnapshot {
     values: Vec<(ExpressionPart, Vec<u8>)>,
 }
 
 impl VariableSnapshot {
-    /// Bytes of memory that it takes.
+    /// Returns the memory that it takes, in bytes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         self.values
@@ -37,22 +37,22 @@ impl VariableSnapshot {
             .sum()
     }
 
-    fn find(&self, is_it: impl Fn(&ExpressionPart) -> bool) -> Option<&[u8]> {
+    fn find(&self, matches: impl Fn(&ExpressionPart) -> bool) -> Option<&[u8]> {
         self.values
             .iter()
-            .find(|(part, _)| is_it(part))
+            .find(|(part, _)| matches(part))
             .map(|(_, value)| value.as_slice())
     }
 }
 
 impl Expression {
-    /// Whether its value is known only when the answer was sent.
+    /// Whether its value is known only after the response was sent.
     #[must_use]
     pub fn depends_on_response(&self) -> bool {
-        self.has_part(MAX_DEPTH, &is_of_end)
+        self.has_part(MAX_DEPTH, &is_known_at_end)
     }
 
-    /// The values that [`Expression::evaluate_deferred`] needs of the request.
+    /// Saves the values of the request that [`Expression::evaluate_deferred`] needs.
     #[must_use]
     pub fn snapshot(&self, variables: &dyn Variables) -> VariableSnapshot {
         let mut snapshot = VariableSnapshot::default();
@@ -61,7 +61,7 @@ impl Expression {
                 ExpressionPart::Literal(_) | ExpressionPart::Map(_) => return,
                 ExpressionPart::Cookie(_) => ExpressionPart::Header("cookie".to_owned()),
                 ExpressionPart::PathAfter(_) => ExpressionPart::Builtin("uri".to_owned()),
-                part if is_of_end(part) => return,
+                part if is_known_at_end(part) => return,
                 part => part.clone(),
             };
             if snapshot.find(|known| *known == part).is_none() {
@@ -72,54 +72,60 @@ impl Expression {
         snapshot
     }
 
-    /// As [`Expression::evaluate`], when the request is gone; `answer` gives the values that were
-    /// not known then.
+    /// Evaluates the expression after the end of the request, with the saved values.
+    /// `response_value` returns the built-in variables that were not known earlier.
     #[must_use]
     pub fn evaluate_deferred(
         &self,
         snapshot: &VariableSnapshot,
-        answer: &dyn Fn(&str) -> Option<Vec<u8>>,
+        response_value: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Vec<u8> {
-        self.evaluate(&DeferredVariables { snapshot, answer })
-            .into_owned()
+        self.evaluate(&DeferredVariables {
+            snapshot,
+            response_value,
+        })
+        .into_owned()
     }
 
-    fn has_part(&self, depth: u8, is_it: &dyn Fn(&ExpressionPart) -> bool) -> bool {
+    fn has_part(&self, depth: u8, matches: &dyn Fn(&ExpressionPart) -> bool) -> bool {
         self.parts.iter().any(|part| {
-            is_it(part)
-                || maps_of(part, depth).is_some_and(|map| {
+            matches(part)
+                || nested_map(part, depth).is_some_and(|map| {
                     map.expressions()
-                        .any(|inner| inner.has_part(depth - 1, is_it))
+                        .any(|inner| inner.has_part(depth - 1, matches))
                 })
         })
     }
 
-    fn visit(&self, depth: u8, see: &mut dyn FnMut(&ExpressionPart)) {
+    fn visit(&self, depth: u8, visitor: &mut dyn FnMut(&ExpressionPart)) {
         for part in &self.parts {
-            see(part);
-            if let Some(map) = maps_of(part, depth) {
+            visitor(part);
+            if let Some(map) = nested_map(part, depth) {
                 map.expressions()
-                    .for_each(|inner| inner.visit(depth - 1, see));
+                    .for_each(|inner| inner.visit(depth - 1, visitor));
             }
         }
     }
 }
 
-fn maps_of(part: &ExpressionPart, depth: u8) -> Option<&Map> {
+fn nested_map(part: &ExpressionPart, depth: u8) -> Option<&Map> {
     match part {
         ExpressionPart::Map(map) if depth > 0 => map.table(),
         _ => None,
     }
 }
 
-fn is_of_end(part: &ExpressionPart) -> bool {
-    matches!(part, ExpressionPart::Builtin(name) if OF_END.contains(&name.as_str()) || availability(name) == Some(Availability::AtEnd))
+fn is_known_at_end(part: &ExpressionPart) -> bool {
+    let ExpressionPart::Builtin(name) = part else {
+        return false;
+    };
+    AT_END.contains(&name.as_str()) || availability(name) == Some(Availability::AtEnd)
 }
 
-/// The variables of a request that is over.
+/// The variables of a request that has ended.
 struct DeferredVariables<'a> {
     snapshot: &'a VariableSnapshot,
-    answer: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    response_value: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
 impl Variables for DeferredVariables<'_> {
@@ -149,6 +155,6 @@ impl Variables for DeferredVariables<'_> {
             .find(|part| matches!(part, ExpressionPart::Builtin(known) if known == name));
         known
             .map(Cow::Borrowed)
-            .or_else(|| (self.answer)(name).map(Cow::Owned))
+            .or_else(|| (self.response_value)(name).map(Cow::Owned))
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::compression::{ProxiedCondition, UserAgents};
-use super::super::condition::RewriteStep;
 use super::super::defaults;
+use super::super::rewrite_phase::RewriteStep;
 use super::super::template::Template;
 use super::super::web::{
     AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, IfModifiedSince,

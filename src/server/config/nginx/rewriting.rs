@@ -49,7 +49,7 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let is_address = [&b"http://"[..], b"https://", b"$scheme"]
         .iter()
         .any(|start| text.starts_with(start));
-    let then = match value.arguments.get(2).map(Vec::as_slice) {
+    let flag = match value.arguments.get(2).map(Vec::as_slice) {
         None if is_address => RewriteFlag::Redirect(302),
         None => RewriteFlag::Continue,
         Some(b"redirect") => RewriteFlag::Redirect(302),
@@ -74,7 +74,7 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             pattern,
             replacement,
             keeps_arguments,
-            then,
+            flag,
         }))));
     Ok(())
 }

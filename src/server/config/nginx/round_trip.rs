@@ -17,7 +17,7 @@ fn shown(config: &Config) -> String {
     } = config;
     let mut text = format!("{shards} {limits:?} {broker:?} {process:?}\n");
     let servers = |servers: &super::super::Servers| {
-        let default = servers.named("\u{1}");
+        let default = servers.find("\u{1}");
         let all: Vec<String> = servers
             .iter()
             .map(|server| format!("{} {server:?}", Arc::ptr_eq(server, default)))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::server::config::Variables;
+use crate::server::config::expression::Memo;
 
 /// Their values; empty where they do not apply.
 #[derive(Clone, Debug, Default)]
@@ -33,21 +34,16 @@ pub struct NchanVariables<'a> {
 }
 
 impl Variables for NchanVariables<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.request.argument(name)
+    fn inner(&self) -> Option<&dyn Variables> {
+        Some(self.request)
     }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.request.header(name)
+
+    // Values such as `$nchan_channel_event` change during a request, so that maps of them must be
+    // evaluated each time.
+    fn memo(&self) -> Option<&Memo> {
+        None
     }
-    fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.request.capture(number)
-    }
-    fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.request.named_capture(name)
-    }
-    fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.request.assigned(slot)
-    }
+
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let Some(own) = name.strip_prefix("nchan_") else {
             return self.request.builtin(name);
