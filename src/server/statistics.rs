@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::broker::{Broker, BrokerSummary, ChannelInfo};
 use super::config::{LocationSettings, Variables};
 use super::dialect::push_stream::channels_path;
-use super::dialect::push_stream::explain::Refusal;
+use super::dialect::push_stream::explain::Rejection;
 use super::dialect::push_stream::info::InfoNotation;
 use super::dialect::push_stream::summary::Worker;
 use super::request::Request;
@@ -109,7 +109,7 @@ pub fn respond(
             .max_channel_id_length
             .is_some_and(|limit| id.len() as u64 > limit)
         {
-            return StatisticsReply::Respond(Refusal::IdTooLong.response(VERSION_LINES, false));
+            return StatisticsReply::Respond(Rejection::IdTooLong.response(VERSION_LINES, false));
         }
         if let Some(prefix) = listed_prefix(id) {
             return StatisticsReply::List(Box::new(Listing {

@@ -26,10 +26,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
-use super::{check_publish_channel, refusal_for};
+use super::{check_publish_channel, rejection_for};
 use crate::server::broker::{Broker, Channel, NewMessage};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
-use crate::server::dialect::push_stream::explain::Refusal;
+use crate::server::dialect::push_stream::explain::Rejection;
 use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
 
@@ -108,11 +108,11 @@ impl Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        let text = refusal.text().filter(|text| !text.is_empty());
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        let text = rejection.text().filter(|text| !text.is_empty());
         Self {
-            status: refusal.status(),
+            status: rejection.status(),
             reason: text
                 .unwrap_or("no memory left (the bound is set by --memory)")
                 .to_owned(),
@@ -238,7 +238,7 @@ impl Batch {
             }
         };
         if text.is_empty() {
-            return Err(Refusal::EmptyBody.into());
+            return Err(Rejection::EmptyBody.into());
         }
         let message = NewMessage {
             text,
@@ -268,10 +268,10 @@ impl Batch {
         message: NewMessage,
     ) -> Result<(), Failure> {
         if ids.is_empty() {
-            return Err(Refusal::NoChannelId.into());
+            return Err(Rejection::NoChannelId.into());
         }
         if ids.len() > self.limits.max_channels {
-            return Err(Refusal::TooManyIds.into());
+            return Err(Rejection::TooManyIds.into());
         }
         let mut channels: SmallVec<[Arc<Channel>; 1]> = SmallVec::new();
         for ChannelRef { id, .. } in ids {
@@ -280,9 +280,9 @@ impl Batch {
                 None => {
                     check_publish_channel(broker, id)?;
                     if broker.is_events_channel(id) {
-                        return Err(Refusal::EventsChannel.into());
+                        return Err(Rejection::EventsChannel.into());
                     }
-                    broker.find_or_create(id).map_err(refusal_for)?
+                    broker.find_or_create(id).map_err(rejection_for)?
                 }
             };
             channels.push(channel);
@@ -290,7 +290,7 @@ impl Batch {
         for (channel, message) in message.for_each(&channels) {
             broker
                 .publish(channel, message, self.store)
-                .map_err(refusal_for)?;
+                .map_err(rejection_for)?;
         }
         self.last = channels.pop();
         Ok(())

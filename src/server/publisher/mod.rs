@@ -29,7 +29,7 @@ use super::broker::{Broker, ChannelInfo, CreateError};
 use super::config::{Endpoint, LocationSettings, Variables};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
-use super::dialect::push_stream::explain::Refusal;
+use super::dialect::push_stream::explain::Rejection;
 use super::dialect::push_stream::info::InfoNotation;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
@@ -112,13 +112,13 @@ impl PublishCall<'_> {
         }
         match self.plan(headers.clone()) {
             Ok(answer) => answer,
-            Err(refusal) => {
-                PublishReply::Respond(refusal.response(&headers[NO_CACHE.len()..], false))
+            Err(rejection) => {
+                PublishReply::Respond(rejection.response(&headers[NO_CACHE.len()..], false))
             }
         }
     }
 
-    fn plan(&self, headers: Cow<'static, [u8]>) -> Result<PublishReply, Refusal> {
+    fn plan(&self, headers: Cow<'static, [u8]>) -> Result<PublishReply, Rejection> {
         let path = self
             .settings
             .channels_path
@@ -127,23 +127,23 @@ impl PublishCall<'_> {
             .unwrap_or_default();
         let ids = channels_path::parse(&path);
         if ids.len() > self.max_channels {
-            return Err(Refusal::TooManyIds);
+            return Err(Rejection::TooManyIds);
         }
         if self.is_batch {
             return Ok(PublishReply::ReadBatch(Box::new(self.batch(ids, headers))));
         }
         if ids.is_empty() {
-            return Err(Refusal::NoChannelId);
+            return Err(Rejection::NoChannelId);
         }
         let publishes = matches!(self.request.method, "POST" | "PUT");
         let mut channels = SmallVec::new();
         for ChannelRef { id, .. } in &ids {
             check_publish_channel(self.broker, id)?;
             if publishes {
-                channels.push(self.broker.find_or_create(id).map_err(refusal_for)?);
+                channels.push(self.broker.find_or_create(id).map_err(rejection_for)?);
             }
             if self.request.method != "GET" && self.broker.is_events_channel(id) {
-                return Err(Refusal::EventsChannel);
+                return Err(Rejection::EventsChannel);
             }
         }
         let notation = InfoNotation::accepted(self.request.header("accept"));
@@ -203,23 +203,23 @@ impl PublishCall<'_> {
 }
 
 /// Checks that clients may publish to, or delete, a channel with this id.
-pub(super) fn check_publish_channel(broker: &Broker, id: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_publish_channel(broker: &Broker, id: &[u8]) -> Result<(), Rejection> {
     if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-        return Err(Refusal::ForbiddenId);
+        return Err(Rejection::ForbiddenId);
     }
     if broker
         .settings()
         .max_channel_id_length
-        .is_some_and(|most| id.len() as u64 > most)
+        .is_some_and(|max| id.len() as u64 > max)
     {
-        return Err(Refusal::IdTooLong);
+        return Err(Rejection::IdTooLong);
     }
     Ok(())
 }
 
-fn refusal_for(error: CreateError) -> Refusal {
+fn rejection_for(error: CreateError) -> Rejection {
     match error {
-        CreateError::TooManyChannels => Refusal::TooManyChannels,
-        CreateError::OutOfMemory(_) => Refusal::OutOfMemory,
+        CreateError::TooManyChannels => Rejection::TooManyChannels,
+        CreateError::OutOfMemory(_) => Rejection::OutOfMemory,
     }
 }

@@ -55,7 +55,7 @@ fn try_respond(
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
 ) -> Result<PublishReply, Box<Response>> {
-    if cors.is_refused {
+    if cors.is_rejected {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     let is_post = matches!(call.request.method, "POST" | "PUT");

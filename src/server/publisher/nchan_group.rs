@@ -20,12 +20,12 @@ use crate::server::response::{Response, Status};
 #[must_use]
 pub fn respond(call: &PublishCall<'_>, settings: &NchanSettings, verbs: GroupMethods) -> Response {
     let cors = cors::of_request(settings, call.variables);
-    let response = if cors.is_refused {
+    let response = if cors.is_rejected {
         nchan::empty(Status::FORBIDDEN)
     } else {
         try_respond(call, settings, verbs, &cors)
     };
-    if call.request.method == "OPTIONS" && !cors.is_refused {
+    if call.request.method == "OPTIONS" && !cors.is_rejected {
         response
     } else {
         response.with_headers(&cors.lines)

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{Repeatable, nchan, nhpm};
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
-use crate::server::dialect::push_stream::explain::{Refusal, explain_line};
+use crate::server::dialect::push_stream::explain::{Rejection, explain_line};
 use crate::server::dialect::push_stream::info::InfoNotation;
 use crate::server::response::{NO_CACHE, Response, Status};
 
@@ -157,7 +157,7 @@ impl Plan {
             Action::Nhpm(publication) => publication.finish(broker, body),
             Action::Nchan(publishing) => publishing.finish(broker, body),
             Action::Publish { .. } if body.is_empty() => {
-                Refusal::EmptyBody.response(&self.reply.headers[NO_CACHE.len()..], false)
+                Rejection::EmptyBody.response(&self.reply.headers[NO_CACHE.len()..], false)
             }
             Action::Publish {
                 channels,

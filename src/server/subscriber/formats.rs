@@ -99,7 +99,7 @@ impl FormatKey {
 #[derive(Default)]
 pub struct Formats {
     formats: RefCell<HashMap<FormatKey, (Arc<LocationSettings>, SharedFormat)>>,
-    answers: RefCell<VecDeque<(PollResponseKey, Arc<LocationSettings>, PreparedResponse)>>,
+    responses: RefCell<VecDeque<(PollResponseKey, Arc<LocationSettings>, PreparedResponse)>>,
     boundary: OnceCell<String>,
 }
 
@@ -116,7 +116,7 @@ const MAX_CACHED_RESPONSE_BYTES: usize = 64 * 1024;
 /// All inputs of a response to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PollResponseKey {
-    pub(super) look: PollResponseTraits,
+    pub(super) traits: PollResponseTraits,
     pub(super) content: PollResponseContent,
 }
 
@@ -150,15 +150,15 @@ impl Formats {
     /// Returns the response with these inputs, if it is cached.
     pub(super) fn cached_response(
         &self,
-        look: &PollResponseTraits,
+        traits: &PollResponseTraits,
         content: PollResponseContent,
     ) -> Option<PreparedResponse> {
-        let known = self.answers.borrow();
-        let is_it = |key: &PollResponseKey| key.content == content && key.look == *look;
-        known
+        let cached = self.responses.borrow();
+        let is_it = |key: &PollResponseKey| key.content == content && key.traits == *traits;
+        cached
             .iter()
             .find(|(key, ..)| is_it(key))
-            .map(|(.., answer)| answer.clone())
+            .map(|(.., response)| response.clone())
     }
 
     /// Returns the cached response for `key`, or inserts the result of `make`.
@@ -168,17 +168,17 @@ impl Formats {
         settings: &Arc<LocationSettings>,
         make: impl FnOnce() -> Option<PreparedResponse>,
     ) -> Option<PreparedResponse> {
-        if let Some(answer) = self.cached_response(&key.look, key.content) {
-            return Some(answer);
+        if let Some(response) = self.cached_response(&key.traits, key.content) {
+            return Some(response);
         }
-        let answer = make()?;
-        let mut known = self.answers.borrow_mut();
-        if answer.0.len() <= MAX_CACHED_RESPONSE_BYTES {
-            known.truncate(MAX_CACHED_RESPONSES - 1);
+        let response = make()?;
+        let mut cached = self.responses.borrow_mut();
+        if response.0.len() <= MAX_CACHED_RESPONSE_BYTES {
+            cached.truncate(MAX_CACHED_RESPONSES - 1);
             // Holding the settings keeps their address unique.
-            known.push_front((key, Arc::clone(settings), answer.clone()));
+            cached.push_front((key, Arc::clone(settings), response.clone()));
         }
-        Some(answer)
+        Some(response)
     }
 
     /// Returns the cached format for `key`, or inserts the result of `make`.
@@ -188,19 +188,19 @@ impl Formats {
         settings: &Arc<LocationSettings>,
         make: impl FnOnce() -> F,
     ) -> SharedFormat {
-        let mut known = self.formats.borrow_mut();
-        if let Some((_, format)) = known.get(&key) {
+        let mut cached = self.formats.borrow_mut();
+        if let Some((_, format)) = cached.get(&key) {
             return Rc::clone(format);
         }
         let format: SharedFormat = Rc::new(make());
         if key.own_bytes() > MAX_KEY_BYTES {
             return format;
         }
-        if known.len() >= MAX_FORMATS {
-            known.clear();
+        if cached.len() >= MAX_FORMATS {
+            cached.clear();
         }
         // Holding the settings keeps their address unique.
-        known.insert(key, (Arc::clone(settings), Rc::clone(&format)));
+        cached.insert(key, (Arc::clone(settings), Rc::clone(&format)));
         format
     }
 }

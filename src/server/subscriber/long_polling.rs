@@ -148,11 +148,11 @@ fn prepared(
     if requested.backtrack > 0 || cursor.event_id.is_some() {
         return None;
     }
-    let look = response_traits(call)?;
+    let traits = response_traits(call)?;
     let BacklogState::Messages(content) = backlog_state(&requested.channel, cursor) else {
         return None;
     };
-    let key = PollResponseKey { look, content };
+    let key = PollResponseKey { traits, content };
     call.formats.response_or_insert(key, call.settings, || {
         let response =
             polling::respond_from_backlog(call, channels, cursor)?.with_headers(call.added);

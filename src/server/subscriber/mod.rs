@@ -41,7 +41,7 @@ use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 pub use super::dialect::push_stream::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
-use super::dialect::push_stream::explain::Refusal;
+use super::dialect::push_stream::explain::Rejection;
 use super::fanout::{ChannelRequest, Channels, SlowConsumerSettings, Subscription};
 use super::request::{Request, RequestVariables};
 use super::response::{NO_CACHE, Response, ResponseContext, Status};
@@ -141,14 +141,18 @@ impl SubscribeCall<'_> {
                 .callback()
                 .is_some_and(|callback| !is_member_path(&callback))
         {
-            return SubscribeReply::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
+            return SubscribeReply::Respond(
+                Rejection::InvalidCallback.response(&self.cors(), true),
+            );
         }
         if let Some(response) = self.respond_to_method() {
             return SubscribeReply::Respond(response);
         }
         let mut channels = match self.channels() {
             Ok(channels) => channels,
-            Err(refusal) => return SubscribeReply::Respond(refusal.response(&self.cors(), true)),
+            Err(rejection) => {
+                return SubscribeReply::Respond(rejection.response(&self.cors(), true));
+            }
         };
         let cursor = self.cursor(&mut channels);
         match mode {
@@ -176,7 +180,7 @@ impl SubscribeCall<'_> {
         if self.requested_mode() == SubscriberMode::WebSocket {
             return SubscribeReply::Last(websocket::reject(self, error));
         }
-        SubscribeReply::Respond(refusal_for(error).response(&self.cors(), true))
+        SubscribeReply::Respond(rejection_for(error).response(&self.cors(), true))
     }
 
     /// The mode of the location, unless the mode header overrides it (push-stream.md, section
@@ -224,7 +228,7 @@ impl SubscribeCall<'_> {
     }
 
     /// The channels of the request, if all rules allow subscribing to them. Creates missing ones.
-    fn channels(&self) -> Result<Channels, Refusal> {
+    fn channels(&self) -> Result<Channels, Rejection> {
         let path = self
             .settings
             .channels_path
@@ -233,10 +237,10 @@ impl SubscribeCall<'_> {
             .unwrap_or_default();
         let requested = channels_path::parse(&path);
         if requested.is_empty() {
-            return Err(Refusal::NoChannelId);
+            return Err(Rejection::NoChannelId);
         }
         if requested.len() > self.max_channels {
-            return Err(Refusal::TooManyIds);
+            return Err(Rejection::TooManyIds);
         }
         for ChannelRef { id, .. } in &requested {
             check_subscribe_channel(
@@ -253,9 +257,9 @@ impl SubscribeCall<'_> {
         if self
             .settings
             .wildcard_channel_max_qtd
-            .is_some_and(|most| wildcards as u64 > most || wildcards == requested.len())
+            .is_some_and(|max| wildcards as u64 > max || wildcards == requested.len())
         {
-            return Err(Refusal::TooManyWildcards);
+            return Err(Rejection::TooManyWildcards);
         }
         requested
             .into_iter()
@@ -267,11 +271,11 @@ impl SubscribeCall<'_> {
         &self,
         id: &Bytes,
         backtrack: Option<u32>,
-    ) -> Result<ChannelRequest, Refusal> {
+    ) -> Result<ChannelRequest, Rejection> {
         let channel = self
             .broker
             .find_or_create(id)
-            .map_err(|error| refusal_for(&AttachError::Create(error)))?;
+            .map_err(|error| rejection_for(&AttachError::Create(error)))?;
         Ok(ChannelRequest {
             backtrack: backtrack.unwrap_or(0),
             ..ChannelRequest::new(channel)
@@ -299,38 +303,38 @@ fn check_subscribe_channel(
     broker: &Broker,
     id: &[u8],
     channel: Option<&Channel>,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let limits = broker.settings();
     if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-        return Err(Refusal::ForbiddenId);
+        return Err(Rejection::ForbiddenId);
     }
     if limits
         .max_channel_id_length
-        .is_some_and(|most| id.len() as u64 > most)
+        .is_some_and(|max| id.len() as u64 > max)
     {
-        return Err(Refusal::IdTooLong);
+        return Err(Rejection::IdTooLong);
     }
     let is_authorized = || channel.is_some_and(Channel::has_stored_messages);
     if settings.authorized_channels_only && !broker.is_wildcard(id) && !is_authorized() {
-        return Err(Refusal::NotAuthorized);
+        return Err(Rejection::NotAuthorized);
     }
-    let most = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
-    if channel.is_some_and(|channel| channel.subscriptions() >= most) {
-        return Err(Refusal::TooManySubscribers);
+    let max = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
+    if channel.is_some_and(|channel| channel.subscriptions() >= max) {
+        return Err(Rejection::TooManySubscribers);
     }
     if broker.is_events_channel(id) && !settings.allow_connections_to_events_channel {
-        return Err(Refusal::EventsSubscription);
+        return Err(Rejection::EventsSubscription);
     }
     Ok(())
 }
 
-fn refusal_for(error: &AttachError) -> Refusal {
+fn rejection_for(error: &AttachError) -> Rejection {
     match error {
         AttachError::TooManySubscribers | AttachError::AlreadySubscribed => {
-            Refusal::TooManySubscribers
+            Rejection::TooManySubscribers
         }
-        AttachError::Create(CreateError::TooManyChannels) => Refusal::TooManyChannels,
-        AttachError::Create(CreateError::OutOfMemory(_)) => Refusal::OutOfMemoryForSubscriber,
+        AttachError::Create(CreateError::TooManyChannels) => Rejection::TooManyChannels,
+        AttachError::Create(CreateError::OutOfMemory(_)) => Rejection::OutOfMemoryForSubscriber,
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn respond(
     }
     let key = channel_key(&settings.channel_group, &id);
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
-        return SubscribeReply::Respond(refusal(Status::FORBIDDEN));
+        return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
     }
     call.broker.keep_alive(&key, settings.channel_timeout);
     if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
@@ -80,13 +80,13 @@ pub(super) fn respond(
 /// The response to a subscriber that could not be attached.
 pub(super) fn reject(error: &AttachError) -> Response {
     match error {
-        AttachError::TooManySubscribers => refusal(Status::FORBIDDEN),
-        AttachError::AlreadySubscribed => refusal(Status(409)),
+        AttachError::TooManySubscribers => rejection(Status::FORBIDDEN),
+        AttachError::AlreadySubscribed => rejection(Status(409)),
         AttachError::Create(_) => Response::error_page(Status::INTERNAL).closing(),
     }
 }
 
-fn refusal(status: Status) -> Response {
+fn rejection(status: Status) -> Response {
     Response::header_only(status, &b""[..])
 }
 
@@ -145,12 +145,12 @@ fn wait(
     let info = channel.info();
     if settings
         .max_channel_subscribers
-        .is_some_and(|most| info.subscribers >= most)
+        .is_some_and(|max| info.subscribers >= max)
     {
-        return SubscribeReply::Respond(refusal(Status::FORBIDDEN));
+        return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
     }
     if settings.concurrency == Concurrency::First && info.waiting > 0 {
-        return SubscribeReply::Respond(refusal(Status(409)));
+        return SubscribeReply::Respond(rejection(Status(409)));
     }
     let header = |name| call.request.header(name);
     let ignores_queue = settings.ignore_queue_on_no_cache
@@ -238,11 +238,11 @@ impl Format for NhpmLongPollFormat {
     fn ping(&self, _: &mut Vec<u8>) {}
 
     fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
-        self.write(refusal(Status(410)), out);
+        self.write(rejection(Status(410)), out);
     }
 
     fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
-        let response = refusal(match ending {
+        let response = rejection(match ending {
             EndReason::Conflict => Status(409),
             EndReason::Deleted => Status(410),
             EndReason::TimeToLive

@@ -109,9 +109,9 @@ fn content_type(call: &SubscribeCall<'_>, callback: Option<&Bytes>) -> Bytes {
 
 /// Reads the messages for one response, and renders them, in the order of the channels.
 fn read_rendered(readers: &[ChannelReader], renderer: &Renderer) -> (Snapshot, Vec<Vec<u8>>) {
-    let mut most = MAX_RENDERED_BYTES;
+    let mut max_bytes = MAX_RENDERED_BYTES;
     loop {
-        let snapshot = read_snapshot(readers, most);
+        let snapshot = read_snapshot(readers, max_bytes);
         let slices = readers.iter().zip(&snapshot.slices);
         let messages = slices.flat_map(|(reader, slice)| {
             slice
@@ -122,7 +122,7 @@ fn read_rendered(readers: &[ChannelReader], renderer: &Renderer) -> (Snapshot, V
         match rendered(messages, renderer) {
             Ok(pieces) => return (snapshot, pieces),
             // A single message is never too much, so that the loop ends.
-            Err(weight) => most = weight.min(most / 2).max(1),
+            Err(weight) => max_bytes = weight.min(max_bytes / 2).max(1),
         }
     }
 }

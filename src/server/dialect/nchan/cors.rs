@@ -9,7 +9,7 @@ pub struct Cors {
     /// Header lines of every response.
     pub lines: Vec<u8>,
     /// The origin is not allowed at this location: 403.
-    pub is_refused: bool,
+    pub is_rejected: bool,
 }
 
 /// Checks the origin of a request.
@@ -40,7 +40,7 @@ pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
     push_line(b"Access-Control-Allow-Origin: ", shown, &mut lines);
     Cors {
         lines,
-        is_refused: !is_allowed,
+        is_rejected: !is_allowed,
     }
 }
 

@@ -74,17 +74,17 @@ impl Inflater {
         }
     }
 
-    /// Decompresses a message of up to `most` bytes.
+    /// Decompresses a message of up to `max_bytes` bytes.
     ///
     /// # Errors
     /// The payload is invalid, or the message is too large.
-    pub fn inflate(&mut self, payload: &[u8], most: usize) -> Result<Vec<u8>, InflateError> {
+    pub fn inflate(&mut self, payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
         if self.has_no_context {
             self.inflater.reset(false);
         }
         let input = [payload, TAIL].concat();
         let begin = self.inflater.total_in();
-        let mut out = Vec::with_capacity((payload.len() * 3).clamp(256, most.max(256)));
+        let mut out = Vec::with_capacity((payload.len() * 3).clamp(256, max_bytes.max(256)));
         loop {
             let taken = usize::try_from(self.inflater.total_in() - begin)
                 .map_err(|_| InflateError::Broken)?;
@@ -93,7 +93,7 @@ impl Inflater {
                 .inflater
                 .decompress_vec(rest, &mut out, FlushDecompress::Sync)
                 .map_err(|_| InflateError::Broken)?;
-            if out.len() > most {
+            if out.len() > max_bytes {
                 return Err(InflateError::TooLarge);
             }
             if status == Status::StreamEnd {
@@ -110,7 +110,7 @@ impl Inflater {
                     Err(InflateError::Broken)
                 };
             }
-            out.reserve(out.len().min(most).max(256));
+            out.reserve(out.len().min(max_bytes).max(256));
         }
     }
 }

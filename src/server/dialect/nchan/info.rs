@@ -39,9 +39,9 @@ impl NchanNotation {
             item.strip_prefix(b"text/")
                 .or_else(|| item.strip_prefix(b"application/"))
         });
-        let mut known = subtypes
+        let mut supported = subtypes
             .filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
-        known
+        supported
             .next()
             .map_or(NchanNotation::Plain, |(_, notation)| *notation)
     }

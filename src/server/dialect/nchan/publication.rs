@@ -50,12 +50,12 @@ pub fn check_settings(
     settings: &NchanSettings,
     variables: &dyn Variables,
 ) -> Result<(Option<Duration>, u64), Box<Response>> {
-    let refused =
+    let rejected =
         |what: &str, name: &str| Box::new(text(Status::FORBIDDEN, &format!("{what} {name} value")));
     let evaluated = |expression: &Expression, name: &str| -> Result<Vec<u8>, Box<Response>> {
         let value: Cow<'_, [u8]> = expression.evaluate(variables);
         if value.is_empty() {
-            Err(refused("missing", name))
+            Err(rejected("missing", name))
         } else {
             Ok(value.into_owned())
         }
@@ -65,7 +65,7 @@ pub fn check_settings(
         Setting::Variable(expression) => {
             const NAME: &str = "nchan_message_timeout";
             let value = evaluated(expression, NAME)?;
-            let time = time(&value).ok_or_else(|| refused("invalid", NAME))?;
+            let time = time(&value).ok_or_else(|| rejected("invalid", NAME))?;
             Some(time).filter(|time| !time.is_zero())
         }
     };
@@ -74,7 +74,7 @@ pub fn check_settings(
         Setting::Variable(expression) => {
             const NAME: &str = "nchan_message_buffer_length";
             let value = evaluated(expression, NAME)?;
-            number(&value).ok_or_else(|| refused("invalid", NAME))?
+            number(&value).ok_or_else(|| rejected("invalid", NAME))?
         }
     };
     Ok((timeout, length))
@@ -124,10 +124,10 @@ impl Publication {
         if let Some(group) = &group {
             groups::set_limits(broker, group, &settings.group_limits, variables)?;
             for key in &named.keys {
-                let may = broker
+                let check = broker
                     .group_info(group)
                     .may_publish(0, broker.find(key).is_none());
-                may.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
+                check.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
             }
         }
         let mut channels = SmallVec::new();

@@ -8,7 +8,7 @@ use crate::server::response::{NO_CACHE, Response, Status};
 
 /// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Rejection {
     /// The path names no channel.
     NoChannelId,
     /// `ALL`, or an id with `*`.
@@ -39,17 +39,17 @@ pub enum Refusal {
     OutOfMemoryForSubscriber,
 }
 
-impl Refusal {
+impl Rejection {
     /// The status of the response.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
-            Refusal::NoChannelId
-            | Refusal::IdTooLong
-            | Refusal::EmptyBody
-            | Refusal::InvalidCallback
-            | Refusal::TooManyIds => Status::BAD_REQUEST,
-            Refusal::OutOfMemory | Refusal::OutOfMemoryForSubscriber => Status::INTERNAL,
+            Rejection::NoChannelId
+            | Rejection::IdTooLong
+            | Rejection::EmptyBody
+            | Rejection::InvalidCallback
+            | Rejection::TooManyIds => Status::BAD_REQUEST,
+            Rejection::OutOfMemory | Rejection::OutOfMemoryForSubscriber => Status::INTERNAL,
             _ => Status::FORBIDDEN,
         }
     }
@@ -58,32 +58,32 @@ impl Refusal {
     #[must_use]
     pub fn text(self) -> Option<&'static str> {
         Some(match self {
-            Refusal::NoChannelId => "No channel id provided.",
-            Refusal::ForbiddenId => "Channel id not authorized for this method.",
-            Refusal::IdTooLong => "Channel id is too large.",
-            Refusal::TooManyIds => "Too many channels in one request.",
-            Refusal::TooManyChannels => "Number of channels were exceeded.",
-            Refusal::EventsChannel => "Only internal routines can change events channel.",
-            Refusal::EmptyBody => "Empty post requests are not allowed.",
-            Refusal::InvalidCallback => {
+            Rejection::NoChannelId => "No channel id provided.",
+            Rejection::ForbiddenId => "Channel id not authorized for this method.",
+            Rejection::IdTooLong => "Channel id is too large.",
+            Rejection::TooManyIds => "Too many channels in one request.",
+            Rejection::TooManyChannels => "Number of channels were exceeded.",
+            Rejection::EventsChannel => "Only internal routines can change events channel.",
+            Rejection::EmptyBody => "Empty post requests are not allowed.",
+            Rejection::InvalidCallback => {
                 "The callback must be a JavaScript identifier, or a path to a member such as \
                  a.b[0]."
             }
-            Refusal::NotAuthorized => "Subscriber could not create channels.",
-            Refusal::TooManySubscribers => "Subscribers limit per channel has been exceeded.",
-            Refusal::EventsSubscription => "Subscription to events channel is not allowed.",
-            Refusal::TooManyWildcards => "Subscribed too much wildcard channels.",
-            Refusal::OutOfMemory => return None,
-            Refusal::OutOfMemoryForSubscriber => "",
+            Rejection::NotAuthorized => "Subscriber could not create channels.",
+            Rejection::TooManySubscribers => "Subscribers limit per channel has been exceeded.",
+            Rejection::EventsSubscription => "Subscription to events channel is not allowed.",
+            Rejection::TooManyWildcards => "Subscribed too much wildcard channels.",
+            Rejection::OutOfMemory => return None,
+            Rejection::OutOfMemoryForSubscriber => "",
         })
     }
 
     /// Logs the limit that caused the rejection, unless it is logged where it is reached.
     pub fn log(self) {
         match self {
-            Refusal::IdTooLong => Limit::ChannelId.log(),
-            Refusal::TooManyIds => Limit::ChannelsPerRequest.log(),
-            Refusal::TooManySubscribers => Limit::Subscribers.log(),
+            Rejection::IdTooLong => Limit::ChannelId.log(),
+            Rejection::TooManyIds => Limit::ChannelsPerRequest.log(),
+            Rejection::TooManySubscribers => Limit::Subscribers.log(),
             _ => {}
         }
     }

@@ -122,9 +122,9 @@ impl InfoNotation {
         ];
         let accept = accept.unwrap_or_default();
         let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
-        let known =
+        let supported =
             after_slashes.filter_map(|rest| NAMES.iter().find(|(name, _)| rest.starts_with(name)));
-        known
+        supported
             .map(|(_, notation)| *notation)
             .next()
             .unwrap_or(InfoNotation::Json)

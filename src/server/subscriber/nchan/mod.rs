@@ -121,7 +121,7 @@ pub(super) fn respond_to_other_method(
         .and(Roles::LONGPOLL)
         .and(Roles::INTERVALPOLL)
         .and(Roles::PUBLISH);
-    if !is_options || cors.is_refused || !roles.has(answers) {
+    if !is_options || cors.is_rejected || !roles.has(answers) {
         return nchan::empty(Status::FORBIDDEN).with_headers(&cors.lines);
     }
     let subscribes = roles.has(
@@ -146,7 +146,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
     ) -> Result<Self, Box<Response>> {
         let cors = cors::of_request(settings, call.variables);
         let with_cors = |response: Response| Box::new(response.with_headers(&cors.lines));
-        if cors.is_refused {
+        if cors.is_rejected {
             return Err(with_cors(nchan::empty(Status::FORBIDDEN)));
         }
         if settings.redis {
@@ -182,19 +182,19 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
     }
 
     fn check_limits(&self) -> Result<(), Box<Response>> {
-        let forbidden = || Box::new(self.refusal(Status::FORBIDDEN));
+        let forbidden = || Box::new(self.rejection(Status::FORBIDDEN));
         let broker = self.call.broker;
         let group = self.group_info()?;
         for key in &self.named.keys {
             let found = broker.find(key);
             let is_missing = found.is_none() && self.settings.existing_channels_only;
-            let most = self.settings.max_channel_subscribers.unwrap_or(u64::MAX);
+            let max = self.settings.max_channel_subscribers.unwrap_or(u64::MAX);
             let is_full = self.mode != Mode::IntervalPoll
                 && found
                     .as_ref()
-                    .is_some_and(|channel| channel.subscriptions() >= most);
-            let may = group.map_or(Ok(()), |group| group.may_subscribe(found.is_none()));
-            if is_missing || is_full || may.is_err() || broker.is_events_channel(key) {
+                    .is_some_and(|channel| channel.subscriptions() >= max);
+            let check = group.map_or(Ok(()), |group| group.may_subscribe(found.is_none()));
+            if is_missing || is_full || check.is_err() || broker.is_events_channel(key) {
                 return Err(forbidden());
             }
         }
@@ -230,7 +230,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
     }
 
     /// A rejection with the headers of the mode.
-    fn refusal(&self, status: Status) -> Response {
+    fn rejection(&self, status: Status) -> Response {
         let vary: &[u8] = if self.mode.is_stream() { b"" } else { VARY };
         nchan::empty(status)
             .with_headers(vary)

@@ -35,7 +35,7 @@ pub(super) fn boundary() -> String {
     random
         .iter()
         .flat_map(|number| {
-            (0..8).map(move |place| char::from(LETTERS[(number >> (place * 8)) as usize % 64]))
+            (0..8).map(move |index| char::from(LETTERS[(number >> (index * 8)) as usize % 64]))
         })
         .collect()
 }

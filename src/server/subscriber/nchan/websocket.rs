@@ -107,12 +107,12 @@ pub(super) fn respond_to_publisher(
     settings: &Arc<NchanSettings>,
 ) -> Result<SubscribeReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
-    let refused = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
-    if cors.is_refused {
-        return Err(refused(Status::FORBIDDEN));
+    let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
+    if cors.is_rejected {
+        return Err(rejected(Status::FORBIDDEN));
     }
     if settings.redis {
-        return Err(refused(Status(503)));
+        return Err(rejected(Status(503)));
     }
     let handshake = handshake(call, settings, &cors)?;
     let publication = publication(call, settings, &cors)?;
@@ -189,18 +189,18 @@ fn handshake(
     settings: &NchanSettings,
     cors: &cors::Cors,
 ) -> Result<Handshake, Box<Response>> {
-    let refused =
+    let rejected =
         |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
     let header = |name| call.request.header(name);
     let version = header("sec-websocket-version")
-        .ok_or_else(|| refused("No Sec-Websocket-Version header present"))?;
+        .ok_or_else(|| rejected("No Sec-Websocket-Version header present"))?;
     if version.trim_ascii() != b"13" {
-        return Err(refused(
+        return Err(rejected(
             "Unsupported websocket protocol version (only version 13 is supported)",
         ));
     }
     let key = header("sec-websocket-key")
-        .ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
+        .ok_or_else(|| rejected("No Sec-Websocket-Key header present"))?;
     // Several header lines form one list (RFC 6455, section 11.3.2).
     let lines = call
         .request
@@ -210,7 +210,7 @@ fn handshake(
     let offers: Vec<&[u8]> = lines.map(|header| header.value).collect();
     let extension =
         deflate_negotiation::negotiate(Some(&offers.join(&b", "[..])), settings.deflate)
-            .map_err(refused)?;
+            .map_err(rejected)?;
     let has_meta =
         header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
     let mut head = Vec::with_capacity(320);

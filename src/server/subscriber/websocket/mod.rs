@@ -14,11 +14,11 @@ use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
 use super::formats::{FormatKey, FormatKind};
-use super::{SubscribeCall, SubscribeReply, refusal_for};
+use super::{SubscribeCall, SubscribeReply, rejection_for};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::buffer_pool;
-use crate::server::dialect::push_stream::explain::Refusal;
+use crate::server::dialect::push_stream::explain::Rejection;
 use crate::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::fanout::{
     ChannelRequest, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
@@ -31,7 +31,7 @@ use frame::Opcode;
 const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Close code of a rejected subscription: policy violation (RFC 6455, section 7.4.1).
-const REFUSED: u16 = 1008;
+const POLICY_VIOLATION: u16 = 1008;
 
 /// Publishes the texts that a client sends, where the location allows it.
 #[derive(Clone, Debug)]
@@ -105,9 +105,9 @@ pub(super) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
     let mut channels = match call.channels() {
         Ok(channels) => channels,
         // The module sends no explanation in this case.
-        Err(Refusal::NoChannelId) => return SubscribeReply::Last(head),
-        Err(refusal) => {
-            push_rejection(refusal, &mut head);
+        Err(Rejection::NoChannelId) => return SubscribeReply::Last(head),
+        Err(rejection) => {
+            push_rejection(rejection, &mut head);
             return SubscribeReply::Last(head);
         }
     };
@@ -151,18 +151,18 @@ pub(super) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> Vec<u8> {
     let mut head = subscription.head;
     let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
     head.truncate(end);
-    push_rejection(refusal_for(error), &mut head);
+    push_rejection(rejection_for(error), &mut head);
     head
 }
 
-fn push_rejection(refusal: Refusal, out: &mut Vec<u8>) {
-    refusal.log();
-    let status = refusal.status().0;
+fn push_rejection(rejection: Rejection, out: &mut Vec<u8>) {
+    rejection.log();
+    let status = rejection.status().0;
     let reason = format!(
         "{{\"http_status\": {status}, \"explain\":\"{}\"}}",
-        refusal.text().unwrap_or_default()
+        rejection.text().unwrap_or_default()
     );
-    out.extend_from_slice(&frame::close(REFUSED, &reason));
+    out.extend_from_slice(&frame::close(POLICY_VIOLATION, &reason));
 }
 
 /// Checks the handshake. Returns the value of `Sec-WebSocket-Accept`.
