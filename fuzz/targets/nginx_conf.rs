@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::nginx::{self, Remark};
+use pushctl::server::config::nginx::{self, Diagnostic};
 use pushctl::server::config::{Captures, Frame, Variables};
 
 struct Request<'a>(&'a Captures);
@@ -28,7 +28,7 @@ impl Variables for Request<'_> {
 }
 
 /// What a file leads to, with the lines counted from `first`.
-fn outcome(text: &[u8], first: usize) -> (bool, Vec<Remark>) {
+fn outcome(text: &[u8], first: usize) -> (bool, Vec<Diagnostic>) {
     let (good, remarks) = match nginx::parse("file", text) {
         Ok(loaded) => {
             assert!(!loaded.config.listeners.is_empty());
@@ -42,9 +42,9 @@ fn outcome(text: &[u8], first: usize) -> (bool, Vec<Remark>) {
             )
         }
     };
-    let shifted = |remark: Remark| {
+    let shifted = |remark: Diagnostic| {
         let location = remark.location.map(|(file, line)| (file, line - first));
-        Remark {
+        Diagnostic {
             line: remark.line.saturating_sub(first),
             location,
             ..remark

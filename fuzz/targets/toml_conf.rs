@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::nginx::{self, Remark};
+use pushctl::server::config::nginx::{self, Diagnostic};
 
 /// Whether a file is accepted, and all that is said of it.
-fn outcome(text: &[u8]) -> (bool, Vec<Remark>) {
+fn outcome(text: &[u8]) -> (bool, Vec<Diagnostic>) {
     match nginx::parse("file.toml", text) {
         Ok(loaded) => {
             assert!(!loaded.config.listeners.is_empty());

@@ -12,7 +12,7 @@ use super::escape;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nchan::Roles;
-use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Support, Treated};
+use crate::server::config::nginx::{self, DirectiveSupport, FrontEnforces, ImportOptions, Support};
 use crate::server::config::{
     Config, Endpoint, Location, LocationSettings, RewriteStep, SlowPolicy, SubscriberMode,
     VirtualServer,
@@ -118,7 +118,7 @@ impl Args {
         };
         ImportOptions {
             front_enforces,
-            knows_front: prints_file || !self.front_enforces.is_empty(),
+            has_front_address: prints_file || !self.front_enforces.is_empty(),
         }
     }
 }
@@ -134,7 +134,7 @@ fn to_toml(args: &Args) -> anyhow::Result<String> {
 }
 
 /// Adds what to do about a mistake, in brackets.
-pub(super) fn add_hint(mistake: &mut nginx::Remark) {
+pub(super) fn add_hint(mistake: &mut nginx::Diagnostic) {
     // A pipe was read before and would block.
     let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
     let file = if is_file {
@@ -153,9 +153,9 @@ pub(super) fn add_hint(mistake: &mut nginx::Remark) {
 
 struct Report {
     config: Option<Config>,
-    mistakes: Vec<nginx::Remark>,
-    notices: Vec<nginx::Notice>,
-    directives: Vec<Treated>,
+    mistakes: Vec<nginx::Diagnostic>,
+    notices: Vec<nginx::Diagnostic>,
+    directives: Vec<DirectiveSupport>,
 }
 
 impl Report {
@@ -169,17 +169,20 @@ impl Report {
         for directive in self
             .directives
             .iter_mut()
-            .filter(|directive| directive.verdict == Support::Served)
+            .filter(|directive| directive.support == Support::Supported)
         {
-            let is_it = |notice: &nginx::Notice| {
+            let is_it = |notice: &nginx::Diagnostic| {
                 notice.file == directive.file
                     && notice.line == directive.line
                     && notice.text.contains(&directive.name)
             };
             if self.notices.iter().any(|notice| {
-                is_it(notice) && notice.text.ends_with("location is not served by pushctl")
+                is_it(notice)
+                    && notice
+                        .text
+                        .ends_with("location is not supported by pushctl")
             }) {
-                directive.verdict = Support::NotServed;
+                directive.support = Support::Unsupported;
             }
         }
     }
@@ -191,16 +194,16 @@ impl Report {
 
     /// What there is to say about a directive: its reason, or the notices and mistakes of its line
     /// that name it.
-    fn remark(&self, directive: &Treated) -> String {
-        let here = |remark: &&nginx::Remark| {
+    fn remark(&self, directive: &DirectiveSupport) -> String {
+        let here = |remark: &&nginx::Diagnostic| {
             remark.file == directive.file && remark.line == directive.line
         };
-        let names = |remark: &&nginx::Remark| {
+        let names = |remark: &&nginx::Diagnostic| {
             remark.text.contains(&format!("\"{}", directive.name))
                 || remark.text.contains(&directive.name)
         };
         // Of two on one line the mistake is about the one that is refused.
-        let all = if directive.verdict == Support::Refused {
+        let all = if directive.support == Support::Invalid {
             &self.mistakes
         } else {
             &self.notices
@@ -209,12 +212,12 @@ impl Report {
             .iter()
             .filter(here)
             .filter(names)
-            .map(nginx::Remark::with_hints)
+            .map(nginx::Diagnostic::with_hints)
             .collect();
-        match directive.verdict {
+        match directive.support {
             Support::Ignored(reason) => reason.to_owned(),
-            Support::NotServed if directive.name == "location" => NAMED.to_owned(),
-            Support::NotServed => {
+            Support::Unsupported if directive.name == "location" => NAMED.to_owned(),
+            Support::Unsupported => {
                 let own = found
                     .iter()
                     .filter(|text| text.starts_with(&format!("\"{}", directive.name)));
@@ -240,11 +243,11 @@ impl Report {
         for directive in self
             .directives
             .iter()
-            .filter(|directive| directive.verdict != Support::Part)
+            .filter(|directive| directive.support != Support::Entry)
         {
             let remark = self.remark(directive);
             let place = format!("{}:{}:", directive.file, directive.line);
-            let line = format!("{place} {} {}", word(directive.verdict), directive.name);
+            let line = format!("{place} {} {}", word(directive.support), directive.name);
             let line = if remark.is_empty() {
                 line
             } else {
@@ -265,10 +268,10 @@ impl Report {
             text += "\nlocations:\n";
             text += &table(&rows(config));
         }
-        let unserved: Vec<(&Treated, String)> = self
+        let unserved: Vec<(&DirectiveSupport, String)> = self
             .directives
             .iter()
-            .filter(|directive| directive.verdict == Support::NotServed)
+            .filter(|directive| directive.support == Support::Unsupported)
             .map(|directive| (directive, self.remark(directive)))
             .collect();
         let unserved: Vec<check_todo::Unserved<'_>> = unserved
@@ -292,12 +295,12 @@ impl Report {
         let count = |wanted: fn(Support) -> bool| {
             self.directives
                 .iter()
-                .filter(|directive| wanted(directive.verdict))
+                .filter(|directive| wanted(directive.support))
                 .count()
         };
-        let served = count(|verdict| matches!(verdict, Support::Served | Support::Part));
-        let ignored = count(|verdict| matches!(verdict, Support::Ignored(_)));
-        let not_served = count(|verdict| verdict == Support::NotServed);
+        let served = count(|support| matches!(support, Support::Supported | Support::Entry));
+        let ignored = count(|support| matches!(support, Support::Ignored(_)));
+        let not_served = count(|support| support == Support::Unsupported);
         text + &format!(
             "\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n",
             self.mistakes.len()
@@ -305,24 +308,25 @@ impl Report {
     }
 
     /// A notice that stands beside its directive already.
-    fn is_told(&self, notice: &nginx::Notice) -> bool {
-        let here =
-            |directive: &&Treated| directive.file == notice.file && directive.line == notice.line;
-        let names = |directive: &Treated| notice.text.contains(&directive.name);
+    fn is_told(&self, notice: &nginx::Diagnostic) -> bool {
+        let here = |directive: &&DirectiveSupport| {
+            directive.file == notice.file && directive.line == notice.line
+        };
+        let names = |directive: &DirectiveSupport| notice.text.contains(&directive.name);
         self.directives.iter().filter(here).any(names)
     }
 
     fn json(&self) -> String {
         let mut lines = Vec::new();
         for directive in &self.directives {
-            let verdict = word(directive.verdict);
+            let verdict = word(directive.support);
             lines.push(serde_json::json!({
                 "type": "directive", "file": directive.file, "line": directive.line, "name": directive.name, "verdict": verdict,
                 "remark": self.remark(directive),
             }));
         }
         for (kind, remarks) in [("notice", &self.notices), ("mistake", &self.mistakes)] {
-            let line = |remark: &nginx::Remark| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.with_hints()});
+            let line = |remark: &nginx::Diagnostic| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.with_hints()});
             lines.extend(remarks.iter().map(line));
         }
         for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows)
@@ -341,12 +345,12 @@ fn one_line(entry: impl std::fmt::Display) -> String {
     escape::printable(&entry.to_string()) + "\n"
 }
 
-fn word(verdict: Support) -> &'static str {
-    match verdict {
-        Support::Served | Support::Part => "served",
+fn word(support: Support) -> &'static str {
+    match support {
+        Support::Supported | Support::Entry => "served",
         Support::Ignored(_) => "ignored",
-        Support::NotServed => "not served",
-        Support::Refused => "refused",
+        Support::Unsupported => "not served",
+        Support::Invalid => "refused",
     }
 }
 

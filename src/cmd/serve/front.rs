@@ -38,7 +38,7 @@ impl FrontOptions {
     pub(super) fn import_options(&self) -> ImportOptions {
         ImportOptions {
             front_enforces: FrontEnforces(self.front_enforces.clone()),
-            knows_front: !self.real_ip_from.is_empty(),
+            has_front_address: !self.real_ip_from.is_empty(),
         }
     }
 

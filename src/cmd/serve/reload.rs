@@ -10,7 +10,7 @@ use super::start::{announce, warn_without_endpoints};
 use super::{Args, systemd};
 use crate::cmd::check;
 use crate::cmd::exit::Usage;
-use crate::server::config::nginx::{self, Loaded, Mistakes, Treated};
+use crate::server::config::nginx::{self, DirectiveSupport, InvalidConfig, LoadedConfig};
 use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
 /// What steers the server.
@@ -66,8 +66,7 @@ impl Steering<'_> {
         systemd::reloading();
         let loading = path.clone();
         let options = self.args.front.import_options();
-        let loaded =
-            tokio::task::spawn_blocking(move || nginx::load_again(&loading, &options)).await;
+        let loaded = tokio::task::spawn_blocking(move || nginx::reload(&loading, &options)).await;
         let result = match loaded.map(told) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),
@@ -90,8 +89,8 @@ impl Steering<'_> {
     }
 
     /// Lets the server go on with what was read; what it serves then, or why it does not.
-    async fn apply(&self, loaded: Loaded) -> Result<String, String> {
-        let Loaded {
+    async fn apply(&self, loaded: LoadedConfig) -> Result<String, String> {
+        let LoadedConfig {
             mut config,
             directives,
             ..
@@ -135,8 +134,8 @@ impl Steering<'_> {
 }
 
 /// Where the file says what is kept from it: `FILE:LINE: `.
-fn place(kept: &NeedsRestart, directives: &[Treated]) -> String {
-    let is_it = |treated: &&Treated| {
+fn place(kept: &NeedsRestart, directives: &[DirectiveSupport]) -> String {
+    let is_it = |treated: &&DirectiveSupport| {
         treated
             .name
             .strip_prefix("push_stream_")
@@ -147,7 +146,7 @@ fn place(kept: &NeedsRestart, directives: &[Treated]) -> String {
         .iter()
         .rfind(is_it)
         .map(
-            |Treated {
+            |DirectiveSupport {
                  file, line, name, ..
              }| format!("{file}:{line}: {name}: "),
         )
@@ -155,8 +154,8 @@ fn place(kept: &NeedsRestart, directives: &[Treated]) -> String {
 }
 
 /// Logs the notices of a file that was read; its mistakes are the error.
-pub(super) fn told(loaded: Result<Loaded, Mistakes>) -> Result<Loaded, Usage> {
-    let (Ok(Loaded { notices, .. }) | Err(Mistakes { notices, .. })) = &loaded;
+pub(super) fn told(loaded: Result<LoadedConfig, InvalidConfig>) -> Result<LoadedConfig, Usage> {
+    let (Ok(LoadedConfig { notices, .. }) | Err(InvalidConfig { notices, .. })) = &loaded;
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
     loaded.map_err(|mut mistakes| {
         mistakes.mistakes.iter_mut().for_each(check::add_hint);

@@ -198,8 +198,8 @@ fn a_file_of_a_real_site_gets_a_report_that_can_be_acted_on() {
         "FILE:45: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see \
          --front)",
         "FILE:62: served gzip",
-        "FILE:100: ignored upstream: it defines something that has an effect only where another \
-         directive uses it",
+        "FILE:100: ignored upstream: it is a definition without effect unless another directive \
+         uses it",
         "FILE:120: served return",
         "FILE:139: not served try_files: paths are not rewritten: give the location the path that \
          clients ask for, or keep nginx in front (see --front)",
@@ -214,7 +214,7 @@ fn a_file_of_a_real_site_gets_a_report_that_can_be_acted_on() {
         "  shop.example       0.0.0.0:443     = /health                 answer ",
         "FILE:142: not served location: named locations belong to what stays with nginx, in front \
          of pushctl (see --front)",
-        "FILE:126: parameter \"ssl\" of \"listen 443\" is not served by pushctl (pushctl speaks \
+        "FILE:126: parameter \"ssl\" of \"listen 443\" is not supported by pushctl (pushctl speaks \
          plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen)",
         "  ~^[a-z0-9-]+\\.push\\.partner\\.example$  0.0.0.0:8443 [::]:8443  ~ \
          ^/live/(?<room>[A-Za-z0-9_]+)$  subscriber  eventsource   channels=partner_$room \
@@ -271,9 +271,9 @@ fn mistakes_in_toml_have_their_lines() {
     let (code, text) = report(&[], &directory.write("pushctl.toml", text));
     assert_eq!(code, Some(2));
     for expected in [
-        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl serves, without \
+        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl supports, without \
          \"push_stream_\" or \"pushctl_\")",
-        "FILE:4: expected a text, a number, true or false",
+        "FILE:4: expected a string, a number, true or false",
         "FILE:5: \"location\" needs the key \"match\"",
         "FILE:7: \"map\" needs the key \"source\"",
         "FILE:9: unknown key \"value\" of \"map\"",

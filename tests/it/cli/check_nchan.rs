@@ -27,13 +27,13 @@ fn locations_with_redis_stand_under_to_do() {
         let name = location.split(' ').next().unwrap_or_default();
         assert!(
             text.contains(&format!(
-                "not served {name}: the locations that use it answer 503"
+                "not served {name}: the locations that use it respond with 503"
             )),
             "{text}"
         );
         assert!(
             to_do(&text).contains(
-                "the locations that use it answer 503, because pushctl has no Redis engine"
+                "the locations that use it respond with 503, because pushctl has no Redis engine"
             ),
             "{text}"
         );

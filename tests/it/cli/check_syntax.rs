@@ -342,7 +342,7 @@ fn directives_in_the_wrong_block_get_the_right_one_and_a_part_its_whole() {
         assert_eq!(code, Some(2), "{text}");
         assert!(
             text.contains(
-                "the file is a part of a configuration: give the nginx.conf that includes it"
+                "the file is a part of a configuration: use the nginx.conf that includes it"
             ),
             "{text}"
         );

@@ -427,7 +427,7 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     wait_until("it is told", || {
         server
             .stderr()
-            .contains("nginx.conf:4: \"error_log\" is one for all servers")
+            .contains("nginx.conf:4: pushctl has one \"error_log\" for all servers")
     });
     let moved = directory.path().join("moved.log");
     std::fs::rename(&log, &moved).expect("a file can be moved");

@@ -69,7 +69,7 @@ fn a_wrong_file_is_told_its_notices_and_then_its_mistakes() {
         .expect("the program runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let notice = stderr
-        .find(":6: directive \"proxy_buffering\" is not served by pushctl")
+        .find(":6: directive \"proxy_buffering\" is not supported by pushctl")
         .expect(&stderr);
     let mistake = stderr.find(":5: invalid value \"maybe\"").expect(&stderr);
     assert!(!output.status.success() && notice < mistake, "{stderr}");

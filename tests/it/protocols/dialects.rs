@@ -523,7 +523,7 @@ fn redis_is_not_there_and_says_so() {
     assert!(
         server
             .stderr()
-            .contains("the Redis engine of nchan is not served by pushctl"),
+            .contains("the Redis engine of nchan is not supported by pushctl"),
         "{}",
         server.stderr()
     );

@@ -35,9 +35,9 @@ impl Builder<'_> {
         let mut blocks = Vec::new();
         for directive in &block.directives {
             match self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
-                Ok(verdict) => self.report.treated(directive, verdict),
+                Ok(support) => self.report.record(directive, support),
                 Err(text) => {
-                    self.report.treated(directive, Support::Refused);
+                    self.report.record(directive, Support::Invalid);
                     self.report.mistake(directive.place, text);
                     scope.take_as_given(&directive.name);
                 }
@@ -54,14 +54,14 @@ impl Builder<'_> {
         (scope, blocks)
     }
 
-    /// There is one log: that of the main block and of `http`; what servers say holds where those
-    /// say nothing.
+    /// Collects the error logs of the process: those of the main block and of `http`, or those of
+    /// the servers if there are none.
     fn error_logs(&mut self, block: &Block, context: u8, scope: &mut Scope) {
         if context & (MAIN | HTTP) != 0 {
             self.has_error_log |= !scope.error_logs.is_empty();
         } else if self.has_error_log && !scope.error_logs.is_empty() {
-            let text = "\"error_log\" is one for all servers in pushctl: those of the main block \
-                        and of http hold";
+            let text = "pushctl has one \"error_log\" for all servers: that of the main block or \
+                        http is used";
             let own = block
                 .directives
                 .iter()
@@ -127,11 +127,11 @@ impl Builder<'_> {
             }
         }
         let fallback = if matches!(rule.effect, Effect::Unsupported(_)) {
-            Support::NotServed
+            Support::Unsupported
         } else {
-            Support::Served
+            Support::Supported
         };
-        Ok(scope.verdict.take().unwrap_or(fallback))
+        Ok(scope.support.take().unwrap_or(fallback))
     }
 
     fn apply(
@@ -151,7 +151,7 @@ impl Builder<'_> {
         apply(scope, &value)
     }
 
-    /// The rule of a directive that is served for hooks only.
+    /// The rule of a directive that is supported for hooks only.
     fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
         let is_served = self.has_hooks && context & (IF | LIMIT_EXCEPT) == 0;
         super::proxy::DIRECTIVES
@@ -159,8 +159,8 @@ impl Builder<'_> {
             .find(|rule| is_served && rule.name == name)
     }
 
-    /// A directive that is not in the table: a mistake if it can only be meant for the module or
-    /// for us.
+    /// Classifies a directive that is in no table. One with the prefix of a push module or of
+    /// pushctl is a mistake.
     fn directive_without_rule(
         &mut self,
         directive: &Directive,
@@ -190,12 +190,12 @@ impl Builder<'_> {
         }
         if context != EVENTS {
             self.report
-                .not_served(directive.place, &format!("directive \"{name}\""));
+                .unsupported(directive.place, &format!("directive \"{name}\""));
         }
-        Ok(Support::NotServed)
+        Ok(Support::Unsupported)
     }
 
-    /// `types { text/html html htm; }`
+    /// Reads `types { text/html html htm; }`.
     fn types(&mut self, block: &Block, scope: &mut Scope) {
         let types = scope.level.types.get_or_insert_default();
         for directive in &block.directives {
@@ -204,7 +204,7 @@ impl Builder<'_> {
                 continue;
             }
             if !directive.name.contains('/') {
-                self.report.not_served(
+                self.report.unsupported(
                     directive.place,
                     &format!("directive \"{}\" in \"types\"", directive.name),
                 );
@@ -212,11 +212,11 @@ impl Builder<'_> {
             }
             for extension in &directive.arguments {
                 let extension = String::from_utf8_lossy(extension).to_ascii_lowercase();
-                // The last one counts, as in nginx.
+                // The last type of an extension wins, as in nginx.
                 types.retain(|(known, _)| *known != extension);
                 types.push((extension, directive.name.clone().into()));
             }
-            self.report.treated(directive, Support::Part);
+            self.report.record(directive, Support::Entry);
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The walk through the tree of an nginx.conf: every block becomes a scope, `http` and its servers
-//! become a [`Config`].
+//! Builds a [`Config`] from the tree of an nginx.conf: its main block, `http` and the servers.
 //!
-//! Locations are built in `locations`. The simple directives of a block are read before its inner
-//! blocks, so that their order in the file does not matter, as in nginx.
+//! `locations` builds the locations. `blocks` reads the simple directives of a block before its
+//! inner blocks are entered, so that their order in the file does not matter, as in nginx.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use super::blocks::InnerBlock;
 use super::checks;
 use super::conditions;
 use super::directives::{EVENTS, HTTP, MAIN, SERVER, SERVER_IF};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::levels::{Level, Scope, StepDraft};
 use super::listen;
 use super::listeners::{ServerDraft, listeners};
@@ -25,37 +24,38 @@ use super::report::Report;
 use super::timeouts::{self, Timeouts};
 use super::{ImportOptions, hooks, rewriting, upstreams};
 
-/// What the whole walk needs.
+/// State of a build.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     pub(super) report: &'a mut Report,
     /// The variables of the whole file.
     pub(super) names: VariableNames,
-    /// The formats of logs of the whole file.
+    /// The log formats of the whole file.
     pub(super) log_formats: LogFormats,
-    /// Where relative paths begin.
+    /// The directory of relative paths.
     pub(super) base: PathBuf,
     /// Largest padding anywhere in the file.
     pub(super) largest_padding: usize,
-    /// Place of the end of `http`, where the module checks.
-    pub(super) end: Place,
-    /// There are push locations that ask back-ends about their requests.
+    /// End of `http`, at which the module reports its mistakes.
+    pub(super) end: SourcePlace,
+    /// Push locations send requests to back-ends, so `proxy_*` is supported.
     pub(super) has_hooks: bool,
-    /// The locations that `auth_request` names for push locations, each with the place of one.
-    pub(super) auth_requests: Vec<(Place, String)>,
-    /// The groups of back-ends of the whole file.
+    /// The URIs of `auth_request` in push locations of the current server, each with the place of
+    /// its location.
+    pub(super) auth_requests: Vec<(SourcePlace, String)>,
+    /// The `upstream` groups of the whole file.
     pub(super) upstreams: Arc<Upstreams>,
     /// There is a `nchan_subscriber_info` location.
     pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
-    /// Of `http`.
+    /// The limits of `http`.
     pub(super) limits: ConnectionLimits,
-    /// Of the whole file.
+    /// Process-wide settings of the file.
     pub(super) process: ProcessSettings,
     /// The main block or `http` has an `error_log`.
     pub(super) has_error_log: bool,
-    /// Addresses at which a `listen` has `proxy_protocol`, which holds for all servers there.
+    /// Addresses with `proxy_protocol` in a `listen`, which applies to all servers there.
     pub(super) proxy_protocol: Vec<ListenAddress>,
     pub(super) options: &'a ImportOptions,
 }
@@ -136,7 +136,7 @@ impl FileFacts {
     }
 }
 
-/// What nginx takes without `worker_processes`.
+/// nginx's default for `worker_processes`.
 const NGINX_WORKERS: usize = 1;
 
 impl Builder<'_> {
@@ -208,10 +208,10 @@ impl Builder<'_> {
         }
     }
 
-    /// A server and its limits.
+    /// Builds a server; returns it with its limits.
     fn server(
         &mut self,
-        place: Place,
+        place: SourcePlace,
         block: &Block,
         http: &Scope,
     ) -> (ServerDraft, ConnectionLimits) {
@@ -267,7 +267,7 @@ impl Builder<'_> {
         )
     }
 
-    /// An `if` of a server: what stands in it changes no settings.
+    /// Builds an `if` of a server, which cannot change settings.
     fn server_if(
         &mut self,
         directive: &Directive,
@@ -294,11 +294,11 @@ impl Builder<'_> {
     }
 
     /// Rejects `auth_basic` without a file of passwords: nginx would let every client in.
-    pub(super) fn check_access(&mut self, level: &Level, place: Place) {
+    pub(super) fn check_access(&mut self, level: &Level, place: SourcePlace) {
         if matches!(level.auth_realm, Some(Some(_))) && level.auth_users.is_none() {
             self.report.mistake(
                 place,
-                "\"auth_basic\" without \"auth_basic_user_file\" lets everybody in",
+                "\"auth_basic\" without \"auth_basic_user_file\" lets every client in",
             );
         }
     }

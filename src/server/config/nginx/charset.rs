@@ -1,4 +1,5 @@
-//! `charset`: the name of an encoding in the `Content-Type` of texts. Texts are not converted.
+//! `charset`: the name of the encoding in the `Content-Type` of text responses, which are not
+//! converted.
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     ),
 ];
 
-/// What nginx takes without `charset_types`; `text/html` is always there.
+/// nginx's default for `charset_types`; `text/html` is always included.
 const DEFAULT_TYPES: [&str; 6] = [
     "text/html",
     "text/xml",
@@ -60,7 +61,7 @@ pub(super) fn types(level: &Level, types: Types) -> Types {
     let has_charset = |name: &[u8]| {
         let name = name.to_ascii_lowercase();
         let is_it = |known: &str| known == "*" || known.as_bytes() == name;
-        // A type with parameters is none of the list.
+        // A type with parameters never matches.
         !name.contains(&b';')
             && (name == b"text/html"
                 || level.charset_types.as_ref().map_or_else(

@@ -1,5 +1,5 @@
 //! The module's rules about a configuration as a whole (push-stream.md, section
-//! 16). They hold only where a location has one of the three endpoint types.
+//! 16). They apply only if a location has one of the three endpoint types.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::super::{
     BrokerSettings, Endpoint, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
 };
 use super::Report;
-use super::files::Place;
+use super::files::SourcePlace;
 use super::levels::{Level, Scope};
 use super::push_levels;
 
-/// Checks what `http` says, once, if there is any endpoint.
-pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
+/// Checks `http`, once, if there is an endpoint.
+pub(super) fn http(scope: &Scope, place: SourcePlace, report: &mut Report) {
     let broker = &scope.broker;
     if scope.zones.is_empty() {
         report.mistake(
@@ -50,14 +50,14 @@ pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
     }
 }
 
-/// Checks a location with an endpoint. Mistakes are reported at `end`, where the module reports
-/// them, with the place of the location.
+/// Checks a location with an endpoint. Mistakes are reported at `end`, where the module
+/// reports them, with the place of the location.
 pub(super) fn location(
     endpoint: Endpoint,
     level: &Level,
     broker: &BrokerSettings,
-    end: Place,
-    location: Place,
+    end: SourcePlace,
+    location: SourcePlace,
     report: &mut Report,
 ) {
     let mut reject = |text: &str| report.mistake_of_location(end, location, text);
@@ -126,7 +126,7 @@ pub(super) fn push_location(
     endpoint: Endpoint,
     level: &Level,
     names: &VariableNames,
-    place: Place,
+    place: SourcePlace,
     report: &mut Report,
 ) {
     if matches!(
@@ -140,20 +140,20 @@ pub(super) fn push_location(
             report.mistake(
                 place,
                 "push_max_message_buffer_length cannot be smaller than \
-                                   push_min_message_buffer_length.",
+                 push_min_message_buffer_length.",
             );
         }
     }
     if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
         report.notice(
             place,
-            "the Redis engine of nchan is not served by pushctl: requests to this \
-                              location are answered with 503",
+            "the Redis engine of nchan is not supported by pushctl: requests to this location are \
+             answered with 503",
         );
     }
 }
 
-/// Checks the location that decides about requests to a push location.
+/// Checks the target of `auth_request` in a push location.
 pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), String> {
     let answers = |location: &Location| {
         let is_answered = |step: &RewriteStep| {
@@ -165,23 +165,23 @@ pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), Stri
         location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
     };
     if !server.steps.is_empty() {
-        // They may lead it elsewhere; if not, it is rejected when it is asked.
+        // They may select another location. If they do not, the request is rejected at run time.
         return Ok(());
     }
     match server.locate(uri.as_bytes()) {
         Some((location, _)) if location.settings.web.answer_gate == Gate::Closed => Err(format!(
             "\"auth_request {uri}\" leads to location \"{}\", which has directives that pushctl \
-             does not enforce: no request would be let in",
+             does not enforce: every request would be rejected",
             location.pattern
         )),
         Some((location, _)) if location.endpoint == Endpoint::None && answers(location) => Ok(()),
         Some((location, _)) => Err(format!(
             "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \
-             \"return\": no request would be let in",
+             \"return\": every request would be rejected",
             location.pattern
         )),
         None => Err(format!(
-            "\"auth_request {uri}\" leads to no location: no request would be let in"
+            "\"auth_request {uri}\" leads to no location: every request would be rejected"
         )),
     }
 }

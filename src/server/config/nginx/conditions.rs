@@ -4,7 +4,7 @@ use super::super::condition::FileTest;
 use super::super::{Condition, Expression, RegexPattern, VariableNames};
 use super::parser::Directive;
 
-/// Reads the arguments of `if`.
+/// Parses the arguments of `if`.
 pub(super) fn parse(arguments: &[Vec<u8>], names: &VariableNames) -> Result<Condition, String> {
     let words = inside(arguments).ok_or_else(|| invalid(arguments.first()))?;
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -64,7 +64,7 @@ fn invalid(word: Option<impl AsRef<[u8]>>) -> String {
     format!("invalid condition \"{}\"", word.unwrap_or_default())
 }
 
-/// The words between the brackets, which may stick to the first and the last word.
+/// The words between the parentheses, which may be attached to the first and the last word.
 pub(super) fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     let mut words = arguments.to_vec();
     let first = words.first_mut()?;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_may_stick_to_the_words() {
+    fn parentheses_may_be_attached_to_the_words() {
         for words in [
             &["($arg_a", "=", "on", ")"][..],
             &["($arg_a", "=", "on)"],
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn other_conditions_are_refused() {
+    fn other_conditions_are_rejected() {
         for words in [
             &["$arg_a"][..],
             &["($arg_a"],

@@ -1,5 +1,5 @@
-//! Directives about connections and the requests in them: who the client is behind a proxy, how
-//! many requests a connection may bring, how paths and headers are read.
+//! Directives about connections and requests: client addresses behind a proxy, requests per
+//! connection, parsing of paths and headers, validators.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn set_real_ip_from(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
     let text = value.shown();
     let clients = Clients::parse(&text).filter(|clients| *clients != Clients::All);
     let clients = clients.ok_or_else(|| {
-        format!("invalid network \"{text}\" (names of hosts are not looked up: write addresses)")
+        format!("invalid network \"{text}\" (host names are not resolved: use addresses)")
     })?;
     scope
         .level
@@ -80,7 +80,7 @@ fn real_ip_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         b"x-forwarded-for" => RealIpHeader::ForwardedFor,
         b"proxy_protocol" => {
             return Err(
-                "\"real_ip_header proxy_protocol\" is not served by pushctl: let the proxy send \
+                "\"real_ip_header proxy_protocol\" is not supported by pushctl: let the proxy send \
                  X-Real-IP or X-Forwarded-For"
                     .to_owned(),
             );
@@ -110,7 +110,7 @@ fn merge_slashes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// It is one for the process: hidden anywhere is hidden everywhere.
+/// Process-wide: `off` in any block applies everywhere.
 fn server_tokens(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     match value.first() {
         b"on" | b"build" => {}
@@ -140,7 +140,7 @@ fn max_ranges(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Methods that `limit_except` knows.
+/// Methods that `limit_except` accepts.
 const METHODS: [&str; 15] = [
     "GET",
     "HEAD",
@@ -159,8 +159,7 @@ const METHODS: [&str; 15] = [
     "TRACE",
 ];
 
-/// The rules for all methods but those of `arguments`; `inner` is what the block says, with what is
-/// around it.
+/// The rules for all methods but those of `arguments`; `inner` is the level of the block.
 pub(super) fn limit_except(
     arguments: &[Vec<u8>],
     inner: &Level,

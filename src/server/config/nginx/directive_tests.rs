@@ -60,7 +60,7 @@ fn with(context: usize, directive: &str) -> String {
     file(texts)
 }
 
-/// What the file says of the broker and of the location or, if `in_if`, its `if`.
+/// The settings of the broker and of the location or, if `in_if`, of its `if`.
 fn meaning(text: &str, in_if: bool) -> String {
     let config = parse("conf", text.as_bytes())
         .unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"))
@@ -75,7 +75,7 @@ fn meaning(text: &str, in_if: bool) -> String {
 }
 
 #[test]
-fn directives_of_the_module_stand_where_the_reference_says() {
+fn directives_of_the_module_are_allowed_in_the_contexts_of_the_reference() {
     for (name, contexts, [value, _], _) in TABLE {
         for (number, context) in [H, S, L, I, 0].into_iter().enumerate() {
             let text = with(number, &format!("{name} {value};"));
@@ -91,7 +91,7 @@ fn directives_of_the_module_stand_where_the_reference_says() {
 }
 
 #[test]
-fn the_nearest_value_wins_and_every_value_means_something() {
+fn the_innermost_value_wins_and_every_value_has_an_effect() {
     for (name, contexts, [one, other], _) in TABLE
         .iter()
         .filter(|row| row.1 & H != 0 || row.0 == "push_stream_publisher")
@@ -147,7 +147,7 @@ fn the_nearest_value_wins_and_every_value_means_something() {
 }
 
 #[test]
-fn values_that_the_module_refuses_are_refused_in_every_context() {
+fn values_that_the_module_rejects_are_rejected_in_every_context() {
     for (name, contexts, _, refused) in TABLE {
         for (number, _) in [H, S, L, I]
             .into_iter()

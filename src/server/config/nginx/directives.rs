@@ -1,8 +1,8 @@
-//! The directives: where each is allowed, how many arguments it takes, and what it fills
+//! The rules of the supported directives: contexts, number of arguments, effect
 //! (push-stream.md, section 15; those of nginx: push-stream.md, section 17).
 //!
-//! A new directive is a line in [`DIRECTIVES`]. Blocks are entered by `build`, which also adds up
-//! the levels.
+//! A new directive is a line in [`DIRECTIVES`] or in the table of its subject (`web`, `gzip`,
+//! `nchan`, ...). `blocks` applies the rules; `build` and `locations` enter the blocks.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::path::Path;
 
 use super::super::{Expression, ServerName, SlowPolicy, VariableNames};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::levels::Scope;
 use super::listen::Listen;
 use super::names::LogFormats;
@@ -35,7 +35,7 @@ pub(super) const HSL: u8 = HTTP | SERVER | LOCATION;
 pub(super) const HSLI: u8 = HSL | IF;
 const ANY: u8 = u8::MAX;
 
-/// What is known of a directive.
+/// The rule of a directive.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) name: &'static str,
@@ -44,22 +44,22 @@ pub(super) struct Rule {
     pub(super) effect: Effect,
 }
 
-/// What a directive does.
+/// The effect of a directive.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Nothing here: log files, socket tuning and so on.
+    /// It has no effect, such as socket tuning.
     Ignored,
-    /// It has a block, which `build` enters.
+    /// It has a block, which the caller enters.
     Block,
-    /// It sets something, once in a block.
+    /// It sets a value, at most once in a block.
     Once(Apply),
     /// It may be repeated, or checks repetition itself.
     Many(Apply),
-    /// It is known and not served; what is done instead, and said about it.
+    /// It is not supported: the function adds a notice and the substitute.
     Unsupported(Apply),
 }
 
-/// Fills the scope; the error is in nginx's words, without the place.
+/// Applies a directive to the scope; the error is in nginx's wording, without the place.
 pub(super) type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -97,7 +97,7 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
 }
 
-/// Every directive that is served.
+/// The rules of all directives, except those for hooks.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
     let tables = [
         DIRECTIVES,
@@ -117,7 +117,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
         .flatten()
 }
 
-/// As [`rule`], and the directives that are served only in files with hooks of nchan.
+/// As [`rule`], including the directives that are supported only in files with hooks.
 pub(super) fn rule_with_hooks(name: &str) -> Option<&'static Rule> {
     rule(name).or_else(|| {
         super::proxy::DIRECTIVES
@@ -126,18 +126,18 @@ pub(super) fn rule_with_hooks(name: &str) -> Option<&'static Rule> {
     })
 }
 
-/// A directive with its arguments, as the functions of the table see it.
+/// A directive as passed to the functions of the tables.
 #[derive(Debug)]
 pub(super) struct Value<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a [Vec<u8>],
     /// The variables of the file.
     pub(super) names: &'a VariableNames,
-    /// The formats of logs of the file.
+    /// The log formats of the file.
     pub(super) log_formats: &'a LogFormats,
-    /// Where relative paths begin.
+    /// The directory of relative paths.
     pub(super) base: &'a Path,
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
 }
 
 impl Value<'_> {
@@ -273,7 +273,7 @@ static DIRECTIVES: &[Rule] = &[
         v.milliseconds()?),
     one!("send_timeout", HSL, |s, v| limits.send_timeout =
         v.milliseconds()?),
-    // Ours: the module has nothing like them.
+    // Extensions of pushctl.
     rule_of(
         "pushctl_slow_consumer",
         HSL,
@@ -323,7 +323,7 @@ fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let listens = listen::parse(value.arguments)?;
     if let Some(quic) = listens.first().filter(|listen| listen.is_quic) {
         scope.has_quic = true;
-        scope.verdict = Some(Support::Ignored(QUIC));
+        scope.support = Some(Support::Ignored(QUIC));
         scope.notices.push(format!(
             "\"listen {}\" with HTTP/3 is ignored: {QUIC}",
             quic.text
@@ -352,7 +352,7 @@ fn server_name(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The second argument is for a header that is not sent.
+/// The second argument sets the header `Keep-Alive`, which pushctl does not send.
 fn keepalive_timeout(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value
         .arguments

@@ -1,8 +1,8 @@
-//! The files of a configuration: which one a line is in, and which files an `include` names.
+//! The files of a configuration: lines with their file, and the files that `include` names.
 //!
-//! As in nginx, a relative path begins in the directory of the main file, a pattern may match
-//! nothing, and what it matches comes in alphabetical order. Bounded: [`MAX_DEPTH`] files within
-//! files, [`MAX_FILES`] inclusions, [`MAX_BYTES`] each.
+//! As in nginx, relative paths refer to the directory of the main file, a pattern may match no
+//! file, and matches are sorted by name. Limits: [`MAX_DEPTH`],
+//! [`MAX_FILES`] and [`MAX_BYTES`].
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 
-/// Most files within files.
+/// Maximum depth of includes.
 const MAX_DEPTH: usize = 16;
-/// Most inclusions; a file that is included twice counts twice.
+/// Maximum number of inclusions; a file that is included twice counts twice.
 const MAX_FILES: usize = 4096;
-/// Most bytes of a file.
+/// Maximum size of a file in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A line of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct SourcePlace {
     /// Number of the file; 0 = the main file.
     pub(super) file: u16,
     /// Number of the line, from 1; 0 = the file as a whole.
@@ -30,18 +30,18 @@ pub(super) struct Place {
 /// The files that were read so far.
 #[derive(Debug)]
 pub(super) struct Files {
-    /// As they are named in messages.
+    /// Names of the files in messages.
     names: Vec<String>,
     /// Where relative paths begin.
     base: PathBuf,
-    /// Those that are being read, outermost first.
+    /// The files that are being read, outermost first.
     open: Vec<PathBuf>,
     /// [`MAX_FILES`] was exceeded, which is reported once.
     is_full: bool,
 }
 
 impl Files {
-    /// Begins with the main file.
+    /// Starts with the main file.
     pub(super) fn new(main: &str) -> Self {
         let path = Path::new(main);
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Files {
         {
             return Ok(vec![path]);
         }
-        // `**` is no more than `*` in nginx.
+        // In nginx `**` means the same as `*`.
         let text = path
             .to_str()
             .ok_or("the path of an \"include\" is not UTF-8")?
@@ -93,8 +93,8 @@ impl Files {
             .collect()
     }
 
-    /// Reads an included file; its number and text. [`Files::leave`] ends it. `None` = there are
-    /// too many files, which was reported before.
+    /// Reads an included file and returns its number and text; [`Files::leave`] must follow. `None`
+    /// if there are too many files, which is reported once.
     pub(super) fn enter(&mut self, path: &Path) -> Result<Option<(u16, Vec<u8>)>, String> {
         if self.is_full {
             return Ok(None);
@@ -102,7 +102,7 @@ impl Files {
         let shown = path.display();
         if self.open.len() > MAX_DEPTH {
             return Err(format!(
-                "cannot include \"{shown}\": there are more than {MAX_DEPTH} files within files"
+                "cannot include \"{shown}\": includes are nested too deeply (maximum {MAX_DEPTH})"
             ));
         }
         let identity = real(path);
@@ -115,7 +115,7 @@ impl Files {
         let Some(number) = number else {
             self.is_full = true;
             return Err(format!(
-                "cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"
+                "cannot include \"{shown}\": too many inclusions (maximum {MAX_FILES})"
             ));
         };
         let text = read(path)?;
@@ -130,21 +130,21 @@ impl Files {
     }
 }
 
-/// The path as the system knows it, or as it is where there is no such file.
+/// The canonical path, or the path itself if there is no such file.
 fn real(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Reads a regular file; the error is in nginx's words.
+/// Reads a regular file; the error is in nginx's wording.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // A pipe would be waited for when it is opened.
+    // Opening a pipe would block.
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(format!("\"{}\" is not a regular file", path.display()));
     }
     read_any(path)
 }
 
-/// The same of whatever can be read.
+/// Reads a file of any kind, such as a pipe.
 pub(super) fn read_any(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |call: &str, error: &std::io::Error| {
         let text = error.to_string();

@@ -1,13 +1,13 @@
-//! A configuration in TOML: the same directives in another notation.
+//! Parses a configuration in TOML: the directives of an nginx.conf in another notation.
 //!
 //! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block:
 //! `[[server]]`, `[[server.location]]` with its pattern in `match`,
 //! `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`, `[[upstream]]` with its
-//! `name` and its directives in `rules`. What stands at the top is in `http`, or in the main block
-//! if it belongs there. A value is the argument, `true` and `false` are `on` and `off`; an array
-//! repeats a directive, or holds its arguments if it cannot be repeated; arrays in an array are the
-//! arguments of each repetition. Directives whose order counts stand in `rules`:
-//! `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
+//! `name` and its directives in `rules`. Keys at the top level belong to `http`, or to the main
+//! block if they are allowed there only. A value is the argument, `true` and `false` are `on` and
+//! `off`; an array repeats a directive, or holds its arguments if it cannot be repeated; arrays in
+//! an array are the arguments of each repetition. Directives whose order matters are listed in
+//! `rules`: `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
 
 use std::ops::Range;
 
@@ -15,13 +15,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::directives::{self, Effect, HTTP, MAIN};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::parser::{Block, Directive, SyntaxError};
 
-/// Reads a file in TOML: the tree that an nginx.conf would be, unless it is not TOML, and all that
-/// is wrong with the notation.
+/// Parses a TOML file into the tree of the equivalent nginx.conf, and returns its syntax errors.
+/// The tree is `None` if the TOML is malformed.
 pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
-    let mut reader = Reader {
+    let mut reader = TomlReader {
         text,
         mistakes: Vec::new(),
     };
@@ -65,7 +65,7 @@ pub(super) fn directive_name(key: &str) -> Option<String> {
         .find(|name| directives::rule_with_hooks(name).is_some())
 }
 
-struct Reader<'a> {
+struct TomlReader<'a> {
     text: &'a str,
     mistakes: Vec<SyntaxError>,
 }
@@ -73,10 +73,10 @@ struct Reader<'a> {
 /// The arguments of one occurrence of a directive.
 type Arguments = Vec<Vec<u8>>;
 
-impl Reader<'_> {
-    fn place(&self, span: Range<usize>) -> Place {
+impl TomlReader<'_> {
+    fn place(&self, span: Range<usize>) -> SourcePlace {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        Place {
+        SourcePlace {
             file: 0,
             line: memchr::memchr_iter(b'\n', before).count() + 1,
         }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         self.table_without(table, "")
     }
 
-    /// The same without a key that was read with the table.
+    /// The directives of a table, without a key that has been read.
     fn table_without(&mut self, table: &DeTable<'_>, known: &str) -> Vec<Directive> {
         let mut entries: Vec<_> = table
             .iter()
@@ -116,7 +116,7 @@ impl Reader<'_> {
         value: &Spanned<DeValue<'_>>,
     ) -> Vec<Directive> {
         match (key, value.get_ref()) {
-            // Read with the table that they belong to.
+            // Read together with their table.
             ("match" | "if", _) => Vec::new(),
             ("rules", DeValue::Array(rules)) => {
                 rules.iter().flat_map(|rule| self.rule(rule)).collect()
@@ -139,7 +139,10 @@ impl Reader<'_> {
         if let DeValue::Table(table) = element.get_ref() {
             return Some(self.block(key, element.span(), table));
         }
-        self.mistake(element.span(), format!("\"{key}\" is a table: [[{key}]]"));
+        self.mistake(
+            element.span(),
+            format!("\"{key}\" must be a table: [[{key}]]"),
+        );
         None
     }
 
@@ -148,16 +151,16 @@ impl Reader<'_> {
             "types" => (Vec::new(), self.types(table)),
             "map" => (
                 ["source", "variable"]
-                    .map(|key| self.wanted(name, key, table, &span))
+                    .map(|key| self.required_text(name, key, table, &span))
                     .to_vec(),
                 self.map(table),
             ),
             "upstream" => (
-                vec![self.wanted(name, "name", table, &span)],
+                vec![self.required_text(name, "name", table, &span)],
                 self.upstream(table),
             ),
             "location" => (
-                pattern(&self.wanted(name, "match", table, &span)),
+                pattern(&self.required_text(name, "match", table, &span)),
                 self.table(table),
             ),
             "limit_except" => {
@@ -181,8 +184,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The text of a key that a table must have.
-    fn wanted(
+    /// The value of a required key, which must be a string.
+    fn required_text(
         &mut self,
         block: &str,
         key: &str,
@@ -191,7 +194,10 @@ impl Reader<'_> {
     ) -> Vec<u8> {
         match table.get(key).map(Spanned::get_ref) {
             Some(DeValue::String(text)) => return text.as_bytes().to_vec(),
-            Some(_) => self.mistake(span.clone(), format!("\"{key}\" of \"{block}\" is a text")),
+            Some(_) => self.mistake(
+                span.clone(),
+                format!("\"{key}\" of \"{block}\" must be a string"),
+            ),
             None => self.mistake(span.clone(), format!("\"{block}\" needs the key \"{key}\"")),
         }
         Vec::new()
@@ -207,7 +213,7 @@ impl Reader<'_> {
             self.mistake(
                 span,
                 format!(
-                    "unknown key \"{key}\" (keys are directives that pushctl serves, without \
+                    "unknown key \"{key}\" (keys are directives that pushctl supports, without \
                          \"push_stream_\" or \"pushctl_\")"
                 ),
             );
@@ -220,7 +226,7 @@ impl Reader<'_> {
         });
         let once = rule.is_some_and(|rule| matches!(rule.effect, Effect::Once(_)));
         let all: Vec<Arguments> = match value.get_ref() {
-            // A directive that stands alone is there or not.
+            // A directive without arguments is present or absent.
             DeValue::Boolean(present) if least == 0 => present.then(Vec::new).into_iter().collect(),
             DeValue::Array(values) if values.iter().any(|value| value.get_ref().is_array()) => {
                 values.iter().map(|value| self.arguments(value)).collect()
@@ -230,16 +236,11 @@ impl Reader<'_> {
             _ => vec![self.arguments(value)],
         };
         all.into_iter()
-            .map(|arguments| Directive {
-                name: name.clone(),
-                arguments,
-                place,
-                block: None,
-            })
+            .map(|arguments| Directive::simple(name.clone(), arguments, place))
             .collect()
     }
 
-    /// A text, number or flag, or an array of them.
+    /// A string, number or flag, or an array of them.
     fn arguments(&mut self, value: &Spanned<DeValue<'_>>) -> Arguments {
         match value.get_ref() {
             DeValue::Array(values) => values
@@ -257,7 +258,7 @@ impl Reader<'_> {
             DeValue::Float(number) => number.as_str().to_owned(),
             DeValue::Boolean(flag) => (if *flag { "on" } else { "off" }).to_owned(),
             _ => {
-                self.mistake(value.span(), "expected a text, a number, true or false");
+                self.mistake(value.span(), "expected a string, a number, true or false");
                 return None;
             }
         };
@@ -268,12 +269,7 @@ impl Reader<'_> {
     fn words(&mut self, array: &Spanned<DeValue<'_>>) -> Directive {
         let mut words = self.arguments(array).into_iter();
         let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-        Directive {
-            name,
-            arguments: words.collect(),
-            place: self.place(array.span()),
-            block: None,
-        }
+        Directive::simple(name, words.collect(), self.place(array.span()))
     }
 
     /// A directive with its arguments, or an `if`.
@@ -343,7 +339,7 @@ impl Reader<'_> {
                 }
                 (key, _) => self.mistake(
                     value.span(),
-                    format!("unknown key \"{key}\" of \"upstream\": it has name and rules"),
+                    format!("unknown key \"{key}\" of \"upstream\" (expected name or rules)"),
                 ),
             }
         }
@@ -354,12 +350,7 @@ impl Reader<'_> {
         let mut lines = Vec::new();
         for (key, value) in table {
             let place = self.place(key.span());
-            let line = |name: &str, arguments| Directive {
-                name: name.to_owned(),
-                arguments,
-                place,
-                block: None,
-            };
+            let line = |name: &str, arguments| Directive::simple(name.to_owned(), arguments, place);
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("source" | "variable", _) | ("hostnames", DeValue::Boolean(false)) => {}
                 ("hostnames", DeValue::Boolean(true)) => lines.push(line("hostnames", Vec::new())),
@@ -371,8 +362,8 @@ impl Reader<'_> {
                 }
                 (key, _) => {
                     let text = format!(
-                        "unknown key \"{key}\" of \"map\": it has source, variable, default, \
-                         hostnames and values"
+                        "unknown key \"{key}\" of \"map\" (expected source, variable, default, \
+                         hostnames or values)"
                     );
                     self.mistake(value.span(), text);
                 }

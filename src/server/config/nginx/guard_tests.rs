@@ -1,4 +1,4 @@
-//! Which directives refuse a push location, and what the front may enforce.
+//! Guards of push locations, and the guards that the front enforces.
 
 use super::super::web::Gate;
 use super::super::{Config, LocationSettings};
@@ -21,14 +21,14 @@ pub(super) fn mistakes(text: &str) -> Vec<String> {
     mistakes.mistakes.iter().map(ToString::to_string).collect()
 }
 
-fn with_front(text: &str, names: &[&str]) -> Result<Loaded, Mistakes> {
+fn with_front(text: &str, names: &[&str]) -> Result<LoadedConfig, InvalidConfig> {
     let front_enforces = FrontEnforces(names.iter().map(|name| (*name).to_owned()).collect());
     parse_with(
         "conf",
         text.as_bytes(),
         &ImportOptions {
             front_enforces,
-            knows_front: true,
+            has_front_address: true,
         },
     )
 }
@@ -42,7 +42,7 @@ fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
 }
 
 #[test]
-fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
+fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
     for (content, line, name) in [
         (
             format!("location /a {{ {PUSH}\nauth_ldap x; }}"),
@@ -187,7 +187,7 @@ fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
                  location /a { nchan_pubsub; nchan_channel_id a;\n\
                  proxy_pass http://127.0.0.1:1; } } }";
     assert!(
-        mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" answers requests"),
+        mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" handles requests"),
         "{:?}",
         mistakes(nchan)
     );
@@ -210,7 +210,7 @@ fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
 }
 
 #[test]
-fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
+fn directives_that_do_not_restrict_a_push_location_are_accepted() {
     for content in [
         format!(
             "location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; \
@@ -281,17 +281,16 @@ fn the_front_opens_a_location_to_its_own_requests_only() {
     let loaded = parse("conf", own.as_bytes()).expect("it is served");
     assert_eq!(settings(&loaded.config, "/a").web.content_gate, Gate::Front);
     assert!(
-        loaded
-            .notices
-            .iter()
-            .any(|notice| notice.text.starts_with("no request can enter")),
+        loaded.notices.iter().any(|notice| notice
+            .text
+            .starts_with("every request to this location is rejected")),
         "{:?}",
         loaded.notices
     );
 }
 
 #[test]
-fn what_return_answers_is_closed_only_by_what_comes_before_it() {
+fn a_return_is_closed_only_by_guards_that_precede_it() {
     let text = in_server(
         "location /a { auth_ldap x; limit_req zone=a; return 200 a; }\n\
          location /b { rewrite_by_lua_file x; return 200 b; }",
@@ -352,7 +351,7 @@ fn a_location_serves_no_files_with_rules_that_are_not_enforced() {
 }
 
 #[test]
-fn toml_does_not_lose_what_restricts_access() {
+fn guards_survive_toml() {
     let text = in_server(&format!(
         "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ \
          auth_jwt z; }} }}"

@@ -1,31 +1,31 @@
-//! Directives that may keep requests out of a push location and are not enforced here, and the
-//! leave to serve it without them: the front, an nginx that forwards requests to pushctl, enforces
-//! them.
+//! Guards: directives that may restrict access to a push location and that pushctl does not
+//! enforce. A push location with a guard is a mistake, unless the front, an nginx that forwards
+//! requests to pushctl, enforces it.
 
 use super::super::VariableNames;
 use super::super::web::Gate;
 use super::blocks::InnerBlock;
 use super::build::Builder;
-use super::classes::{Class, Guard, class, class_of};
+use super::classes::{Class, GuardKind, class, class_of};
 use super::directives::{self, Value};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::levels::{Level, Scope};
 use super::listen::Listen;
 use super::names;
 use super::parser::{Block, Directive};
 
-/// A directive that is not enforced, in force in a block.
+/// A guard in force in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GuardDirective {
     pub(super) name: String,
-    pub(super) guard: Guard,
-    pub(super) place: Place,
-    /// It holds in inner blocks, too.
+    pub(super) guard: GuardKind,
+    pub(super) place: SourcePlace,
+    /// Inner blocks inherit it.
     pub(super) is_inherited: bool,
 }
 
 impl GuardDirective {
-    pub(super) fn new(name: &str, guard: Guard, place: Place) -> Self {
+    pub(super) fn new(name: &str, guard: GuardKind, place: SourcePlace) -> Self {
         Self {
             name: name.to_owned(),
             guard,
@@ -35,12 +35,12 @@ impl GuardDirective {
     }
 }
 
-/// Names of directives that the front enforces; `all` stands for every one.
+/// Names of the directives that the front enforces; `all` stands for every directive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontEnforces(pub Vec<String>);
 
 impl FrontEnforces {
-    /// The front enforces every directive.
+    /// Every directive is enforced by the front.
     #[must_use]
     pub fn all() -> Self {
         Self(vec!["all".to_owned()])
@@ -62,7 +62,8 @@ pub(super) fn inherit(
 ) -> Vec<GuardDirective> {
     let is_replaced = |guard: &GuardDirective| {
         off.contains(&guard.name)
-            || (guard.guard != Guard::Unknown && own.iter().any(|other| other.name == guard.name))
+            || (guard.guard != GuardKind::Unknown
+                && own.iter().any(|other| other.name == guard.name))
     };
     let inherited: Vec<GuardDirective> = outer
         .iter()
@@ -72,14 +73,14 @@ pub(super) fn inherit(
     [own, inherited].concat()
 }
 
-/// The guards in an `if` block. They are taken as those of the block around it: a condition that
-/// pushctl evaluates must not decide whether the front has to be asked.
+/// The guards in an `if` block. They count as guards of the enclosing block: a condition that
+/// pushctl evaluates must not decide whether a request has to come from the front.
 pub(super) fn of_if(block: &Block, names: &VariableNames) -> Vec<GuardDirective> {
     let mut guards = Vec::new();
     for directive in &block.directives {
         let is_ruled = directives::rule(&directive.name).is_some();
         if let Some(variable) = names::unavailable(directive, names)
-            .filter(|_| is_ruled && !names::only_writes(&directive.name))
+            .filter(|_| is_ruled && !names::only_outputs(&directive.name))
         {
             guards.push(of_variable(&variable, names, directive.place));
         }
@@ -97,31 +98,31 @@ pub(super) fn of_if(block: &Block, names: &VariableNames) -> Vec<GuardDirective>
     guards
 }
 
-/// The guard that a rule is because of a variable.
-pub(super) fn of_variable(name: &str, names: &VariableNames, place: Place) -> GuardDirective {
+/// The guard for a rule that uses a variable whose value pushctl does not have.
+pub(super) fn of_variable(name: &str, names: &VariableNames, place: SourcePlace) -> GuardDirective {
     let is_redefined = names.redefined.iter().any(|known| known == name);
     let guard = if is_redefined {
-        Guard::RedefinedVariable
+        GuardKind::RedefinedVariable
     } else {
-        Guard::Variable
+        GuardKind::Variable
     };
     GuardDirective::new(name, guard, place)
 }
 
-/// The directive by which a file in another notation names its guards.
+/// The directive that names the guards of a block in TOML.
 pub(super) const NOT_ENFORCED: &str = "pushctl_not_enforced";
 
 /// A guard of which only the name is known.
-fn named(name: &[u8], place: Place) -> GuardDirective {
+fn named(name: &[u8], place: SourcePlace) -> GuardDirective {
     let name = String::from_utf8_lossy(name);
     let guard = match class_of(&name) {
         Class::Guard(guard) => guard,
-        _ => Guard::Unknown,
+        _ => GuardKind::Unknown,
     };
     GuardDirective::new(&name, guard, place)
 }
 
-/// `pushctl_not_enforced`: directives that a file in another notation had here.
+/// `pushctl_not_enforced`: the guards that the nginx.conf of a TOML file has in this block.
 pub(super) fn not_enforced(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope
         .level
@@ -141,8 +142,8 @@ pub(super) fn front_enforces(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 }
 
 impl Builder<'_> {
-    /// Notes a variable without a value in a directive. What only writes it down gets an empty
-    /// text; a rule is not enforced.
+    /// Reports a variable without a value in a directive: one that only outputs the variable
+    /// outputs an empty text, any other one is a guard.
     pub(super) fn add_unavailable_variable(&self, directive: &Directive, scope: &mut Scope) {
         let Some(variable) = names::unavailable(directive, &self.names) else {
             if let Some(variable) = names::of_response(directive, &self.names) {
@@ -156,7 +157,7 @@ impl Builder<'_> {
         };
         match directive.name.as_str() {
             "map" => {}
-            name if names::only_writes(name) => {
+            name if names::only_outputs(name) => {
                 scope.notices.push(format!(
                     "variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""
                 ));
@@ -175,7 +176,7 @@ impl Builder<'_> {
         level: &mut Level,
         blocks: &[InnerBlock<'_>],
         listens: &[Listen],
-        place: Place,
+        place: SourcePlace,
     ) {
         let ifs = blocks.iter().filter(|inner| inner.name == "if");
         level
@@ -185,9 +186,11 @@ impl Builder<'_> {
             .iter()
             .any(|listen| self.proxy_protocol.contains(&listen.address))
         {
-            level
-                .guards
-                .push(GuardDirective::new("proxy_protocol", Guard::Address, place));
+            level.guards.push(GuardDirective::new(
+                "proxy_protocol",
+                GuardKind::Address,
+                place,
+            ));
         }
     }
 
@@ -197,9 +200,14 @@ impl Builder<'_> {
             .is_some_and(|variable| self.front_enforces(level, &variable))
     }
 
-    /// Decides who may enter a location because of its guards. Those of a push location that the
-    /// front does not enforce are mistakes.
-    pub(super) fn settle_guards(&mut self, level: &mut Level, is_push: bool, location: Place) {
+    /// Sets which requests a location accepts because of its guards. Guards of a push location that
+    /// the front does not enforce are mistakes.
+    pub(super) fn settle_guards(
+        &mut self,
+        level: &mut Level,
+        is_push: bool,
+        location: SourcePlace,
+    ) {
         let mut content = Gate::Open;
         let mut answers = Gate::Open;
         for guard in &level.guards {
@@ -212,7 +220,7 @@ impl Builder<'_> {
             if is_waived && is_push {
                 self.report.left_to_front(guard.place, &guard.name);
             } else if is_push {
-                self.report.guard(guard.place, location, refusal(guard));
+                self.report.guard(guard.place, location, rejection(guard));
             }
         }
         let is_entered_from_front =
@@ -228,10 +236,10 @@ impl Builder<'_> {
         if is_push
             && (content == Gate::Front || is_entered_from_front)
             && level.real_ip_from.is_none()
-            && !self.options.knows_front
+            && !self.options.has_front_address
         {
-            let text = "no request can enter this location: name the front with set_real_ip_from, \
-                        or with --real-ip-from";
+            let text = "every request to this location is rejected: set the address of the front \
+                        with set_real_ip_from or --real-ip-from";
             self.report.notice(location, text);
         }
         level.content_gate = Some(content);
@@ -248,14 +256,14 @@ impl Builder<'_> {
     }
 }
 
-/// Why a push location with this guard is not served, and the way out.
-fn refusal(guard: &GuardDirective) -> String {
+/// The mistake of a push location with this guard, and the way out.
+fn rejection(guard: &GuardDirective) -> String {
     let GuardDirective { name, guard, .. } = guard;
     let what = match guard {
-        Guard::Variable | Guard::RedefinedVariable => {
+        GuardKind::Variable | GuardKind::RedefinedVariable => {
             format!("variable \"${name}\" {}", guard.effect())
         }
-        Guard::Unknown => format!("directive \"{name}\" {}", guard.effect()),
+        GuardKind::Unknown => format!("directive \"{name}\" {}", guard.effect()),
         guard => format!(
             "directive \"{name}\" {} and is not enforced by pushctl",
             guard.effect()

@@ -21,7 +21,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("gzip_vary", HSL, 1..=1, Effect::Once(vary)),
 ];
 
-/// The settings of a location; `None` = its answers are not compressed.
+/// The settings of a location; `None` if its responses are not compressed.
 pub(super) fn settings(level: &Level) -> Option<Arc<GzipSettings>> {
     if level.gzip != Some(true) {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn settings(level: &Level) -> Option<Arc<GzipSettings>> {
     Some(Arc::new(GzipSettings {
         level: level.gzip_level.unwrap_or(defaults.level),
         types: level.gzip_types.clone().map_or(defaults.types, |types| {
-            let html = defaults_with(types);
+            let html = with_html(types);
             if html.iter().any(|name| name == "*") {
                 None
             } else {
@@ -50,8 +50,8 @@ pub(super) fn settings(level: &Level) -> Option<Arc<GzipSettings>> {
     }))
 }
 
-/// `text/html` is always among them.
-fn defaults_with(mut types: Vec<String>) -> Vec<String> {
+/// Adds `text/html`, which is always compressed.
+fn with_html(mut types: Vec<String>) -> Vec<String> {
     types.extend((!types.iter().any(|name| name == "text/html")).then(|| "text/html".to_owned()));
     types
 }

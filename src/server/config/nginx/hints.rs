@@ -1,15 +1,14 @@
-//! What to do about a mistake, where the rest of the file shows it: added to nginx's words in
-//! brackets.
+//! Adds hints to mistakes that the rest of the file explains.
 
 use super::directives::{self, Effect};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::names;
 use super::parser::{Block, Directive, SyntaxReport};
 use super::report::{Finding, Report};
 
-/// The variables that versions before 0.4 of push-stream took the channels from.
+/// The variables in which push-stream before 0.4 expected the channels.
 const FORMER_CHANNELS: [&str; 2] = ["push_stream_channel_id", "push_stream_channels_path"];
-const PART: &str = "the file is a part of a configuration: give the nginx.conf that includes it";
+const PART: &str = "the file is a part of a configuration: use the nginx.conf that includes it";
 const UNREAD: &str = "unless it is in the part that cannot be read";
 
 /// Adds hints to the mistakes of a file, and notices of directives that probably lack a `;`.
@@ -60,17 +59,17 @@ pub(super) fn add(report: &mut Report, tree: &Block, syntax: &SyntaxReport) {
     }
 }
 
-/// The mistake may disappear when more of the configuration is read.
+/// Whether a mistake may be due to an unread part of the configuration.
 fn is_about_something_missing(text: &str) -> bool {
     let is_name = text.starts_with("unknown \"") || text.starts_with("unknown log format");
     is_name || text.contains(" must be set") || text.starts_with("no \"server\"")
 }
 
-/// The directive of another module that sets a variable.
+/// The hint for an unknown variable that an unsupported directive sets.
 fn unknown_variable(
     mistake: &Finding,
     tree: &Block,
-    shown: impl Fn(Place) -> String,
+    shown: impl Fn(SourcePlace) -> String,
 ) -> Option<String> {
     let name = mistake
         .text
@@ -91,7 +90,7 @@ fn unknown_variable(
     ))
 }
 
-/// Whether a directive that pushctl does not know sets the variable of this name.
+/// Whether an unsupported directive sets the variable of this name.
 fn sets(directive: &Directive, variable: &str) -> bool {
     let is_it = |text: &[u8]| {
         names::variable(text).is_some_and(|name| name == variable.to_ascii_lowercase())
@@ -110,7 +109,7 @@ fn sets(directive: &Directive, variable: &str) -> bool {
     }
 }
 
-/// A location that says its channels as old versions of push-stream read them.
+/// The hint for a location that sets its channels as old versions of push-stream expect them.
 fn former_channels(mistake: &Finding, tree: &Block) -> Option<String> {
     let location = mistake.location.filter(|_| {
         mistake

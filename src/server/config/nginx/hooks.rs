@@ -1,5 +1,5 @@
-//! Whether the hooks of a server lead somewhere: a hook that cannot work rejects every request,
-//! which should show before that.
+//! Checks that the hooks of a server refer to usable locations: a hook without one rejects every
+//! request, which should show at the start.
 
 use super::super::{Location, RewriteStep, VirtualServer};
 use super::parser::Block;
@@ -13,7 +13,7 @@ const HOOKS: [&str; 4] = [
     "nchan_unsubscribe_request",
 ];
 
-/// Reports the hooks in the block of a server that no location can answer.
+/// Reports the hooks in the block of a server without a usable location.
 pub(super) fn check(block: &Block, server: &VirtualServer, report: &mut Report) {
     names::visit(&block.directives, &mut |directive| {
         let Some(target) = directive
@@ -27,14 +27,14 @@ pub(super) fn check(block: &Block, server: &VirtualServer, report: &mut Report) 
             .split(|byte| *byte == b'?')
             .next()
             .unwrap_or_default();
-        // What variables make of it is not known here.
+        // Variables have values at run time only.
         if path.contains(&b'$') {
             return;
         }
         let name = &directive.name;
         let shown = String::from_utf8_lossy(target);
         match server.locate(path) {
-            None => report.unserve(
+            None => report.mark_unsupported(
                 directive,
                 format!(
                     "\"{name} {shown}\" leads to no location: requests that need it are rejected"
@@ -42,14 +42,14 @@ pub(super) fn check(block: &Block, server: &VirtualServer, report: &mut Report) 
             ),
             Some((location, _)) => {
                 if let Some(reason) = problem(location) {
-                    report.unserve(directive, format!("\"{name} {shown}\": {reason}"));
+                    report.mark_unsupported(directive, format!("\"{name} {shown}\": {reason}"));
                 }
             }
         }
     });
 }
 
-/// Why a location cannot answer a hook.
+/// Why a location cannot handle a hook; `None` if it can.
 fn problem(location: &Location) -> Option<String> {
     if let Some(proxy) = &location.settings.proxy {
         let reason = proxy.unsupported.as_ref()?;

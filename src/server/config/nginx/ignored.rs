@@ -1,7 +1,6 @@
-//! Directives of nginx that change nothing in what pushctl does, with the reason: accepted wherever
-//! they stand.
+//! Directives of nginx that pushctl does not need, with the reason. They are accepted in any block.
 
-/// Why a directive has no effect; `None` = it is not one of these.
+/// Why a directive has no effect; `None` if it is not one of these.
 pub(super) fn reason(name: &str) -> Option<&'static str> {
     GROUPS
         .iter()
@@ -38,11 +37,11 @@ static GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the bound is the option --max-connections of serve",
+        "the limit is the option --max-connections of serve",
         &["worker_connections"],
     ),
     (
-        "the bound is the option --max-header-size of serve",
+        "the limit is the option --max-header-size of serve",
         &["client_header_buffer_size", "large_client_header_buffers"],
     ),
     (
@@ -90,7 +89,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "it defines something that has an effect only where another directive uses it",
+        "it is a definition without effect unless another directive uses it",
         &[
             "geo",
             "geoip2",
@@ -116,7 +115,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "it is a setting of a directive that is reported where it stands",
+        "it configures another directive, which is reported separately",
         &[
             "limit_conn_dry_run",
             "limit_conn_log_level",
@@ -131,7 +130,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the end of a follower is always noticed, and reported to its back-end",
+        "a disconnected subscriber is always detected and reported to its back-end",
         &["proxy_ignore_client_abort"],
     ),
     (
@@ -139,7 +138,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         &["resolver", "resolver_timeout"],
     ),
     (
-        "pages of errors are not padded, and redirections are those of HTTP",
+        "error pages are not padded, and redirects are HTTP responses",
         &["msie_padding", "msie_refresh"],
     ),
     (
@@ -162,7 +161,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "connections that take nothing are always reset",
+        "connections that accept no data are always reset",
         &["reset_timedout_connection"],
     ),
     (
@@ -170,7 +169,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         &["ignore_invalid_headers"],
     ),
     (
-        "redirections are written as nginx does by default",
+        "redirects are written as nginx does by default",
         &[
             "absolute_redirect",
             "port_in_redirect",
@@ -182,7 +181,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         &["rewrite_log", "uninitialized_variable_warn"],
     ),
     (
-        "files that are not there are not logged as errors",
+        "missing files are not logged as errors",
         &["log_not_found", "log_subrequest"],
     ),
 ];

@@ -1,5 +1,5 @@
-//! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest
-//! value wins, and an empty text counts as set (push-stream.md, section 15).
+//! The settings of one block, and their inheritance: the innermost value wins, and an empty text is
+//! a value (push-stream.md, section 15).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::guards::{self, FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
-/// Everything that a block has said so far. Which parts can be filled depends on the kind of the
+/// The settings read from a block so far. Which of them can be set depends on the kind of the
 /// block.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
@@ -36,7 +36,7 @@ pub(super) struct Scope {
     pub(super) broker: BrokerSettings,
     /// Names of the shared memory zones of `http`.
     pub(super) zones: Vec<Bytes>,
-    /// Of `http` and `server`: they hold for the whole process.
+    /// Of `http` and `server`: they apply to the whole process.
     pub(super) limits: ConnectionLimits,
     /// Of a `server`.
     pub(super) listens: Vec<Listen>,
@@ -46,15 +46,15 @@ pub(super) struct Scope {
     pub(super) names: Vec<ServerName>,
     /// Of a `server`, location or `if`: the rewrite phase.
     pub(super) steps: Vec<StepDraft>,
-    /// What a directive that was just read has to say.
+    /// Notices about the current directive.
     pub(super) notices: Vec<String>,
-    /// What becomes of the directive that was just read, if it is not served.
-    pub(super) verdict: Option<Support>,
+    /// Support of the current directive, if its rule does not determine it.
+    pub(super) support: Option<Support>,
     /// `error_log`
     pub(super) error_logs: Vec<ErrorLog>,
     /// `server_tokens off`
     pub(super) hides_version: bool,
-    /// A directive has set the bound on memory.
+    /// A directive has set the memory limit.
     pub(super) has_memory_size: bool,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
@@ -69,16 +69,15 @@ pub(super) enum StepDraft {
 }
 
 impl Scope {
-    /// The size of shared memory is one that was chosen for a module of nginx: it holds as much
-    /// here, and connections, which nginx keeps outside of it, have their own bound.
+    /// Accounts memory as a module of nginx does, because the configured size was chosen for one:
+    /// connections, which nginx stores outside of shared memory, have a separate limit.
     pub(super) fn set_memory_of_module(&mut self) {
         self.has_memory_size = true;
         self.broker.memory_accounting = MemoryAccounting::SharedMemory;
         self.broker.connection_memory = Some(defaults::CONNECTION_MEMORY);
     }
 
-    /// Notes that a directive is there although it is wrong: that it is missing would be a second,
-    /// false mistake.
+    /// Marks an invalid directive as present, so that it is not reported as missing as well.
     pub(super) fn take_as_given(&mut self, name: &str) {
         match name {
             "push_stream_channels_path" => drop(
@@ -97,28 +96,28 @@ impl Scope {
 /// Declares [`Level`] with its inheritance, so that no directive can be forgotten in one of them.
 macro_rules! level {
     ($($name:ident: $kind:ty,)*) => {
-        /// The directives that are inherited; `None` = not given.
+        /// Inheritable settings; `None` if not set.
         #[derive(Clone, Debug, Default)]
         pub(super) struct Level {
             $(pub(super) $name: Option<$kind>,)*
-            /// Directives that may keep requests out and are not enforced.
+            /// The guards in force.
             pub(super) guards: Vec<GuardDirective>,
-            /// Names of those that are turned off here.
+            /// Names of the guards that are turned off here.
             pub(super) guards_off: Vec<String>,
             /// Not inherited.
             pub(super) secure_link_secret: Option<Bytes>,
-            /// Not inherited: a location inside another one has all methods.
+            /// Not inherited: a nested location accepts all methods.
             pub(super) limit_except: Option<Arc<LimitExcept>>,
-            /// Those of NHPM.
+            /// Settings of NHPM.
             pub(super) nhpm: NhpmLevel,
-            /// Those of nchan.
+            /// Settings of nchan.
             pub(super) nchan: NchanLevel,
-            /// Those of back-ends.
+            /// Settings of back-ends.
             pub(super) proxy: ProxyLevel,
         }
 
         impl Level {
-            /// Takes what is not given here from the block around it.
+            /// Inherits the settings that are not set here from the enclosing block.
             pub(super) fn inherit(self, outer: &Level) -> Level {
                 Level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
@@ -128,7 +127,7 @@ macro_rules! level {
                     limit_except: self.limit_except,
                     nhpm: self.nhpm.inherit(&outer.nhpm),
                     nchan: self.nchan.inherit(&outer.nchan),
-                    // A location inside another one has to say itself where its requests go.
+                    // A nested location does not inherit `proxy_pass`.
                     proxy: self.proxy.inherit(&ProxyLevel { pass: None, ..outer.proxy.clone() }),
                 }
             }
@@ -138,7 +137,7 @@ macro_rules! level {
 
 level! {
     front_enforces: FrontEnforces,
-    // Settled for each location.
+    // Computed for each location by `settle_guards`.
     content_gate: Gate,
     answer_gate: Gate,
     internal_from_front: bool,
@@ -178,7 +177,7 @@ level! {
     padding_by_user_agent: Bytes,
     allowed_origins: Expression,
     allow_connections_to_events_channel: bool,
-    // Ours: not a directive of the module.
+    // An extension of pushctl.
     batch: bool,
     types: Vec<(String, Bytes)>,
     charset: Option<Bytes>,

@@ -10,7 +10,7 @@ use super::super::ListenAddress;
 const DEFAULT_PORT: u16 = 80;
 /// Port of a server without `listen` if the process may not use the default one.
 const UNPRIVILEGED_PORT: u16 = 8000;
-/// Options that change nothing here: socket tuning is left to the system.
+/// Options without effect: socket tuning is left to the system.
 const IGNORED_OPTIONS: [&str; 10] = [
     "backlog",
     "bind",
@@ -23,8 +23,8 @@ const IGNORED_OPTIONS: [&str; 10] = [
     "accept_filter",
     "setfib",
 ];
-/// Options that stand for something that is not served.
-const OPTIONS_NOT_SERVED: [&str; 4] = ["ssl", "http2", "spdy", "proxy_protocol"];
+/// Options that are not supported.
+const UNSUPPORTED_OPTIONS: [&str; 4] = ["ssl", "http2", "spdy", "proxy_protocol"];
 /// Options of a UDP port for HTTP/3; `http3` is the name that test versions of nginx had for it.
 const QUIC_OPTIONS: [&str; 2] = ["quic", "http3"];
 
@@ -32,15 +32,15 @@ const QUIC_OPTIONS: [&str; 2] = ["quic", "http3"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listen {
     pub(super) address: ListenAddress,
-    /// The address as it was written, for messages.
+    /// The address as written in the file, for messages.
     pub(super) text: String,
     pub(super) is_default: bool,
     /// `ipv6only=off`
     pub(super) accepts_ipv4: bool,
-    /// It is a UDP port for HTTP/3, which must not be opened for TCP.
+    /// Whether it is a UDP port for HTTP/3, which must not be opened for TCP.
     pub(super) is_quic: bool,
-    /// Options that are not served.
-    pub(super) not_served: Vec<String>,
+    /// Unsupported options.
+    pub(super) unsupported: Vec<String>,
 }
 
 impl Listen {
@@ -51,12 +51,12 @@ impl Listen {
             is_default: false,
             accepts_ipv4: false,
             is_quic: false,
-            not_served: Vec::new(),
+            unsupported: Vec::new(),
         }
     }
 }
 
-/// Reads the arguments of `listen`: a range of ports is several addresses.
+/// Parses the arguments of `listen`; a range of ports is several addresses.
 pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Vec<Listen>, String> {
     let (address, options) = arguments
         .split_first()
@@ -92,8 +92,8 @@ fn with_options(mut listen: Listen, options: &[Vec<u8>]) -> Result<Listen, Strin
             };
         } else if QUIC_OPTIONS.contains(&name) {
             listen.is_quic = true;
-        } else if OPTIONS_NOT_SERVED.contains(&name) {
-            listen.not_served.push(name.to_owned());
+        } else if UNSUPPORTED_OPTIONS.contains(&name) {
+            listen.unsupported.push(name.to_owned());
         } else if !IGNORED_OPTIONS.contains(&name) {
             return Err(format!("invalid parameter \"{option}\""));
         }
@@ -101,7 +101,7 @@ fn with_options(mut listen: Listen, options: &[Vec<u8>]) -> Result<Listen, Strin
     Ok(listen)
 }
 
-/// What a server without `listen` listens on: port 80, or 8000 without privileges, as in nginx.
+/// The default of a server without `listen`: port 80, or 8000 without privileges, as in nginx.
 pub(super) fn fallback() -> Listen {
     let port = if rustix::process::geteuid().is_root() {
         DEFAULT_PORT
@@ -146,7 +146,7 @@ fn socket_address(host: &str, port: u16, text: &str) -> Result<SocketAddr, Strin
             .ok_or_else(not_found)?;
         (host, port).into()
     } else if cfg!(fuzzing) {
-        // A fuzzer must not ask name servers.
+        // A fuzzer must not query name servers.
         (host.parse::<Ipv4Addr>().map_err(|_| not_found())?, port).into()
     } else {
         (host, port)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_have_many_forms() {
+    fn addresses_are_parsed_in_all_forms() {
         for (text, expected) in [
             ("127.0.0.1:9103", "127.0.0.1:9103"),
             ("8080", "0.0.0.0:8080"),
@@ -274,11 +274,11 @@ mod tests {
         for text in ["443 quic reuseport", "[::]:443 reuseport quic", "443 http3"] {
             assert!(parsed(text).is_ok_and(|listen| listen.is_quic), "{text}");
         }
-        assert_eq!(parsed("443 ssl").expect("valid").not_served, ["ssl"]);
+        assert_eq!(parsed("443 ssl").expect("valid").unsupported, ["ssl"]);
     }
 
     #[test]
-    fn wrong_addresses_are_refused() {
+    fn invalid_addresses_are_rejected() {
         for text in [
             "0",
             "127.0.0.1:0",

@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use super::super::{ListenAddress, Listener, Servers, VirtualServer};
 use super::Report;
-use super::files::Place;
+use super::files::SourcePlace;
 use super::listen::Listen;
 
-/// A `server` that is not yet behind its addresses.
+/// A server with its addresses, before servers are grouped by address.
 #[derive(Debug)]
 pub(super) struct ServerDraft {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) listens: Vec<Listen>,
     pub(super) server: Arc<VirtualServer>,
 }
 
-/// What the file says of one address.
+/// The servers of one address.
 #[derive(Debug)]
 struct AddressGroup {
     address: ListenAddress,
     accepts_ipv4: bool,
     /// In the order of the file.
     servers: Vec<Arc<VirtualServer>>,
-    /// Place of the one that is marked as default.
+    /// Index of the server that is marked as default.
     default: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn listeners(drafts: Vec<ServerDraft>, report: &mut Report) -> Vec<Li
     listeners
 }
 
-/// The address if it is that of a whole port.
+/// The address, if it is a wildcard.
 fn wildcard(address: &ListenAddress) -> Option<SocketAddr> {
     match address {
         ListenAddress::Tcp(address) if address.ip().is_unspecified() => Some(*address),
@@ -79,7 +79,7 @@ fn wildcard(address: &ListenAddress) -> Option<SocketAddr> {
     }
 }
 
-/// All addresses of the same kind with the same port.
+/// The wildcard address of the same family and port.
 fn all_addresses(address: SocketAddr) -> SocketAddr {
     let all = if address.is_ipv4() {
         IpAddr::V4([0; 4].into())
@@ -98,8 +98,8 @@ fn groups(drafts: Vec<ServerDraft>, report: &mut Report) -> Vec<AddressGroup> {
     } in drafts
     {
         for listen in listens {
-            for option in &listen.not_served {
-                report.not_served(
+            for option in &listen.unsupported {
+                report.unsupported(
                     place,
                     &format!("parameter \"{option}\" of \"listen {}\"", listen.text),
                 );
@@ -151,7 +151,7 @@ mod tests {
         .config
     }
 
-    /// Place of the server that answers among all of the file.
+    /// Index in `all` of the selected server.
     fn chosen(
         config: &Config,
         listener: usize,

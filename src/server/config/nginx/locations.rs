@@ -1,4 +1,4 @@
-//! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
+//! Builds `location` blocks: patterns, settings, `if` blocks, nested locations.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use super::super::{
 use super::blocks::InnerBlock;
 use super::build::Builder;
 use super::checks;
-use super::classes::Guard;
+use super::classes::GuardKind;
 use super::conditions;
 use super::connection;
 use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
-use super::files::Place;
+use super::files::SourcePlace;
 use super::guards::{self, GuardDirective};
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
 use super::push_levels::legacy_id;
 
-/// What stands around a location.
+/// The block that encloses a location.
 #[derive(Debug)]
 pub(super) struct Outer<'a> {
     pub(super) level: &'a Level,
     pub(super) broker: &'a BrokerSettings,
-    /// Of the location around it.
+    /// The pattern of the enclosing location.
     pub(super) pattern: Option<&'a Pattern>,
 }
 
@@ -50,7 +50,7 @@ impl Builder<'_> {
                 .first()
                 .is_some_and(|name| name.starts_with(b"@"))
             {
-                self.report.not_served(directive.place, "a named location");
+                self.report.unsupported(directive.place, "a named location");
                 continue;
             }
             match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer))
@@ -124,7 +124,7 @@ impl Builder<'_> {
         endpoint: Endpoint,
         level: &Level,
         broker: &BrokerSettings,
-        place: Place,
+        place: SourcePlace,
     ) {
         match endpoint {
             Endpoint::None => return,
@@ -140,8 +140,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in
-    /// place of its push handler.
+    /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would replace its
+    /// push handler.
     fn add_guards(
         &self,
         blocks: &[InnerBlock<'_>],
@@ -161,13 +161,13 @@ impl Builder<'_> {
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
             level.guards.push(GuardDirective::new(
                 "proxy_pass",
-                Guard::Handler,
+                GuardKind::Handler,
                 pass.place,
             ));
         }
     }
 
-    /// The back-end of a location.
+    /// Sets the back-end of a location that has `proxy_pass`.
     fn pass_on(&mut self, level: &mut Level, pattern: &Pattern, directive: &Directive) {
         let proxy = match level.proxy.settings(pattern, &self.upstreams) {
             Ok(proxy) => proxy,
@@ -181,8 +181,8 @@ impl Builder<'_> {
             );
             self.report.notice(directive.place, text);
         } else if level.internal != Some(true) {
-            let text = "requests to this back-end are bounded in size and time, as hooks need it; \
-                        other locations are better proxied by nginx";
+            let text = "requests to this back-end are limited in size and time as hooks require: \
+                        let nginx proxy other locations";
             self.report.notice(directive.place, text);
         }
         if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {
@@ -195,7 +195,7 @@ impl Builder<'_> {
         level.proxy_settings = Some(Arc::new(proxy));
     }
 
-    /// The `limit_except` of a location.
+    /// Reads the `limit_except` of a location.
     fn limit_except(&mut self, blocks: &[InnerBlock<'_>], level: &mut Level) {
         let mut found = None;
         for inner in blocks.iter().filter(|inner| inner.name == "limit_except") {
@@ -219,7 +219,7 @@ impl Builder<'_> {
         level.limit_except = found;
     }
 
-    /// The level with the settings that locations of NHPM and nchan have.
+    /// Adds the settings of locations of NHPM and nchan.
     fn with_push_settings(&self, mut level: Level, endpoint: Endpoint) -> Level {
         (level.nhpm_settings, level.nchan_settings) = match endpoint {
             Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => (
@@ -239,8 +239,8 @@ impl Builder<'_> {
         level
     }
 
-    /// Paddings mean something to subscribers only, and are not even read elsewhere.
-    fn paddings(&mut self, endpoint: Endpoint, level: &Level, place: Place) -> Paddings {
+    /// Parses the paddings of a subscriber location; the module does not read them in others.
+    fn paddings(&mut self, endpoint: Endpoint, level: &Level, place: SourcePlace) -> Paddings {
         let (Endpoint::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent) else {
             return Paddings::default();
         };
@@ -259,7 +259,7 @@ impl Builder<'_> {
             .with_largest(self.largest_padding)
     }
 
-    /// The steps of a location: its `if` blocks in their places.
+    /// Builds the rewrite steps of a location, with its `if` blocks in their order.
     fn steps(
         &mut self,
         drafts: Vec<StepDraft>,
@@ -304,7 +304,7 @@ impl Builder<'_> {
     }
 }
 
-/// Reads the arguments of `location`; the modifier may stick to the path.
+/// Parses the arguments of `location`; the modifier may be attached to the path.
 fn pattern(arguments: &[Vec<u8>]) -> Result<Pattern, String> {
     let (modifier, text): (&[u8], &[u8]) = match arguments {
         [modifier, text] => (modifier, text),

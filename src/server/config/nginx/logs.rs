@@ -18,9 +18,9 @@ pub(super) static DIRECTIVES: &[Rule] = &[rule_of(
     Effect::Many(error_log),
 )];
 
-/// Port of a syslog.
+/// Default port of syslog.
 const SYSLOG_PORT: u16 = 514;
-/// Longest tag.
+/// Maximum length of a tag.
 const MAX_TAG_BYTES: usize = 32;
 /// Names of facilities, by number; 15 has none.
 const FACILITIES: [&str; 24] = [
@@ -53,7 +53,7 @@ fn error_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         b"stderr" => LogTarget::Stderr,
         text if text.starts_with(b"memory:") => {
             scope.notices.push(format!(
-                "\"error_log {}\" is not served by pushctl: logs go to files, stderr and syslog",
+                "\"error_log {}\" is not supported by pushctl: logs go to files, stderr and syslog",
                 value.shown()
             ));
             return Ok(());
@@ -67,7 +67,7 @@ fn error_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What follows `syslog:`.
+/// Parses the parameters after `syslog:`.
 pub(super) fn syslog(parameters: &[u8]) -> Result<Arc<Syslog>, String> {
     let text =
         std::str::from_utf8(parameters).map_err(|_| "\"syslog:\" is not UTF-8".to_owned())?;
@@ -120,7 +120,7 @@ pub(super) fn syslog(parameters: &[u8]) -> Result<Arc<Syslog>, String> {
     }))
 }
 
-/// A path, an address or a name, which is looked up now.
+/// Parses a path, an address, or a host name, which is resolved now.
 fn syslog_address(server: &str) -> Result<SyslogAddress, String> {
     if let Some(path) = server.strip_prefix("unix:") {
         return if path.is_empty() {
@@ -142,7 +142,7 @@ fn syslog_address(server: &str) -> Result<SyslogAddress, String> {
     }
     let not_found = || format!("host not found in syslog server \"{server}\"");
     if cfg!(fuzzing) {
-        // A fuzzer must not ask for names.
+        // A fuzzer must not query name servers.
         return Err(not_found());
     }
     let with_port = if server.contains(':') {

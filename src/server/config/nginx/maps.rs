@@ -6,10 +6,10 @@ use super::parser::{Block, Directive};
 use super::{Report, Support, names};
 
 impl Builder<'_> {
-    /// Reads a `map`; its variable gets it if it is in force.
+    /// Reads a `map` and defines its variable if the map is in force.
     pub(super) fn map(&mut self, directive: &Directive, block: &Block, is_in_force: bool) {
         names::visit(&block.directives, &mut |line| {
-            self.report.treated(line, Support::Part)
+            self.report.record(line, Support::Entry)
         });
         match read(directive, block, &self.names, self.report) {
             Ok(map) => {
@@ -61,7 +61,7 @@ pub(super) fn read(
     for line in &block.directives {
         let value = match line.arguments.as_slice() {
             [value] if line.block.is_none() => expression(value),
-            // Nothing is kept of what a variable was.
+            // Values are not cached, so `volatile` has no effect.
             [] if matches!(line.name.as_str(), "hostnames" | "volatile") => continue,
             _ => Err("invalid number of the map parameters".to_owned()),
         };

@@ -1,12 +1,15 @@
-//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream.md,
-//! sections 15 to 17).
+//! Reads a configuration from an nginx.conf or from TOML (push-stream.md, sections 15 to 17).
 //!
-//! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels`
-//! inherits; `build` walks the tree and fills the model, with `locations`, `listeners` and
-//! `timeouts`; `checks` are the module's rules about the whole. `files` resolves `include`. `nhpm`
-//! and `nchan` know the directives of those modules, `push_levels` what they make of a location.
-//! Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served: they
-//! become notices.
+//! `parser` and `from_toml` build a tree of directives; `files` resolves `include`. `build` turns
+//! the tree into a [`Config`] with `blocks`, `locations`, `listeners`, `upstreams` and `timeouts`.
+//! The rules of the directives are in `directives` and in the files of their subjects, such as
+//! `push_stream`, `nhpm`, `nchan`, `web` and `gzip`; `levels` and `push_levels` hold the settings
+//! of a block and inherit them; `checks` and `hooks` check the result. `classes` and `ignored`
+//! classify directives without a rule: those that may restrict access are `guards`, others become
+//! notices.
+//!
+//! `to_toml` converts an nginx.conf to TOML, and `front` writes the nginx.conf for an nginx in
+//! front of pushctl.
 
 mod blocks;
 mod build;
@@ -50,103 +53,101 @@ use std::fmt;
 use std::path::Path;
 
 use super::Config;
-use files::{Files, Place};
+use files::{Files, SourcePlace};
 pub use guards::FrontEnforces;
 use report::{Finding, Report};
 
-/// What is known about the surroundings of the server when a file is read.
+/// Facts about the deployment that are not in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Directives that a proxy in front enforces.
+    /// Directives that the front enforces.
     pub front_enforces: FrontEnforces,
-    /// The address of that proxy is given elsewhere; without it `set_real_ip_from` names it.
-    pub knows_front: bool,
+    /// The address of the front is set by `--real-ip-from`; otherwise `set_real_ip_from` must set
+    /// it.
+    pub has_front_address: bool,
 }
 
-/// A configuration that was read.
+/// A valid configuration with the findings about its file.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
-    /// What the file asks for and does not get, in the order of its lines.
-    pub notices: Vec<Notice>,
-    /// Every directive of the file.
-    pub directives: Vec<Treated>,
-    /// Names of directives of push locations that the front enforces.
+    /// Directives and values that have less effect than in nginx, ordered by file and line.
+    pub notices: Vec<Diagnostic>,
+    /// All directives, ordered by file and line.
+    pub directives: Vec<DirectiveSupport>,
+    /// Names of the directives of push locations that are left to the front.
     pub left_to_front: Vec<String>,
 }
 
-/// A directive and what becomes of it.
+/// A directive and how it is supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Treated {
-    /// The file as it was named.
+pub struct DirectiveSupport {
+    /// Name of the file, as in messages.
     pub file: String,
-    /// Number of the line.
+    /// Line number, from 1.
     pub line: usize,
     /// Its name.
     pub name: String,
     /// What becomes of it.
-    pub verdict: Support,
+    pub support: Support,
 }
 
-/// What becomes of a directive.
+/// How pushctl supports a directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It does what it does in nginx.
-    Served,
-    /// A line of a `map` or `types`.
-    Part,
-    /// It has no effect, and needs none, for this reason.
+    /// It has the same effect as in nginx.
+    Supported,
+    /// An entry of a `map` or `types` block.
+    Entry,
+    /// It is not needed, for this reason.
     Ignored(&'static str),
-    /// It has no effect, and would have one in nginx.
-    NotServed,
-    /// It is wrong.
-    Refused,
+    /// It has an effect in nginx and none in pushctl.
+    Unsupported,
+    /// It is invalid.
+    Invalid,
 }
 
-/// Something to say about a place in the file.
+/// A mistake or a notice about a line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    /// The file as it was named.
+pub struct Diagnostic {
+    /// Name of the file, as in messages.
     pub file: String,
-    /// Number of the line, from 1; 0 = the file as a whole.
+    /// Line number, from 1; 0 for the file as a whole.
     pub line: usize,
     /// The message; nginx's wording for a mistake that nginx reports as well.
     pub text: String,
-    /// What to do about it.
+    /// Ways to resolve it.
     pub hints: Vec<String>,
-    /// For a mistake that shows at the end of a block: file and line of the location that has it.
+    /// File and line of the location that causes a mistake at the end of an enclosing block.
     pub location: Option<(String, usize)>,
 }
 
-/// A whole number as nginx writes it.
+/// Parses a whole number as nginx does.
 #[must_use]
 pub fn number(text: &[u8]) -> Option<u64> {
     units::number(text)
 }
 
-/// A time in seconds as nginx writes it, such as `1m 30s`.
+/// Parses a time as nginx does, such as `1m 30s`; a number without a unit is seconds.
 #[must_use]
 pub fn time(text: &[u8]) -> Option<std::time::Duration> {
     units::time(text, false)
 }
 
-/// Something that the file asks for and does not get.
-pub type Notice = Remark;
-
-/// A file that is wrong.
+/// The findings about an invalid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes {
-    /// Everything that is wrong with it, in the order of its lines; never empty.
-    pub mistakes: Vec<Remark>,
-    /// What it asks for and would not get even so.
-    pub notices: Vec<Notice>,
-    /// Every directive that was looked at.
-    pub directives: Vec<Treated>,
+pub struct InvalidConfig {
+    /// All mistakes, ordered by file and line; never empty.
+    pub mistakes: Vec<Diagnostic>,
+    /// Notices about the other directives.
+    pub notices: Vec<Diagnostic>,
+    /// All directives that were read.
+    pub directives: Vec<DirectiveSupport>,
 }
 
-impl Remark {
-    /// The text with the hints in brackets.
+impl Diagnostic {
+    /// The text, followed by the hints in parentheses.
     #[must_use]
     pub fn with_hints(&self) -> String {
         if self.hints.is_empty() {
@@ -157,7 +158,7 @@ impl Remark {
     }
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(out, "{}: {}", self.file, self.with_hints())?,
@@ -173,7 +174,7 @@ impl fmt::Display for Remark {
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for InvalidConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, mistake) in self.mistakes.iter().enumerate() {
             let end = if number == 0 { "" } else { "\n" };
@@ -183,34 +184,34 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for InvalidConfig {}
 
-/// The names of the directives that are served, and of those of nginx and other modules that are
-/// known.
+/// Names of all known directives, supported or not.
 pub fn directive_names() -> impl Iterator<Item = &'static str> {
     directives::names().chain(classes::names())
 }
 
-/// The names of the blocks in which a directive may stand; `None` = it is not known.
+/// Names of the blocks in which a directive is allowed; `None` for an unsupported directive.
 #[must_use]
 pub fn directive_blocks(name: &str) -> Option<Vec<&'static str>> {
     directives::rule_with_hooks(name).map(directives::blocks_of)
 }
 
-/// Reads the file at `path`, which may be a pipe, and those that it includes.
+/// Loads a configuration from the file at `path`, which may be a pipe, and the files that it
+/// includes.
 ///
 /// # Errors
 /// All mistakes at once, up to the first syntax error of each file.
-pub fn load(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistakes> {
+pub fn load(path: &Path, options: &ImportOptions) -> Result<LoadedConfig, InvalidConfig> {
     loaded(path, files::read_any(path), options)
 }
 
-/// As [`load`], for a file that was read before: one that cannot be read twice is an error, and is
-/// not waited for.
+/// Reloads a configuration. Unlike [`load`], this fails for a path that is not a regular file: a
+/// pipe cannot be read twice, and opening it would block.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_again(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistakes> {
+pub fn reload(path: &Path, options: &ImportOptions) -> Result<LoadedConfig, InvalidConfig> {
     loaded(path, files::read(path), options)
 }
 
@@ -218,14 +219,14 @@ fn loaded(
     path: &Path,
     text: Result<Vec<u8>, String>,
     options: &ImportOptions,
-) -> Result<Loaded, Mistakes> {
+) -> Result<LoadedConfig, InvalidConfig> {
     let file = path.display().to_string();
     match text {
         Ok(text) => parse_with(&file, &text, options),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes {
-                mistakes: vec![Remark {
+            Err(InvalidConfig {
+                mistakes: vec![Diagnostic {
                     file,
                     line: 0,
                     text,
@@ -239,22 +240,27 @@ fn loaded(
     }
 }
 
-/// Reads the text of a configuration; `file` is its name in messages.
+/// Parses the text of a configuration; `file` is its name in messages, which ends in `.toml` for
+/// TOML.
 ///
 /// # Errors
 /// As [`load`].
-pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
+pub fn parse(file: &str, text: &[u8]) -> Result<LoadedConfig, InvalidConfig> {
     parse_with(file, text, &ImportOptions::default())
 }
 
-fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded, Mistakes> {
+fn parse_with(
+    file: &str,
+    text: &[u8],
+    options: &ImportOptions,
+) -> Result<LoadedConfig, InvalidConfig> {
     let mut files = Files::new(file);
     let (tree, syntax) = tree(text, &mut files);
     let mut report = Report::new(files);
     let config = tree
         .as_ref()
         .and_then(|tree| build::build(tree, &mut report, options));
-    // What was left out of a line may be missed there.
+    // A directive with a syntax error may be incomplete: report the syntax error only.
     report
         .mistakes
         .retain(|found| !syntax.errors.iter().any(|error| error.place == found.place));
@@ -272,13 +278,13 @@ fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded
     let mistakes = report.take_mistakes();
     let notices = report.take_notices();
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded {
+        Some(config) if mistakes.is_empty() => Ok(LoadedConfig {
             config,
             notices,
             directives,
             left_to_front,
         }),
-        _ => Err(Mistakes {
+        _ => Err(InvalidConfig {
             mistakes,
             notices,
             directives,
@@ -286,19 +292,18 @@ fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded
     }
 }
 
-/// The configuration of an nginx in front of pushctl at `address`, for a configuration whose name
-/// in messages is `file`: push locations are forwarded, and `guards`, directives that pushctl does
-/// not enforce, stay in force.
+/// Writes the configuration of an nginx that forwards the push locations of a configuration to
+/// pushctl at `address` and enforces `guards`, the directives that pushctl does not enforce.
 ///
 /// # Errors
-/// That the file is not well-formed.
+/// The first syntax error.
 pub fn front(file: &str, text: &[u8], guards: &[String], address: &str) -> Result<Vec<u8>, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
-        (Some(tree), faults) if faults.errors.is_empty() => {
+        (Some(tree), syntax) if syntax.errors.is_empty() => {
             Ok(front::write(&tree, &files, guards, address))
         }
-        (_, faults) => Err(faults
+        (_, syntax) => Err(syntax
             .errors
             .first()
             .map(|error| error.text.clone())
@@ -306,10 +311,10 @@ pub fn front(file: &str, text: &[u8], guards: &[String], address: &str) -> Resul
     }
 }
 
-/// The text of an nginx.conf, whose name in messages is `file`, in TOML.
+/// Converts an nginx.conf, whose name in messages is `file`, to TOML.
 ///
 /// # Errors
-/// What TOML cannot hold, or that the file is not well-formed.
+/// The first syntax error, or the first text that TOML cannot represent.
 pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
@@ -322,8 +327,8 @@ pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     }
 }
 
-/// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML
-/// if its name ends so, nginx's notation otherwise.
+/// Parses a file: TOML if its name ends in `.toml`, an nginx.conf otherwise. The tree is `None` if
+/// the TOML is malformed.
 fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::SyntaxReport) {
     let mut syntax = parser::SyntaxReport::default();
     if !files.name(0).ends_with(".toml") {
@@ -335,7 +340,7 @@ fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::Synta
         Err(_) => (
             None,
             vec![parser::SyntaxError {
-                place: Place::default(),
+                place: SourcePlace::default(),
                 text: "the file is not UTF-8".to_owned(),
                 hint: None,
             }],

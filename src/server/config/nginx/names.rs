@@ -1,5 +1,5 @@
-//! The variables that a file makes, found before anything is read: they may be used before they are
-//! defined.
+//! The variables and log formats that a file defines, collected before its directives are read:
+//! they may be used before their definition.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::super::{Expression, MapVariable, VariableNames};
 use super::conditions;
 use super::parser::Directive;
 
-/// The format that nginx has without `log_format`.
+/// The log format that is predefined in nginx.
 const COMBINED: &[u8] =
     b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \
       \"$http_referer\" \"$http_user_agent\"";
@@ -72,7 +72,7 @@ pub(super) fn variables(directives: &[Directive]) -> VariableNames {
             _ => {}
         }
     });
-    // Behind those of `set`: in another notation they stand in another order.
+    // After those of `set`, because TOML has them in another order.
     visit(of_http(), &mut |directive| {
         if let ("auth_request_set", [name, _]) =
             (directive.name.as_str(), directive.arguments.as_slice())
@@ -87,9 +87,9 @@ pub(super) fn variables(directives: &[Directive]) -> VariableNames {
     names
 }
 
-/// Adds the variables that are made in two ways of which nginx takes one or the other, depending on
-/// what a request passes: by `set` or `auth_request_set`, and by a `map`, a capture, a directive
-/// that is not served, or as `$arg_NAME` and its siblings.
+/// Adds the variables with several definitions, of which nginx uses one or the other depending on
+/// the rules that a request passes: `set` or `auth_request_set`, and a `map`, a capture, an
+/// unsupported directive, or `$arg_NAME` and the like.
 fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mut VariableNames) {
     let mut foreign = Vec::new();
     visit(directives, &mut |directive| {
@@ -120,9 +120,9 @@ fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mu
     names.redefined = all.filter(is_unclear).cloned().collect();
 }
 
-/// The first capture of a directive with the name of a variable of nginx, which cannot be one.
+/// The first capture of a directive with the name of a variable of nginx, which is a mistake.
 pub(super) fn reserved_capture(directive: &Directive) -> Option<String> {
-    /// Those that may be made again, or that only newer versions have.
+    /// Variables that may be redefined, or that only newer versions have.
     const FREE: [&str; 7] = [
         "args",
         "http3",
@@ -165,8 +165,8 @@ fn add_of_response(directives: &[Directive], names: &mut VariableNames) {
     }
 }
 
-/// Whether nginx has the value of a variable when it adds headers, and pushctl, which adds them to
-/// a response before that is made, has not.
+/// Whether a variable depends on the response: nginx adds headers to a complete response, pushctl
+/// adds them before the response is known.
 fn is_of_response(name: &str, names: &VariableNames) -> bool {
     name == "status"
         || name.starts_with("sent_http_")
@@ -181,8 +181,9 @@ pub(super) fn of_response(directive: &Directive, names: &VariableNames) -> Optio
     first_variable(directive, |name| is_of_response(name, names))
 }
 
-/// Adds the variables that have no value here: those of `geo` and the like, and those of maps and
-/// `set` that depend on one without a value, also by the condition of an `if` around a `set`.
+/// Adds the variables without a value in pushctl: those of `geo` and other unsupported directives,
+/// and those of maps and `set` that depend on such a variable, including by the condition of an
+/// `if` around a `set`.
 fn add_unavailable(directives: &[Directive], names: &mut VariableNames) {
     let mut defined = Vec::new();
     visit(directives, &mut |directive| {
@@ -222,8 +223,7 @@ fn add_unavailable(directives: &[Directive], names: &mut VariableNames) {
     }
 }
 
-/// Adds the variables that an `if` with an unavailable condition sets or captures: whether it holds
-/// is not known here.
+/// Adds the variables that an `if` with an unavailable condition sets or captures.
 fn add_conditional(directive: &Directive, names: &mut VariableNames) {
     let Some(block) = directive.block.as_ref().filter(|_| directive.name == "if") else {
         return;
@@ -245,7 +245,7 @@ fn add_conditional(directive: &Directive, names: &mut VariableNames) {
     }
 }
 
-/// The variable that a directive of `http` defines whose values pushctl does not know.
+/// The variable that an unsupported directive of `http` defines.
 pub(super) fn foreign_variable(directive: &Directive) -> Option<String> {
     match (directive.name.as_str(), directive.arguments.as_slice()) {
         (
@@ -260,9 +260,8 @@ pub(super) fn foreign_variable(directive: &Directive) -> Option<String> {
     }
 }
 
-/// Whether a directive only writes down its values: no request is rejected or served because of
-/// them.
-pub(super) fn only_writes(directive: &str) -> bool {
+/// Whether a directive only outputs its values: access does not depend on them.
+pub(super) fn only_outputs(directive: &str) -> bool {
     matches!(
         directive,
         "add_header" | "log_format" | "access_log" | "proxy_set_header"
@@ -270,9 +269,9 @@ pub(super) fn only_writes(directive: &str) -> bool {
 }
 
 /// The first variable in the arguments of a directive, or in the values of a map, that has no value
-/// here, or maybe not that of nginx. Regular expressions are not looked at.
+/// in pushctl, or possibly another value than in nginx. Regular expressions are not searched.
 pub(super) fn unavailable(directive: &Directive, names: &VariableNames) -> Option<String> {
-    // Only logs have the body, which is read when the request was routed.
+    // The body is read after routing, so only logs have it.
     let has_body = matches!(directive.name.as_str(), "log_format" | "access_log");
     let is_it = |name: &str| {
         if has_body && name == "request_body" {
@@ -293,8 +292,8 @@ pub(super) fn unavailable(directive: &Directive, names: &VariableNames) -> Optio
     first_variable(directive, is_it)
 }
 
-/// The first variable in the arguments of a directive, or in the values of a map, of which `is_it`
-/// is true.
+/// The first variable in the arguments of a directive, or in the values of a map, for which `is_it`
+/// holds.
 fn first_variable(directive: &Directive, is_it: impl Fn(&str) -> bool) -> Option<String> {
     let arguments = match directive.name.as_str() {
         "location" | "server_name" => &[][..],
@@ -358,7 +357,7 @@ pub(super) fn log_formats(directives: &[Directive], names: &VariableNames) -> Lo
     formats
 }
 
-/// Reads what follows the name of a `log_format`.
+/// Parses the arguments of `log_format` after the name.
 pub(super) fn log_format(
     arguments: &[Vec<u8>],
     names: &VariableNames,

@@ -1,6 +1,6 @@
-//! The directives of nchan that are known and not supported: its Redis engine and its benchmark.
-//! They stand in files that are otherwise fine, so that they cost only the locations that need
-//! them. Names and contexts are those of nchan 1.3.6.
+//! The unsupported directives of nchan: those of its Redis engine and of its benchmark. Only the
+//! locations that need them fail; the rest of the file is served. Names and contexts are those of
+//! nchan 1.3.6.
 
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
@@ -9,7 +9,7 @@ const HSL: u8 = HTTP | SERVER | LOCATION;
 /// Only in `upstream` blocks, which `upstreams` reads.
 const UPSTREAM_ONLY: u8 = 0;
 
-/// Declares directives of the same contexts that do nothing but being reported.
+/// Declares directives of the same contexts that are only reported.
 macro_rules! unsupported {
     ($contexts:expr, $arguments:expr, $report:expr, [$($name:literal),* $(,)?]) => {
         &[$(rule_of($name, $contexts, $arguments, Effect::Unsupported($report))),*]
@@ -138,7 +138,7 @@ pub(super) static DIRECTIVES: &[&[Rule]] = &[
     ),
 ];
 
-/// What to do about the settings of Redis.
+/// The way out for settings of Redis.
 pub(super) const WITHOUT_REDIS: &str =
     "pushctl has no Redis engine; without \"nchan_redis_pass\" it keeps messages in its own memory";
 
@@ -158,11 +158,11 @@ pub(super) fn rule_in_upstream(name: &str) -> Option<&'static Rule> {
     (rule.contexts == UPSTREAM_ONLY || ELSEWHERE_TOO.contains(&name)).then_some(rule)
 }
 
-/// Requests to the location are answered with 503.
+/// The location responds with 503.
 pub(super) fn redis(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.nchan.redis = Some(true);
     scope.notices.push(format!(
-        "\"{}\": the locations that use it answer 503, because {WITHOUT_REDIS}",
+        "\"{}\": the locations that use it respond with 503, because {WITHOUT_REDIS}",
         value.name
     ));
     Ok(())
@@ -184,7 +184,7 @@ fn redis_setting(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The location answers with nothing, not even a file.
+/// The location responds with 404 and serves no files.
 fn handler(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.files_blocked = Some(value.name.to_owned());
     let instead = if value.name == "nchan_benchmark" {
@@ -193,7 +193,7 @@ fn handler(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         WITHOUT_REDIS
     };
     scope.notices.push(format!(
-        "\"{}\" is not supported, the location answers 404: {instead}",
+        "\"{}\" is not supported, the location responds with 404: {instead}",
         value.name
     ));
     Ok(())

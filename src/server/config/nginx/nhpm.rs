@@ -94,7 +94,7 @@ fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     set_endpoint(scope, value, Endpoint::NhpmPublisher)
 }
 
-/// Values match by prefix, in any case.
+/// Values match by prefix and ignore case.
 fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let word = value.first().to_ascii_lowercase();
     let is = |name: &[u8]| name.starts_with(&word);
@@ -107,7 +107,7 @@ fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     set_endpoint(scope, value, Endpoint::NhpmSubscriber { interval_poll })
 }
 
-/// Of a publisher and a subscriber in one location the last one holds, as in the module.
+/// Of a publisher and a subscriber in one location the last one wins, as in the module.
 fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
     match scope.endpoint {
         None | Some(Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }) => {
@@ -138,7 +138,7 @@ fn concurrency(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// `off` is a buffer of no messages; words other than `on` and `off` are nothing at all, as in the
+/// `off` sets a buffer of zero messages; other words than `on` and `off` have no effect, as in the
 /// module.
 fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let level = &mut scope.level.nhpm;
@@ -166,7 +166,7 @@ fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// NHPM 0.73 does not take both in one block, 0.692 does.
+/// NHPM 0.73 rejects both in one block, 0.692 accepts them.
 const WITHOUT_LENGTH: &str =
     "with \"push_store_messages off\" the length of the buffer has no effect";
 
@@ -229,8 +229,8 @@ fn number(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The bound on memory, as `push_stream_shared_memory_size`; less than 32 KiB is raised to that, as
-/// in the module.
+/// Sets the memory limit, as `push_stream_shared_memory_size`; less than 32 KiB is raised to that,
+/// as in the module.
 pub(super) fn reserved_memory(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     const LEAST: u64 = 32 * 1024;
     let size = units::size(value.first(), false).ok_or_else(|| value.invalid("value"))?;
@@ -239,7 +239,7 @@ pub(super) fn reserved_memory(scope: &mut Scope, value: &Value<'_>) -> Result<()
             .notices
             .push(format!("\"{}\" is raised to 32k", value.name));
     }
-    // Several modules may have a say in one file: the largest holds.
+    // A file may configure several modules: the largest value wins.
     let size = size.max(LEAST);
     scope.broker.shared_memory_size = if scope.has_memory_size {
         scope.broker.shared_memory_size.max(size)

@@ -1,6 +1,5 @@
-//! What the `push_*` (NHPM) and `nchan_*` directives of one block say, how inner blocks inherit
-//! from outer ones, and the settings of a location made of it (nhpm-nchan.md, sections
-//! 1.1 and 2.13).
+//! The settings of one block for NHPM, nchan and back-ends, their inheritance, and the resulting
+//! settings of a location (nhpm-nchan.md, sections 1.1 and 2.13).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ macro_rules! level {
         }
 
         impl $level {
-            /// Takes what is not given here from the block around it.
+            /// Inherits the settings that are not set here from the enclosing block.
             pub(super) fn inherit(self, outer: &Self) -> Self {
                 Self { $($name: self.$name.or_else(|| outer.$name.clone()),)* }
             }
@@ -36,7 +35,7 @@ macro_rules! level {
 }
 
 level! {
-    /// The directives of NHPM that are inherited; `None` = not given.
+    /// Inheritable settings of NHPM; `None` if not set.
     NhpmLevel {
         channel_group: Bytes,
         store_messages: bool,
@@ -56,7 +55,7 @@ level! {
 }
 
 level! {
-    /// The directives of nchan that are inherited; `None` = not given.
+    /// Inheritable settings of nchan; `None` if not set.
     NchanLevel {
         channel_id: Vec<Expression>,
         publisher_channel_id: Vec<Expression>,
@@ -106,7 +105,7 @@ level! {
 }
 
 level! {
-    /// The directives of locations that stand for a back-end; `None` = not given.
+    /// Inheritable settings of back-ends; `None` if not set.
     ProxyLevel {
         pass: Expression,
         headers: Vec<(Bytes, Expression)>,
@@ -121,7 +120,7 @@ level! {
         ignores_redirect: bool,
         hidden: Vec<String>,
         passed: Vec<String>,
-        // What of it is not supported, over plain HTTP as well.
+        // The first unsupported setting, for plain HTTP as well.
         unsupported: String,
         ssl_verify: bool,
         ssl_verify_depth: u64,
@@ -135,7 +134,7 @@ level! {
     }
 }
 
-/// Zero stands for "none".
+/// Zero means no limit.
 fn limited(time: Option<Duration>) -> Option<Duration> {
     time.filter(|time| !time.is_zero())
 }
@@ -175,7 +174,7 @@ impl NhpmLevel {
         })
     }
 
-    /// The module's rule about both lengths.
+    /// Whether the maximum length is not below the minimum length, which the module requires.
     pub(super) fn has_room_for_minimum(&self) -> bool {
         let defaults = NhpmSettings::default();
         self.max_message_buffer_length

@@ -142,7 +142,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     ),
 ];
 
-/// Never complains of another endpoint before it, and replaces it.
+/// Replaces an earlier endpoint without an error, as in the module.
 fn statistics(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
     scope.endpoint = Some(Endpoint::Statistics);
     Ok(())
@@ -192,7 +192,7 @@ fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Res
     Ok(())
 }
 
-/// Rounded up to pages, as nginx does before it compares with the minimum.
+/// Rounds up to pages before the comparison with the minimum, as nginx does.
 fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     const PAGE: u64 = 4096;
     const LEAST: u64 = 32 * PAGE;

@@ -1,8 +1,8 @@
 //! The mistakes, notices and directives recorded while a file is read.
 
-use super::files::{Files, Place};
+use super::files::{Files, SourcePlace};
 use super::parser;
-use super::{Remark, Support, Treated};
+use super::{Diagnostic, DirectiveSupport, Support};
 
 /// Findings about a file and the files that it includes.
 #[derive(Debug)]
@@ -18,23 +18,23 @@ pub(super) struct Report {
 /// A mistake or a notice.
 #[derive(Debug)]
 pub(super) struct Finding {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) text: String,
     pub(super) hints: Vec<String>,
     /// The location in which a mistake of the enclosing block shows.
-    pub(super) location: Option<Place>,
+    pub(super) location: Option<SourcePlace>,
 }
 
 /// A directive with its place.
 #[derive(Debug)]
 struct PlacedDirective {
-    place: Place,
+    place: SourcePlace,
     name: String,
     support: Support,
 }
 
 impl Finding {
-    pub(super) fn new(place: Place, text: impl Into<String>) -> Self {
+    pub(super) fn new(place: SourcePlace, text: impl Into<String>) -> Self {
         Self {
             place,
             text: text.into(),
@@ -43,8 +43,8 @@ impl Finding {
         }
     }
 
-    fn into_remark(self, files: &Files) -> Remark {
-        Remark {
+    fn into_diagnostic(self, files: &Files) -> Diagnostic {
+        Diagnostic {
             file: files.name(self.place.file).to_owned(),
             line: self.place.line,
             text: self.text,
@@ -67,14 +67,14 @@ impl Report {
         }
     }
 
-    pub(super) fn mistake(&mut self, place: Place, text: impl Into<String>) {
+    pub(super) fn mistake(&mut self, place: SourcePlace, text: impl Into<String>) {
         self.mistakes.push(Finding::new(place, text));
     }
 
     pub(super) fn mistake_of_location(
         &mut self,
-        place: Place,
-        location: Place,
+        place: SourcePlace,
+        location: SourcePlace,
         text: impl Into<String>,
     ) {
         self.mistakes.push(Finding {
@@ -83,12 +83,12 @@ impl Report {
         });
     }
 
-    pub(super) fn notice(&mut self, place: Place, text: impl Into<String>) {
+    pub(super) fn notice(&mut self, place: SourcePlace, text: impl Into<String>) {
         self.notices.push(Finding::new(place, text));
     }
 
     /// Reports a guard that rejects a location; once for all locations in which it is in force.
-    pub(super) fn guard(&mut self, place: Place, location: Place, text: String) {
+    pub(super) fn guard(&mut self, place: SourcePlace, location: SourcePlace, text: String) {
         if !is_known(&self.mistakes, place, &text) {
             self.mistakes.push(Finding {
                 location: (location != place).then_some(location),
@@ -98,7 +98,7 @@ impl Report {
     }
 
     /// Reports a directive that pushctl does not enforce and the front does.
-    pub(super) fn left_to_front(&mut self, place: Place, name: &str) {
+    pub(super) fn left_to_front(&mut self, place: SourcePlace, name: &str) {
         let text = format!(
             "directive \"{name}\" is left to the front: its push locations accept requests from \
              there only"
@@ -111,11 +111,11 @@ impl Report {
         }
     }
 
-    pub(super) fn not_served(&mut self, place: Place, what: &str) {
-        self.notice(place, format!("{what} is not served by pushctl"));
+    pub(super) fn unsupported(&mut self, place: SourcePlace, what: &str) {
+        self.notice(place, format!("{what} is not supported by pushctl"));
     }
 
-    pub(super) fn treated(&mut self, directive: &parser::Directive, support: Support) {
+    pub(super) fn record(&mut self, directive: &parser::Directive, support: Support) {
         self.directives.push(PlacedDirective {
             place: directive.place,
             name: directive.name.clone(),
@@ -125,50 +125,50 @@ impl Report {
 
     /// Marks a directive as not served that was recorded as served, for a reason that shows only
     /// when its whole block has been read.
-    pub(super) fn unserve(&mut self, directive: &parser::Directive, reason: String) {
+    pub(super) fn mark_unsupported(&mut self, directive: &parser::Directive, reason: String) {
         for known in &mut self.directives {
             if known.place == directive.place && known.name == directive.name {
-                known.support = Support::NotServed;
+                known.support = Support::Unsupported;
             }
         }
         self.notice(directive.place, reason);
     }
 
     /// Takes the recorded directives, in the order of the files and lines.
-    pub(super) fn take_directives(&mut self) -> Vec<Treated> {
+    pub(super) fn take_directives(&mut self) -> Vec<DirectiveSupport> {
         self.directives.sort_by_key(|directive| directive.place);
         std::mem::take(&mut self.directives)
             .into_iter()
-            .map(|directive| Treated {
+            .map(|directive| DirectiveSupport {
                 file: self.files.name(directive.place.file).to_owned(),
                 line: directive.place.line,
                 name: directive.name,
-                verdict: directive.support,
+                support: directive.support,
             })
             .collect()
     }
 
     /// Takes the mistakes, in the order of the files and lines.
-    pub(super) fn take_mistakes(&mut self) -> Vec<Remark> {
-        into_remarks(std::mem::take(&mut self.mistakes), &self.files)
+    pub(super) fn take_mistakes(&mut self) -> Vec<Diagnostic> {
+        into_diagnostics(std::mem::take(&mut self.mistakes), &self.files)
     }
 
     /// Takes the notices, in the order of the files and lines.
-    pub(super) fn take_notices(&mut self) -> Vec<Remark> {
-        into_remarks(std::mem::take(&mut self.notices), &self.files)
+    pub(super) fn take_notices(&mut self) -> Vec<Diagnostic> {
+        into_diagnostics(std::mem::take(&mut self.notices), &self.files)
     }
 }
 
-fn is_known(findings: &[Finding], place: Place, text: &str) -> bool {
+fn is_known(findings: &[Finding], place: SourcePlace, text: &str) -> bool {
     findings
         .iter()
         .any(|known| known.place == place && known.text == text)
 }
 
-fn into_remarks(mut findings: Vec<Finding>, files: &Files) -> Vec<Remark> {
+fn into_diagnostics(mut findings: Vec<Finding>, files: &Files) -> Vec<Diagnostic> {
     findings.sort_by_key(|finding| finding.place);
     findings
         .into_iter()
-        .map(|finding| finding.into_remark(files))
+        .map(|finding| finding.into_diagnostic(files))
         .collect()
 }

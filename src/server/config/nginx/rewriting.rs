@@ -1,5 +1,4 @@
-//! `rewrite`, `secure_link` and `auth_request`: rules about requests before a location answers
-//! them.
+//! `rewrite`, `secure_link` and `auth_request`: rules that apply before the handler of a location.
 
 use bytes::Bytes;
 
@@ -81,20 +80,20 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 
 fn secure_link(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.secure_link = value.expression()?;
-    no_mixture(&scope.level)
+    check_mixture(&scope.level)
 }
 
 fn secure_link_md5(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.secure_link_text = value.expression()?;
-    no_mixture(&scope.level)
+    check_mixture(&scope.level)
 }
 
 fn secure_link_secret(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.secure_link_secret = Some(value.text());
-    no_mixture(&scope.level)
+    check_mixture(&scope.level)
 }
 
-fn no_mixture(level: &Level) -> Result<(), String> {
+fn check_mixture(level: &Level) -> Result<(), String> {
     if level.secure_link_secret.is_some()
         && (level.secure_link.is_some() || level.secure_link_text.is_some())
     {
@@ -115,8 +114,8 @@ fn auth_request(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Variables of the request to the back-end that have a value here.
-fn is_known(name: &str) -> bool {
+/// Whether a variable has a value in `auth_request_set`.
+fn is_supported(name: &str) -> bool {
     let is_other = name.starts_with("upstream_")
         || name.starts_with("proxy_")
         || name.starts_with("gzip_")
@@ -142,7 +141,7 @@ fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
         .position(|known| *known == name)
         .ok_or("the variable is not known")?;
     let text = expression(&value.arguments[1], value.names)?;
-    if let Some(unknown) = text.builtins().find(|name| !is_known(name)) {
+    if let Some(unknown) = text.builtins().find(|name| !is_supported(name)) {
         return Err(format!(
             "the variable \"{unknown}\" is not supported in \"auth_request_set\" (use \
              $upstream_status, $upstream_http_NAME or \
@@ -158,7 +157,7 @@ fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
 }
 
 impl Level {
-    /// The links of a location.
+    /// The `secure_link` settings of a location.
     pub(super) fn secure_link(&self) -> Option<SecureLink> {
         if let Some(secret) = &self.secure_link_secret {
             return Some(SecureLink::Secret(secret.clone()));
@@ -169,7 +168,7 @@ impl Level {
         })
     }
 
-    /// The request that decides about requests to a location.
+    /// The `auth_request` settings of a location.
     pub(super) fn auth_request(&self) -> Option<AuthRequest> {
         let uri: Bytes = self.auth_request.clone().flatten()?;
         Some(AuthRequest {
@@ -179,13 +178,13 @@ impl Level {
     }
 }
 
-/// Whether a file has push locations that ask a back-end about their requests: those of nchan may,
-/// others if `auth_request` applies to them.
+/// Whether a file has push locations with hooks to a back-end: those of nchan may have them, others
+/// have them if `auth_request` applies.
 pub(super) fn has_hooks(directives: &[Directive]) -> bool {
     has_hooks_in(directives, false)
 }
 
-fn has_hooks_in(directives: &[Directive], asks: bool) -> bool {
+fn has_hooks_in(directives: &[Directive], has_auth_request: bool) -> bool {
     const ENDPOINTS: [&str; 5] = [
         "push_stream_channels_statistics",
         "push_stream_publisher",
@@ -196,7 +195,7 @@ fn has_hooks_in(directives: &[Directive], asks: bool) -> bool {
     let own = directives
         .iter()
         .find(|directive| directive.name == "auth_request");
-    let asks = own.map_or(asks, |own| {
+    let has_auth_request = own.map_or(has_auth_request, |own| {
         own.arguments.first().is_none_or(|uri| uri != b"off")
     });
     directives.iter().any(|directive| {
@@ -204,7 +203,7 @@ fn has_hooks_in(directives: &[Directive], asks: bool) -> bool {
         let inner = directive
             .block
             .iter()
-            .any(|block| has_hooks_in(&block.directives, asks));
-        inner || name.starts_with("nchan_") || (asks && ENDPOINTS.contains(&name))
+            .any(|block| has_hooks_in(&block.directives, has_auth_request));
+        inner || name.starts_with("nchan_") || (has_auth_request && ENDPOINTS.contains(&name))
     })
 }

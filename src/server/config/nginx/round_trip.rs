@@ -1,4 +1,4 @@
-//! Every configuration in TOML is the configuration that it was in an nginx.conf.
+//! A configuration is the same in an nginx.conf and after conversion to TOML.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 
-/// Everything that a configuration says, as text.
+/// A configuration as text.
 fn shown(config: &Config) -> String {
     let Config {
         listeners,
@@ -39,7 +39,7 @@ fn shown(config: &Config) -> String {
     text
 }
 
-/// The tables of `map`, of which a configuration shows nothing.
+/// The tables of `map`, which the text of a configuration lacks.
 fn maps(file: &str, text: &[u8]) -> Vec<String> {
     let tree = tree(text, &mut Files::new(file)).0.expect("well-formed");
     let mut maps = Vec::new();
@@ -79,14 +79,16 @@ fn survives(name: &str, text: &str) -> bool {
         "{name}"
     );
     // Each directive that is left out has a comment.
-    for directive in loaded
-        .directives
-        .iter()
-        .filter(|directive| matches!(directive.verdict, Support::NotServed | Support::Ignored(_)))
-    {
+    for directive in loaded.directives.iter().filter(|directive| {
+        matches!(
+            directive.support,
+            Support::Unsupported | Support::Ignored(_)
+        )
+    }) {
         let place = format!("{}:{}: {}", directive.file, directive.line, directive.name);
-        let is_inside =
-            |other: &Treated| other.verdict == Support::NotServed && other.line < directive.line;
+        let is_inside = |other: &DirectiveSupport| {
+            other.support == Support::Unsupported && other.line < directive.line
+        };
         assert!(
             toml.contains(&place) || loaded.directives.iter().any(is_inside),
             "{name}: {place} is dropped\n{toml}"
@@ -161,7 +163,7 @@ fn recorded_configurations_of_nhpm_and_nchan_survive_toml() {
 }
 
 #[test]
-fn what_stands_around_endpoints_survives_toml() {
+fn configurations_with_every_directive_survive_toml() {
     let folder =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/configuration/copied_configs");
     let real_life = std::fs::read_to_string(folder.join("real-life.conf")).expect("the file");

@@ -16,7 +16,7 @@ pub(super) fn in_server(content: &str) -> String {
     )
 }
 
-pub(super) fn loaded(text: &str) -> Loaded {
+pub(super) fn loaded(text: &str) -> LoadedConfig {
     parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"))
 }
 
@@ -37,7 +37,7 @@ fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
 }
 
 #[test]
-fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
+fn recorded_configurations_are_accepted_and_rejected_as_by_nginx() {
     /// Cases that agree at least; all do.
     const FLOOR: usize = 106;
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/push-stream");
@@ -115,9 +115,9 @@ fn unsupported_directives_are_reported_with_their_lines() {
     assert_eq!(
         notices,
         [
-            "conf:6: directive \"proxy_pass\" is not served by pushctl",
-            "conf:9: directive \"memcached_pass\" is not served by pushctl",
-            "conf:10: a named location is not served by pushctl"
+            "conf:6: directive \"proxy_pass\" is not supported by pushctl",
+            "conf:9: directive \"memcached_pass\" is not supported by pushctl",
+            "conf:10: a named location is not supported by pushctl"
         ]
     );
 }
@@ -195,7 +195,7 @@ fn one_mistake_is_reported_once_together_with_the_notices() {
     let notices: Vec<_> = error.notices.iter().map(ToString::to_string).collect();
     assert_eq!(
         notices,
-        ["conf:3: directive \"proxy_buffering\" is not served by pushctl"]
+        ["conf:3: directive \"proxy_buffering\" is not supported by pushctl"]
     );
     let small = text
         .replace("10m", "1k")

@@ -1,17 +1,17 @@
-//! The times that nginx has for each server and pushctl once for the process: which value counts,
-//! and a notice where a file expects more.
+//! Timeouts that nginx has for each server and pushctl for the whole process: selects the value
+//! that applies, and reports servers that differ.
 
 use std::time::Duration;
 
 use super::super::ConnectionLimits;
 use super::Report;
-use super::files::Place;
+use super::files::SourcePlace;
 use super::parser::{Block, Directive};
 
-/// Where a time is kept.
+/// Accessor of a timeout.
 type Timeout = fn(&mut ConnectionLimits) -> &mut Duration;
 
-/// The directives and what they set.
+/// The directives with the timeouts that they set.
 const TIMEOUTS: [(&str, Timeout); 4] = [
     ("client_header_timeout", |limits| &mut limits.header_timeout),
     ("client_body_timeout", |limits| &mut limits.body_timeout),
@@ -19,17 +19,17 @@ const TIMEOUTS: [(&str, Timeout); 4] = [
     ("send_timeout", |limits| &mut limits.send_timeout),
 ];
 
-/// The times of one server.
+/// The timeouts of one server.
 #[derive(Debug)]
 pub(super) struct Timeouts {
     /// The limits of the server, with those of `http`.
     limits: ConnectionLimits,
     /// Places of the server's directives, in the order of [`TIMEOUTS`].
-    places: [Option<Place>; TIMEOUTS.len()],
+    places: [Option<SourcePlace>; TIMEOUTS.len()],
 }
 
 impl Timeouts {
-    /// The times of the server with this block.
+    /// The timeouts of the server with this block.
     pub(super) fn new(block: &Block, limits: ConnectionLimits) -> Self {
         let place = |name| {
             block
@@ -45,7 +45,8 @@ impl Timeouts {
     }
 }
 
-/// The limits of the process: those of `http`, and what the last server sets that sets it.
+/// The limits of the process: of each timeout, the value of the last server that sets it, or else
+/// that of `http`.
 pub(super) fn shared(
     http: ConnectionLimits,
     mut servers: Vec<Timeouts>,
@@ -66,8 +67,8 @@ pub(super) fn shared(
             report.notice(
                 place,
                 format!(
-                    "\"{name}\" is one for all servers in pushctl: this value \
-                                          holds, not those of other servers"
+                    "pushctl has one \"{name}\" for all servers: this value is used, not those of \
+                     other servers"
                 ),
             );
         }
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn different_timeouts_of_servers_are_reported() {
-        let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not \
+        let text = "pushctl has one \"send_timeout\" for all servers: this value is used, not \
                     those of other servers";
         let at = |line: usize| vec![format!("conf:{line}: {text}")];
         for (http, servers, expected) in [

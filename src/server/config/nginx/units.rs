@@ -1,9 +1,9 @@
-//! Numbers, sizes and times as nginx writes them (push-stream.md, section 17:
+//! Parses numbers, sizes and times as nginx does (push-stream.md, section 17:
 //! units).
 
 use std::time::Duration;
 
-/// A whole number of digits only.
+/// Parses a whole number without sign or unit.
 pub(super) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -14,7 +14,8 @@ pub(super) fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Bytes, with `k`, `m` and, for offsets such as `client_max_body_size`, `g`.
+/// Parses a number of bytes with the unit `k`, `m` or, for offsets such as `client_max_body_size`,
+/// `g`.
 pub(super) fn size(text: &[u8], giga: bool) -> Option<u64> {
     let (digits, unit) = match text {
         [digits @ .., b'k' | b'K'] => (digits, 1 << 10),
@@ -36,12 +37,12 @@ const TIME_UNITS: [(&[u8], u64); 8] = [
     (b"s", 1000),
     (b"ms", 1),
 ];
-/// Longest time in milliseconds, a thousand years: a deadline this far away can still be computed.
+/// Maximum time in milliseconds, a thousand years: a deadline this far away can still be computed.
 const LONGEST: u64 = 1000 * 365 * 86_400_000;
-/// Place of seconds in [`TIME_UNITS`]: the unit of a bare number.
+/// Index of seconds in [`TIME_UNITS`]: the unit of a number without one.
 const SECONDS: usize = 6;
 
-/// A time such as `90`, `1m30s` or `1m 30s`; `ms` only where the directive has that resolution.
+/// Parses a time such as `90`, `1m30s` or `1m 30s`; `ms` only if the directive has that resolution.
 pub(super) fn time(text: &[u8], milliseconds: bool) -> Option<Duration> {
     let mut rest = text;
     let mut total = 0_u64;

@@ -1,4 +1,4 @@
-//! `upstream` blocks: the servers of back-ends that hooks name in `proxy_pass`.
+//! `upstream` blocks: the groups of servers that `proxy_pass` of hooks refers to.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const DIRECTIVES: [&str; 6] = [
 ];
 /// Directives without effect here, with the reason.
 const IGNORED: [(&str, &str); 4] = [
-    ("zone", "each shard remembers failures on its own"),
+    ("zone", "each shard tracks failures separately"),
     (
         "keepalive_requests",
         "connections are kept for any number of requests",
@@ -36,7 +36,7 @@ const IGNORED: [(&str, &str); 4] = [
     ),
 ];
 
-/// The groups among the blocks of `http`; locations may name those that come later in the file.
+/// Reads the groups among the blocks of `http`; locations may refer to later groups of the file.
 pub(super) fn read_all(
     blocks: &[InnerBlock<'_>],
     names: &VariableNames,
@@ -49,7 +49,7 @@ pub(super) fn read_all(
     upstreams
 }
 
-/// Reads an `upstream` block and adds the group, unless it is one of Redis servers.
+/// Reads an `upstream` block and adds the group; one of Redis servers is marked as unsupported.
 fn read(
     directive: &Directive,
     block: &Block,
@@ -77,10 +77,10 @@ fn read(
     let mut is_wrong = false;
     for inner in &block.directives {
         match entry(inner, names, &mut upstream, report) {
-            Ok(verdict) => report.treated(inner, verdict),
+            Ok(support) => report.record(inner, support),
             Err(text) => {
                 is_wrong = true;
-                report.treated(inner, Support::Refused);
+                report.record(inner, Support::Invalid);
                 report.mistake(inner.place, text);
             }
         }
@@ -127,7 +127,7 @@ fn entry(
                 nchan_unsupported::WITHOUT_REDIS
             ),
         );
-        return Ok(Support::NotServed);
+        return Ok(Support::Unsupported);
     }
     if name.starts_with("nchan_") {
         return Err(format!("unknown directive \"{name}\""));
@@ -137,11 +137,11 @@ fn entry(
         upstream
             .unsupported
             .get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
-        report.not_served(directive.place, &format!("directive \"{name}\""));
-        return Ok(Support::NotServed);
+        report.unsupported(directive.place, &format!("directive \"{name}\""));
+        return Ok(Support::Unsupported);
     }
     apply(directive, names, upstream)?;
-    Ok(Support::Served)
+    Ok(Support::Supported)
 }
 
 /// Applies one of [`DIRECTIVES`].

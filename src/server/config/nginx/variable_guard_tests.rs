@@ -4,7 +4,7 @@ use super::guard_tests::{PUSH, in_server, mistakes};
 use super::{parse, to_toml};
 
 #[test]
-fn a_rule_with_a_variable_that_is_defined_in_several_ways_refuses_a_push_location() {
+fn a_rule_with_a_variable_of_several_definitions_is_a_mistake_for_a_push_location() {
     let rule = format!("location /a {{ if ($d) {{ return 403; }} {PUSH} }}");
     for (http, server) in [
         ("geo $d { default 1; }", "location /o { set $d 0; }"),
@@ -67,7 +67,7 @@ fn a_rule_with_a_variable_that_is_defined_in_several_ways_refuses_a_push_locatio
 }
 
 #[test]
-fn toml_does_not_lose_one_of_two_definitions_of_a_variable() {
+fn both_definitions_of_a_variable_survive_toml_or_are_an_error() {
     let text = |geo: &str| {
         in_server(&format!(
             "set $d 0;\nlocation /a {{ if ($d) {{ return 403; }} {PUSH} }}"
@@ -92,7 +92,7 @@ fn toml_does_not_lose_one_of_two_definitions_of_a_variable() {
 }
 
 #[test]
-fn captures_have_no_names_of_variables_of_nginx() {
+fn captures_with_the_name_of_a_variable_of_nginx_are_mistakes() {
     for name in ["uri", "Request_Method", "remote_addr", "secure_link"] {
         let found = mistakes(&in_server(&format!(
             "location ~ ^/(?<{name}>.*)$ {{ {PUSH} }}"

@@ -1,5 +1,5 @@
-//! The directives around the endpoints: access, added headers, files, logs, and the rewrite phase
-//! without `rewrite`.
+//! Directives of nginx's core: access, added headers, files, logs, and the rewrite phase without
+//! `rewrite`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -183,7 +183,9 @@ fn auth_basic(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 
 fn auth_basic_user_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first().contains(&b'$') {
-        return Err("variables in \"auth_basic_user_file\" are not served by pushctl".to_owned());
+        return Err(
+            "variables in \"auth_basic_user_file\" are not supported by pushctl".to_owned(),
+        );
     }
     let path = value.base.join(OsStr::from_bytes(value.first()));
     // A fuzzer must not read files.
@@ -199,7 +201,8 @@ fn internal(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// `off`: no files are served here, as where a directive stands that is not served.
+/// `off`: no files are served here. In TOML it replaces unsupported directives without which files
+/// must not be served.
 fn files(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.flag()? == Some(false) {
         scope.level.files_blocked = Some(value.name.to_owned());
@@ -226,7 +229,7 @@ fn root(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         });
     }
     let path = expression(value, value.first())?;
-    // Which part of the path an alias replaces is known only with the location's pattern.
+    // The replaced part of the path depends on the pattern of the location, which sets it.
     scope.level.root = Some(Root {
         path,
         base: value.base.to_owned(),
@@ -251,13 +254,14 @@ fn access_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let logs = scope.level.access_logs.get_or_insert_default();
     if value.first() == b"off" {
         if !logs.is_empty() || value.arguments.len() > 1 {
-            return Err("\"access_log off\" stands alone".to_owned());
+            return Err("\"access_log off\" takes no other arguments and no other logs".to_owned());
         }
         return Ok(());
     }
     if value.first().contains(&b'$') {
         scope.notices.push(format!(
-            "\"access_log {}\" is not served by pushctl: names of logs have no variables",
+            "\"access_log {}\" is not supported by pushctl: the path of a log cannot have \
+             variables",
             value.shown()
         ));
         return Ok(());

@@ -1,8 +1,9 @@
-//! What is known about directives that pushctl does not serve: whether a push location, or files,
-//! may be served without them.
+//! Classifies directives that pushctl does not support: whether a push location, or files, can be
+//! served without them.
 //!
-//! A directive with a rule (`directives`) is never looked up here, and one that is in no table is a
-//! guard: it may restrict access. The tables hold those of nginx 1.22 and of widespread modules.
+//! Directives with a rule (`directives`) are not looked up here. A directive in no table is a
+//! guard, because it may restrict access. The tables hold the directives of nginx 1.22 and of
+//! common modules.
 
 mod tables;
 
@@ -10,24 +11,24 @@ use super::ignored;
 use super::parser::Directive;
 use tables::{FAMILIES, NAMES, PREFIXES};
 
-/// What a directive that has no rule means for the locations below it.
+/// The effect of a directive without a rule on the locations in its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// It needs no effect here, for this reason.
+    /// It is not needed, for this reason.
     Ignored(&'static str),
-    /// It changes responses, or settings of another directive, but not which requests get in.
+    /// It changes responses or configures another directive, but does not restrict access.
     Harmless,
-    /// The same for push locations; files must not be served without it.
+    /// As `Harmless` for push locations; files must not be served without it.
     Files,
-    /// A guard that is turned off, also for what is inherited of it.
+    /// A guard that is turned off, including the inherited one.
     Off,
-    /// It decides which requests reach the handler of a location, or which handler that is.
-    Guard(Guard),
+    /// It decides which requests reach the handler of a location, or replaces the handler.
+    Guard(GuardKind),
 }
 
-/// How a guard works.
+/// How a guard restricts access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum GuardKind {
     /// It rejects requests.
     Access,
     /// It rejects connections without a certificate.
@@ -38,21 +39,20 @@ pub(super) enum Guard {
     Rewrite,
     /// It rejects requests above a rate or number.
     Limit,
-    /// It names the client, on which rules depend.
+    /// It sets the address of the client, on which rules depend.
     Address,
     /// It handles the requests of its location itself.
     Handler,
-    /// It depends on a variable that has no value here.
+    /// It uses a variable without a value in pushctl.
     Variable,
-    /// It depends on a variable that is made in several ways.
+    /// It uses a variable with several definitions.
     RedefinedVariable,
-    /// Nothing is known of it.
+    /// It is unknown.
     Unknown,
 }
 
-impl Guard {
-    /// What the directive does to a push location, as the end of a sentence that begins with its
-    /// name.
+impl GuardKind {
+    /// The effect on a push location, as a predicate whose subject is the directive.
     pub(super) fn effect(self) -> &'static str {
         match self {
             Self::Access => "restricts access to a push location",
@@ -60,23 +60,25 @@ impl Guard {
             Self::Script => "can reject or change the requests of a push location",
             Self::Rewrite => "changes requests before they reach a push location",
             Self::Limit => "limits the requests of a push location",
-            Self::Address => "names the clients of a push location, on which its rules depend",
-            Self::Handler => "answers requests in place of a push location",
+            Self::Address => {
+                "sets the client addresses of a push location, on which its rules depend"
+            }
+            Self::Handler => "handles requests in place of a push location",
             Self::Variable => "is used by a rule of a push location and has no value in pushctl",
             Self::RedefinedVariable => {
-                "is used by a rule of a push location and is defined in several ways, among which \
-                 pushctl may choose another one than nginx"
+                "is used by a rule of a push location and has several definitions, of which \
+                 pushctl may use another one than nginx"
             }
             Self::Unknown => "is unknown and may restrict access to a push location",
         }
     }
 
-    /// It holds for blocks within the one where it stands, too.
+    /// Whether inner blocks inherit it.
     pub(super) fn is_inherited(self) -> bool {
         self != Self::Handler
     }
 
-    /// It comes before the `return` of a location.
+    /// Whether nginx evaluates it before the `return` of a location.
     pub(super) fn precedes_return(self) -> bool {
         matches!(
             self,
@@ -88,7 +90,9 @@ impl Guard {
 /// The class of a directive without a rule.
 pub(super) fn class(directive: &Directive) -> Class {
     match class_of(&directive.name) {
-        Class::Guard(Guard::Access | Guard::Certificate | Guard::Limit) if is_off(directive) => {
+        Class::Guard(GuardKind::Access | GuardKind::Certificate | GuardKind::Limit)
+            if is_off(directive) =>
+        {
             Class::Off
         }
         Class::Files if is_off(directive) => Class::Harmless,
@@ -106,7 +110,7 @@ pub(super) fn class_of(name: &str) -> Class {
         return *class;
     }
     if name.ends_with("_pass") {
-        return Class::Guard(Guard::Handler);
+        return Class::Guard(GuardKind::Handler);
     }
     if is_of_family(name) {
         return Class::Harmless;
@@ -119,7 +123,7 @@ pub(super) fn class_of(name: &str) -> Class {
     PREFIXES
         .iter()
         .find(|(_, prefixes)| is_prefix(prefixes))
-        .map_or(Class::Guard(Guard::Unknown), |(class, _)| *class)
+        .map_or(Class::Guard(GuardKind::Unknown), |(class, _)| *class)
 }
 
 fn is_of_family(name: &str) -> bool {
@@ -137,7 +141,7 @@ fn is_of_family(name: &str) -> bool {
     })
 }
 
-/// The names of all directives that are in no prefix and no family.
+/// The names of the directives that are listed one by one.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     NAMES
         .iter()
@@ -145,7 +149,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn is_off(directive: &Directive) -> bool {
-    // `0` is no value of a flag.
+    // `0` is not a value of a flag.
     let off: &[u8] = if directive.name == "auth_delay" {
         b"0"
     } else {

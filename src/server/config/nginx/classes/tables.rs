@@ -1,31 +1,31 @@
 //! The names of unsupported directives with their class.
 
-use super::{Class, Guard};
+use super::{Class, GuardKind};
 
 /// Classes by name.
 pub(super) static NAMES: &[(Class, &str)] = &[
     // Of nginx.
     (
-        Class::Guard(Guard::Certificate),
+        Class::Guard(GuardKind::Certificate),
         "ssl_verify_client ssl_reject_handshake",
     ),
     (
-        Class::Guard(Guard::Rewrite),
+        Class::Guard(GuardKind::Rewrite),
         "more_set_input_headers more_clear_input_headers",
     ),
     (
-        Class::Guard(Guard::Access),
+        Class::Guard(GuardKind::Access),
         "auth_jwt auth_jwt_require auth_pam auth_digest auth_ldap auth_spnego \
          auth_gss auth_radius secure_download valid_referers \
          modsecurity ModSecurityEnabled SecRulesEnabled testcookie shib_request",
     ),
     (
-        Class::Guard(Guard::Limit),
+        Class::Guard(GuardKind::Limit),
         "limit_req limit_conn auth_delay limit_zone vhost_traffic_status_limit_traffic \
          vhost_traffic_status_limit_traffic_by_set_key",
     ),
     (
-        Class::Guard(Guard::Handler),
+        Class::Guard(GuardKind::Handler),
         "try_files empty_gif stub_status flv mp4 f4f hls api status perl js_content content_by_lua \
          content_by_lua_file content_by_lua_block echo echo_duplicate echo_flush echo_sleep \
          echo_blocking_sleep echo_read_request_body \
@@ -35,7 +35,7 @@ pub(super) static NAMES: &[(Class, &str)] = &[
          vhost_traffic_status_display",
     ),
     (
-        Class::Guard(Guard::Script),
+        Class::Guard(GuardKind::Script),
         "access_by_lua access_by_lua_file access_by_lua_block rewrite_by_lua rewrite_by_lua_file \
          rewrite_by_lua_block \
          server_rewrite_by_lua_file server_rewrite_by_lua_block set_by_lua set_by_lua_file \
@@ -62,7 +62,7 @@ pub(super) static NAMES: &[(Class, &str)] = &[
         Class::Files,
         "disable_symlinks ssi xslt_stylesheet image_filter",
     ),
-    // Settings of the guards above: without those they do nothing.
+    // Settings of the guards above, which have no effect alone.
     (
         Class::Harmless,
         "auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file \
@@ -82,7 +82,7 @@ pub(super) static NAMES: &[(Class, &str)] = &[
          encrypted_session_key encrypted_session_iv \
          encrypted_session_expires form_input shib_request_set shib_request_use_headers",
     ),
-    // Of nginx: responses, variables and what stays with TLS and back-ends.
+    // Of nginx: responses, variables, settings of TLS and back-ends.
     (
         Class::Harmless,
         "add_trailer add_before_body add_after_body addition_types autoindex autoindex_exact_size \
@@ -102,7 +102,7 @@ pub(super) static NAMES: &[(Class, &str)] = &[
          userid userid_domain userid_expires userid_flags userid_mark userid_name userid_p3p \
          userid_path userid_service session_log session_log_zone",
     ),
-    // Of widespread modules: responses, logs and measuring.
+    // Of common modules: responses, logs and metrics.
     (
         Class::Harmless,
         "vhost_traffic_status vhost_traffic_status_zone vhost_traffic_status_dump \
@@ -134,8 +134,8 @@ pub(super) static NAMES: &[(Class, &str)] = &[
     ),
 ];
 
-/// Settings of nginx's own families, by the beginning of their names: in full, so that a misspelt
-/// name is unknown.
+/// Settings of nginx's own modules, by prefix. They are listed one by one, so that a misspelt name
+/// is unknown.
 pub(super) static FAMILIES: &[(&str, &str)] = &[
     ("proxy_ fastcgi_ uwsgi_ scgi_", UPSTREAM_SETTINGS),
     (
@@ -203,7 +203,7 @@ pub(super) static FAMILIES: &[(&str, &str)] = &[
     ),
     ("xslt_", "last_modified param string_param types"),
     ("xml_", "entities"),
-    // Of widespread modules.
+    // Of common modules.
     (
         "lua_",
         "capture_error_log check_client_abort code_cache http10_buffering load_resty_core \
@@ -285,11 +285,11 @@ const UPSTREAM_SETTINGS: &str = "bind buffer_size buffering buffers busy_buffers
     pass_request_headers read_timeout request_buffering send_timeout socket_keepalive store \
     store_access temp_file_write_size temp_path";
 
-/// Classes of other families by the beginning of the name.
+/// Classes of other modules by prefix.
 pub(super) static PREFIXES: &[(Class, &str)] = &[
     (
-        Class::Guard(Guard::Access),
+        Class::Guard(GuardKind::Access),
         "naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_",
     ),
-    (Class::Guard(Guard::Handler), "passenger_"),
+    (Class::Guard(GuardKind::Handler), "passenger_"),
 ];

@@ -13,24 +13,24 @@ use super::source::{Text, head};
 
 /// A server and the `listen` lines that belong to its group.
 #[derive(Debug)]
-pub(super) struct Member<'t> {
+pub(super) struct GroupMember<'t> {
     pub(super) server: &'t Block,
     pub(super) listens: Vec<Vec<u8>>,
 }
 
-/// Servers that answer together at one address, or at several.
+/// Servers that share one address, or several.
 #[derive(Debug)]
 pub(super) struct ServerGroup<'t> {
     /// One of the addresses.
     address: ListenAddress,
-    pub(super) members: Vec<Member<'t>>,
-    /// Place of the default server among the members.
+    pub(super) members: Vec<GroupMember<'t>>,
+    /// Index of the default server in `members`.
     default: usize,
 }
 
-/// Where pushctl serves a group.
+/// The address at which pushctl serves a group.
 #[derive(Debug)]
-pub(super) struct Backend<'t> {
+pub(super) struct FrontUpstream<'t> {
     pub(super) group: ServerGroup<'t>,
     /// Name of the upstream.
     pub(super) name: String,
@@ -38,7 +38,7 @@ pub(super) struct Backend<'t> {
 }
 
 /// One `listen` of a server.
-struct Line<'t> {
+struct ListenLine<'t> {
     server: &'t Block,
     listen: Listen,
     text: Vec<u8>,
@@ -49,8 +49,9 @@ pub(super) fn groups(http: &Block) -> Vec<ServerGroup<'_>> {
     let mut groups: Vec<ServerGroup<'_>> = Vec::new();
     for group in by_address(lines(http)) {
         let is_same = |other: &&mut ServerGroup<'_>| {
-            let are_equal =
-                |(one, other): (&Member<'_>, &Member<'_>)| std::ptr::eq(one.server, other.server);
+            let are_equal = |(one, other): (&GroupMember<'_>, &GroupMember<'_>)| {
+                std::ptr::eq(one.server, other.server)
+            };
             other.default == group.default
                 && other.members.len() == group.members.len()
                 && other.members.iter().zip(&group.members).all(are_equal)
@@ -66,7 +67,7 @@ pub(super) fn groups(http: &Block) -> Vec<ServerGroup<'_>> {
     groups
 }
 
-fn lines(http: &Block) -> Vec<Line<'_>> {
+fn lines(http: &Block) -> Vec<ListenLine<'_>> {
     let mut lines = Vec::new();
     let servers = http
         .directives
@@ -81,13 +82,13 @@ fn lines(http: &Block) -> Vec<Line<'_>> {
         if listens.is_empty() {
             let listen = listen::fallback();
             let text = format!("listen {};", listen.text).into_bytes();
-            lines.push(Line {
+            lines.push(ListenLine {
                 server,
                 listen,
                 text,
             });
         }
-        lines.extend(listens.into_iter().map(|(listen, text)| Line {
+        lines.extend(listens.into_iter().map(|(listen, text)| ListenLine {
             server,
             listen,
             text,
@@ -112,11 +113,11 @@ fn listens_with_texts(line: &Directive) -> Vec<(Listen, Vec<u8>)> {
 }
 
 /// One group for each address. A UDP port for HTTP/3 belongs to the first group of its server.
-fn by_address(lines: Vec<Line<'_>>) -> Vec<ServerGroup<'_>> {
+fn by_address(lines: Vec<ListenLine<'_>>) -> Vec<ServerGroup<'_>> {
     let mut groups: Vec<ServerGroup<'_>> = Vec::new();
-    let (quic, tcp): (Vec<Line<'_>>, Vec<Line<'_>>) =
+    let (quic, tcp): (Vec<ListenLine<'_>>, Vec<ListenLine<'_>>) =
         lines.into_iter().partition(|line| line.listen.is_quic);
-    for Line {
+    for ListenLine {
         server,
         listen,
         text,
@@ -137,12 +138,12 @@ fn by_address(lines: Vec<Line<'_>>) -> Vec<ServerGroup<'_>> {
         if listen.is_default {
             group.default = group.members.len();
         }
-        group.members.push(Member {
+        group.members.push(GroupMember {
             server,
             listens: vec![text],
         });
     }
-    for Line { server, text, .. } in quic {
+    for ListenLine { server, text, .. } in quic {
         let members = groups.iter_mut().flat_map(|group| &mut group.members);
         members
             .into_iter()
@@ -153,17 +154,18 @@ fn by_address(lines: Vec<Line<'_>>) -> Vec<ServerGroup<'_>> {
     groups
 }
 
-/// Gives each group with push locations an address: the given one, and the next ones after it.
+/// Assigns an address to each group with push locations: the given one to the first, the following
+/// ports to the others.
 pub(super) fn assign<'t>(
     groups: Vec<ServerGroup<'t>>,
     address: &str,
     has_push: impl Fn(&Block) -> bool,
-) -> Vec<Backend<'t>> {
+) -> Vec<FrontUpstream<'t>> {
     let taken: Vec<u16> = groups
         .iter()
         .filter_map(|group| port(&group.address))
         .collect();
-    let mut backends: Vec<Backend<'t>> = Vec::new();
+    let mut backends: Vec<FrontUpstream<'t>> = Vec::new();
     let mut offset = 0;
     for group in groups
         .into_iter()
@@ -188,7 +190,7 @@ pub(super) fn assign<'t>(
         } else {
             format!("pushctl_{number}")
         };
-        backends.push(Backend {
+        backends.push(FrontUpstream {
             group,
             name,
             address,
@@ -220,10 +222,10 @@ fn following(address: &str, offset: u16) -> String {
     }
 }
 
-/// How pushctl is started, and the upstreams.
+/// Writes the options with which pushctl is started, as a comment, and the upstreams.
 pub(super) fn header(
     text: &mut Text,
-    backends: &[Backend<'_>],
+    backends: &[FrontUpstream<'_>],
     is_single: bool,
     guards: &[String],
 ) {
@@ -234,8 +236,7 @@ pub(super) fn header(
     text.line(0, format!("#     {}", options(backends, is_single, guards)));
     text.line(
         0,
-        "# Without --real-ip-from every client has the address of nginx there, and rules \
-                  and logs see that.",
+        "# Without --real-ip-from, every client has the address of nginx, in rules and in logs.",
     );
     if !guards.is_empty() {
         text.line(
@@ -252,7 +253,7 @@ pub(super) fn header(
         0,
         "map $http_upgrade $pushctl_connection {\n    default upgrade;\n    '' '';\n}",
     );
-    for Backend { name, address, .. } in backends {
+    for FrontUpstream { name, address, .. } in backends {
         text.line(
             0,
             format!("\nupstream {name} {{\n    server {address};\n    keepalive 32;\n}}"),
@@ -261,9 +262,9 @@ pub(super) fn header(
 }
 
 /// The options of `serve`.
-fn options(backends: &[Backend<'_>], is_single: bool, guards: &[String]) -> String {
+fn options(backends: &[FrontUpstream<'_>], is_single: bool, guards: &[String]) -> String {
     let mut words = Vec::new();
-    for Backend { group, address, .. } in backends {
+    for FrontUpstream { group, address, .. } in backends {
         let listen = if is_single {
             address.clone()
         } else {
@@ -306,7 +307,7 @@ fn shown(address: &ListenAddress) -> String {
     }
 }
 
-/// A word of a shell, on one line.
+/// A word quoted for the shell, on one line.
 fn word(text: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || "/._-:=[]".contains(character);

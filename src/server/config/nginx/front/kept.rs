@@ -1,14 +1,14 @@
-//! Which directives of a file stay in the nginx in front.
+//! Selects the directives of a file that are kept in the nginx in front.
 
 use std::path::Path;
 
-use super::super::classes::{self, Class, Guard};
+use super::super::classes::{self, Class, GuardKind};
 use super::super::directives;
 use super::super::names;
 use super::super::parser::{Block, Directive};
 
-/// Rules that pushctl enforces and that decide in front, too: what is rejected there costs pushctl
-/// nothing.
+/// Rules that pushctl enforces and the front as well, so that rejected requests do not reach
+/// pushctl.
 const RULES: [&str; 13] = [
     "allow",
     "auth_basic",
@@ -26,8 +26,8 @@ const RULES: [&str; 13] = [
 ];
 /// The rewrite phase.
 const STEPS: [&str; 5] = ["break", "if", "return", "rewrite", "set"];
-/// Settings of back-ends: of a location that is forwarded to pushctl they would change what pushctl
-/// gets.
+/// Prefixes of settings of back-ends. In a location that is forwarded to pushctl they would change
+/// the forwarded request.
 const BACKENDS: [&str; 6] = [
     "proxy_",
     "fastcgi_",
@@ -37,7 +37,7 @@ const BACKENDS: [&str; 6] = [
     "memcached_",
 ];
 
-/// The kind of the block whose directives are chosen.
+/// The kind of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockKind {
     Http,
@@ -47,17 +47,17 @@ pub(super) enum BlockKind {
     Inner,
 }
 
-/// Chooses directives.
+/// Selects the directives that are kept.
 #[derive(Debug)]
 pub(super) struct Chooser<'a> {
     /// Names of directives that pushctl does not enforce at push locations.
     pub(super) guards: &'a [String],
-    /// Where relative paths begin.
+    /// The directory of relative paths.
     pub(super) base: &'a Path,
 }
 
 impl Chooser<'_> {
-    /// The directives of a block that stay in front, without locations.
+    /// The directives of a block that are kept, without locations.
     pub(super) fn kept(&self, block: &Block, kind: BlockKind) -> Vec<Directive> {
         let mut kept: Vec<Directive> = block
             .directives
@@ -87,7 +87,7 @@ impl Chooser<'_> {
             }))
             .filter(has_inner),
             ("return" | "break" | "rewrite", BlockKind::Server) => Some(directive.clone()),
-            // By reference only, but for those in an `if` that decide in front.
+            // Added by `add_assignments` where used, except in an `if` that the front evaluates.
             ("set", BlockKind::Inner) if self.sets_guard(directive) => Some(directive.clone()),
             ("set", _) => None,
             ("auth_basic_user_file", _) => Some(self.with_absolute_path(directive)),
@@ -116,7 +116,7 @@ impl Chooser<'_> {
         name.is_some_and(|name| self.guards.contains(&name))
     }
 
-    /// Whether a directive that pushctl does not serve stays in front.
+    /// Whether an unsupported directive is kept.
     fn is_kept(&self, directive: &Directive, kind: BlockKind) -> bool {
         let name = directive.name.as_str();
         if self.is_setting(name) {
@@ -127,15 +127,15 @@ impl Chooser<'_> {
         }
         match classes::class(directive) {
             Class::Ignored(_) => false,
-            // What http says about responses is not about push locations alone.
+            // In http, it applies to other locations as well.
             Class::Harmless | Class::Files if kind == BlockKind::Http => false,
             Class::Harmless | Class::Files => {
                 (name != "error_page" || kind == BlockKind::Location)
                     && !BACKENDS.iter().any(|prefix| name.starts_with(prefix))
             }
             // Two handlers cannot answer one location.
-            Class::Guard(Guard::Handler) => name == "try_files",
-            Class::Guard(Guard::Unknown) if kind == BlockKind::Http => {
+            Class::Guard(GuardKind::Handler) => name == "try_files",
+            Class::Guard(GuardKind::Unknown) if kind == BlockKind::Http => {
                 self.guards.iter().any(|guard| guard == name)
             }
             Class::Off | Class::Guard(_) => true,
@@ -168,7 +168,7 @@ impl Chooser<'_> {
     /// Whether another handler of a push location is left out, because two cannot answer one
     /// location.
     pub(super) fn is_left_out(&self, directive: &Directive) -> bool {
-        let is_handler = classes::class(directive) == Class::Guard(Guard::Handler)
+        let is_handler = classes::class(directive) == Class::Guard(GuardKind::Handler)
             && directive.name != "try_files";
         is_handler && self.guards.contains(&directive.name)
     }
@@ -189,7 +189,7 @@ impl Chooser<'_> {
     }
 }
 
-/// Adds each `set` of a variable that the chosen directives or these users need, in front of them.
+/// Inserts, before the kept directives, each `set` of a variable that they or `users` use.
 pub(super) fn add_assignments(block: &Block, kept: &mut Vec<Directive>, users: &[Directive]) {
     let sets = || {
         block
@@ -218,8 +218,7 @@ pub(super) fn add_assignments(block: &Block, kept: &mut Vec<Directive>, users: &
     kept.splice(0..0, in_order);
 }
 
-/// The directives of `http` that hold in a server, unless it has its own: rules, guards that blocks
-/// inherit, and TLS.
+/// The rules and guards of `http` that apply to a server because it does not override them.
 pub(super) fn inherited(http: &[Directive], server: &Block) -> Vec<Directive> {
     let is_given = |directive: &Directive| {
         let is_rule = |name: &str| matches!(name, "allow" | "deny");
@@ -228,18 +227,22 @@ pub(super) fn inherited(http: &[Directive], server: &Block) -> Vec<Directive> {
         })
     };
     http.iter()
-        .filter(|directive| goes_down(directive) && !is_given(directive))
+        .filter(|directive| is_printed_in_servers(directive) && !is_given(directive))
         .cloned()
         .collect()
 }
 
 /// Whether a directive of `http` is printed in each server, so that it does not hold for the other
 /// servers of the front.
-pub(super) fn goes_down(directive: &Directive) -> bool {
+pub(super) fn is_printed_in_servers(directive: &Directive) -> bool {
     let is_guard = matches!(
         classes::class(directive),
         Class::Guard(
-            Guard::Access | Guard::Certificate | Guard::Limit | Guard::Rewrite | Guard::Script
+            GuardKind::Access
+                | GuardKind::Certificate
+                | GuardKind::Limit
+                | GuardKind::Rewrite
+                | GuardKind::Script
         )
     );
     RULES.contains(&directive.name.as_str())

@@ -1,8 +1,10 @@
-//! The nginx configuration in front of pushctl: push locations are forwarded, and the directives
-//! that pushctl does not enforce stay in force, as they are in the file, with what they refer to.
+//! Writes the configuration of an nginx in front of pushctl: it forwards push locations, and keeps
+//! the directives of the file that pushctl does not enforce, with the definitions that they refer
+//! to.
 //!
-//! `kept` chooses directives, `references` finds what they need, `source` writes them, `backends`
-//! gives each group of servers its address. Everything else of the file is left to its reader.
+//! `kept` selects directives, `references` finds the definitions that they use, `source` writes
+//! them, `backends` assigns an address to each group of servers. The rest of the file is left to
+//! the administrator.
 
 mod backends;
 mod kept;
@@ -14,12 +16,12 @@ use super::files::Files;
 use super::levels::Scope;
 use super::parser::{Block, Directive};
 use super::{directives, names};
-use backends::{Backend, ServerGroup};
+use backends::{FrontUpstream, ServerGroup};
 use kept::{BlockKind, Chooser};
 use source::{Text, head};
 
-/// What every forwarded location needs besides its `proxy_pass`: a connection that lives long and
-/// is not held back.
+/// Directives of every forwarded location besides `proxy_pass`: connections are long-lived and not
+/// buffered.
 const FORWARD: &[&str] = &[
     "proxy_http_version 1.1;",
     "proxy_set_header Host $http_host;",
@@ -99,14 +101,14 @@ fn endpoint(
 
 struct Front<'a> {
     http: &'a Block,
-    /// The directives of `http` that stay.
+    /// The directives of `http` that are kept.
     kept: Vec<Directive>,
     chooser: Chooser<'a>,
     has_endpoint: &'a dyn Fn(&Block) -> bool,
 }
 
-/// A server as it is printed.
-struct Server {
+/// A server in its printed form.
+struct FrontServer {
     text: Text,
     /// Everything in it that may refer to definitions of `http`.
     users: Vec<Directive>,
@@ -119,7 +121,7 @@ impl Front<'_> {
         let backends = backends::assign(groups, address, |server| self.has_push(server));
         let mut servers = Text::default();
         let mut users = self.kept.clone();
-        for Backend {
+        for FrontUpstream {
             group: ServerGroup { members, .. },
             name,
             ..
@@ -138,11 +140,11 @@ impl Front<'_> {
         text.bytes
     }
 
-    /// The directives of `http` that the servers need, and those that hold for them.
+    /// Writes the directives of `http` that the servers use, and those that apply to them.
     fn definitions(&self, text: &mut Text, users: &[Directive]) {
         let used = references::definitions(self.http, users);
         let is_needed = |directive: &Directive| {
-            let is_kept = self.kept.contains(directive) && !kept::goes_down(directive);
+            let is_kept = self.kept.contains(directive) && !kept::is_printed_in_servers(directive);
             is_kept || used.iter().any(|known| std::ptr::eq(*known, directive))
         };
         let needed: Vec<&Directive> = self
@@ -177,7 +179,7 @@ impl Front<'_> {
             .is_some_and(|block| (self.has_endpoint)(block) || self.has_push(block))
     }
 
-    fn server(&self, server: &Block, listens: &[Vec<u8>], backend: &str) -> Server {
+    fn server(&self, server: &Block, listens: &[Vec<u8>], backend: &str) -> FrontServer {
         let mut text = Text::default();
         text.line(0, "\nserver {");
         listens.iter().for_each(|listen| text.line(1, listen));
@@ -222,10 +224,10 @@ impl Front<'_> {
             "# Everything else of this server stays as it is: proxying, files, redirects.",
         );
         text.line(0, "}");
-        Server { text, users }
+        FrontServer { text, users }
     }
 
-    /// The block of a location that is an endpoint, or has one in it.
+    /// Writes the block of a location that is or contains an endpoint.
     fn location(
         &self,
         text: &mut Text,
@@ -273,14 +275,15 @@ impl Front<'_> {
     }
 }
 
-/// TLS of `http`, for a server that listens with it and does not set the same itself.
+/// Whether a TLS directive of `http` applies to a server: one with a TLS listener that does not set
+/// the same itself.
 fn is_tls_of_http(directive: &Directive, server: &Block, listens: &[Vec<u8>]) -> bool {
     let has_tls = listens.iter().any(|listen| {
         listen
             .split(|byte| *byte == b' ')
             .any(|word| word.starts_with(b"ssl") || word.starts_with(b"quic"))
     });
-    let is_guard = kept::goes_down(directive);
+    let is_guard = kept::is_printed_in_servers(directive);
     has_tls
         && !is_guard
         && directive.name.starts_with("ssl_")
@@ -290,7 +293,7 @@ fn is_tls_of_http(directive: &Directive, server: &Block, listens: &[Vec<u8>]) ->
             .any(|own| own.name == directive.name)
 }
 
-/// A location with the settings of back-ends that it inherits.
+/// A location together with its inherited back-end settings.
 fn complete(location: &Directive, outer: [&Block; 2]) -> Directive {
     let mut copy = location.clone();
     let settings = references::inherited_settings(location, outer);

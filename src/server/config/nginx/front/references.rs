@@ -1,4 +1,4 @@
-//! What directives that stay in front refer to: locations, upstreams, variables.
+//! Finds the locations, upstreams and variables that kept directives refer to.
 
 use super::super::names;
 use super::super::parser::{Block, Directive};

@@ -5,7 +5,7 @@ use super::super::super::nchan::{GroupMethods, Roles};
 use super::super::directives::Value;
 use super::super::levels::Scope;
 
-/// The names of the ways to use a location; they match by prefix, in any case.
+/// Names of the publisher and subscriber types; they match by prefix and ignore case.
 const PUBLISHERS: &[(&[&str], Roles)] = &[
     (&["http"], Roles::PUBLISH_HTTP),
     (&["websocket", "websockets", "ws"], Roles::PUBLISH_WEBSOCKET),
@@ -35,7 +35,7 @@ const SUBSCRIBERS: &[(&[&str], Roles)] = &[
 ];
 const NOTHING: [&str; 3] = ["none", "off", "disabled"];
 
-/// Reads the words of a directive, of which each names a way.
+/// Parses the arguments of a directive, each of which names a type.
 fn roles(
     value: &Value<'_>,
     tables: &[&[(&[&str], Roles)]],
@@ -50,7 +50,7 @@ fn roles(
         }
         let mut is_known = NOTHING.contains(&word.as_str());
         for table in tables {
-            // An exact name comes before one that only begins so.
+            // An exact match takes precedence over a prefix.
             let entries = || {
                 table
                     .iter()
@@ -98,13 +98,13 @@ fn set_roles(scope: &mut Scope, value: &Value<'_>, roles: Roles) -> Result<(), S
     scope.endpoint = Some(match scope.endpoint {
         None => Endpoint::Nchan(roles),
         Some(Endpoint::Nchan(others)) => Endpoint::Nchan(others.and(roles)),
-        Some(Endpoint::NchanGroup(_)) => return Err(beside_group(value)),
+        Some(Endpoint::NchanGroup(_)) => return Err(group_conflict(value)),
         Some(_) => return Err(value.duplicate()),
     });
     Ok(())
 }
 
-fn beside_group(value: &Value<'_>) -> String {
+fn group_conflict(value: &Value<'_>) -> String {
     let kind = if value.name.starts_with("nchan_subscriber") {
         "subscriber"
     } else {
@@ -162,7 +162,11 @@ pub(super) fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(),
     Ok(())
 }
 
-fn only(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
+fn set_only_endpoint(
+    scope: &mut Scope,
+    value: &Value<'_>,
+    endpoint: Endpoint,
+) -> Result<(), String> {
     if scope.endpoint.is_some() {
         return Err(value.duplicate());
     }
@@ -171,9 +175,9 @@ fn only(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), 
 }
 
 pub(super) fn stub_status(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    only(scope, value, Endpoint::NchanStubStatus)
+    set_only_endpoint(scope, value, Endpoint::NchanStubStatus)
 }
 
 pub(super) fn subscriber_info(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    only(scope, value, Endpoint::NchanSubscriberInfo)
+    set_only_endpoint(scope, value, Endpoint::NchanSubscriberInfo)
 }

@@ -18,7 +18,7 @@ pub(super) fn expressions(value: &Value<'_>) -> Result<Vec<Expression>, String> 
     value.arguments.iter().map(parse).collect()
 }
 
-/// A wrong time is the default, as in nchan.
+/// An invalid time means the default, as in nchan.
 pub(super) fn message_timeout(
     value: &Value<'_>,
 ) -> Result<Option<Setting<Option<Duration>>>, String> {
@@ -29,7 +29,7 @@ pub(super) fn message_timeout(
         .map(|time| Setting::Fixed(Some(time).filter(|time| !time.is_zero()))))
 }
 
-/// A wrong number is the default, as in nchan.
+/// An invalid number means the default, as in nchan.
 pub(super) fn buffer_length(value: &Value<'_>) -> Result<Option<Setting<u64>>, String> {
     if value.first().contains(&b'$') {
         return Ok(value.expression()?.map(Setting::Variable));
@@ -50,7 +50,7 @@ pub(super) fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(),
     Ok(())
 }
 
-/// What has no effect in nchan itself, or none that a client could see here.
+/// A directive without effect in nchan, or without one that a client of pushctl can observe.
 pub(super) fn ignored(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope
         .notices
@@ -128,7 +128,7 @@ pub(super) fn multipart(value: &Value<'_>) -> Result<MultipartResponse, String> 
     }
 }
 
-/// One that says something ends in a line break.
+/// A separator that is not empty ends in a line break.
 pub(super) fn separator(value: &Value<'_>) -> Bytes {
     match value.first() {
         [] | [.., b'\n'] => value.text(),
@@ -156,12 +156,12 @@ pub(super) fn between(value: &Value<'_>, least: u64, most: u64) -> Result<u64, S
     number.ok_or_else(|| format!("\"{}\" must be between {least} and {most}", value.name))
 }
 
-/// Checked; how much memory the compressor takes is its own business here.
+/// Checks the value, which has no effect: the compressor manages its memory.
 pub(super) fn memlevel(_scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     between(value, 1, 9).map(drop)
 }
 
-/// nchan itself refuses every value.
+/// nchan itself rejects every value.
 pub(super) fn strategy(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     match value.first() {
         b"default" => Ok(()),

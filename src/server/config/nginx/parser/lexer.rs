@@ -1,27 +1,25 @@
 //! Words and punctuation of an nginx.conf (push-stream.md, section 17: structure
 //! and quoting).
 //!
-//! Knows no directives; the parser handles a `}` or `;` in the wrong place and asks for the content
-//! of Lua blocks ([`Lexer::lua_block`]).
+//! Directives are unknown here: the parser reports a misplaced `}` or `;`, and reads the content of
+//! Lua blocks with [`Lexer::lua_block`].
 
 use super::lua;
 
-/// A piece of the file and where it stands.
+/// A token with its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     /// The line on which it begins; less than `line` for a quoted word of several lines.
     pub(super) first_line: usize,
     /// The line on which it ends.
     pub(super) line: usize,
-    /// The bytes before it on its line if they are blanks only; `None` = it is not the first of its
-    /// line.
+    /// The number of blanks before it on its line; `None` if it is not the first token of the line.
     pub(super) indent: Option<usize>,
 }
 
-/// What a token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A name or argument, unquoted and unescaped.
     Word(Vec<u8>),
     /// `;`
@@ -34,7 +32,7 @@ pub(super) enum Kind {
     End(Unfinished),
 }
 
-/// What the end of the file interrupts.
+/// The token that the end of the file interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfinished {
     Nothing,
@@ -57,7 +55,7 @@ pub(super) struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     line: usize,
-    /// Where the current line begins.
+    /// Start of the current line in `text`.
     line_start: usize,
 }
 
@@ -71,7 +69,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next token; `Kind::End` forever at the end.
+    /// Reads the next token; at the end of the file, `TokenKind::End` each time.
     pub(super) fn next(&mut self) -> Result<Token, TextAfterQuote> {
         self.skip_blanks();
         let first_line = self.line;
@@ -81,10 +79,10 @@ impl<'a> Lexer<'a> {
             .all(|byte| is_blank(*byte))
             .then_some(before.len());
         let kind = match self.peek() {
-            None => Kind::End(Unfinished::Nothing),
-            Some(b';') => self.punctuation(Kind::Semicolon),
-            Some(b'{') => self.punctuation(Kind::Open),
-            Some(b'}') => self.punctuation(Kind::Close),
+            None => TokenKind::End(Unfinished::Nothing),
+            Some(b';') => self.punctuation(TokenKind::Semicolon),
+            Some(b'{') => self.punctuation(TokenKind::Open),
+            Some(b'}') => self.punctuation(TokenKind::Close),
             Some(quote @ (b'"' | b'\'')) => {
                 self.bump();
                 self.quoted(quote)?
@@ -99,8 +97,8 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// Skips the content of a Lua block, whose `{` was the last token, and its `}`; `None` = it is
-    /// not closed.
+    /// Reads the content of a Lua block, whose `{` was the last token, and skips its `}`; `None` if
+    /// the block is not closed.
     pub(super) fn lua_block(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         let content = &self.text[start..];
@@ -129,7 +127,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn punctuation(&mut self, kind: Kind) -> Kind {
+    fn punctuation(&mut self, kind: TokenKind) -> TokenKind {
         self.bump();
         kind
     }
@@ -149,7 +147,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<Kind, TextAfterQuote> {
+    fn quoted(&mut self, quote: u8) -> Result<TokenKind, TextAfterQuote> {
         let start = self.at;
         let first_line = self.line;
         while let Some(byte) = self.peek() {
@@ -158,8 +156,8 @@ impl<'a> Lexer<'a> {
                 self.bump();
                 return match self.peek() {
                     // A `)` begins a new word: the end of an `if` condition.
-                    None | Some(b';' | b'{' | b')') => Ok(Kind::Word(word)),
-                    Some(byte) if is_blank(byte) => Ok(Kind::Word(word)),
+                    None | Some(b';' | b'{' | b')') => Ok(TokenKind::Word(word)),
+                    Some(byte) if is_blank(byte) => Ok(TokenKind::Word(word)),
                     Some(byte) => Err(TextAfterQuote {
                         first_line,
                         line: self.line,
@@ -169,24 +167,24 @@ impl<'a> Lexer<'a> {
             }
             self.bump_escaped(byte);
         }
-        Ok(Kind::End(Unfinished::Quote))
+        Ok(TokenKind::End(Unfinished::Quote))
     }
 
-    fn unquoted(&mut self) -> Kind {
+    fn unquoted(&mut self) -> TokenKind {
         let start = self.at;
         let mut previous = 0;
         while let Some(byte) = self.peek() {
             // `${` is the beginning of a variable, not of a block.
             if is_blank(byte) || byte == b';' || (byte == b'{' && previous != b'$') {
-                return Kind::Word(unescape(&self.text[start..self.at]));
+                return TokenKind::Word(unescape(&self.text[start..self.at]));
             }
             self.bump_escaped(byte);
             previous = byte;
         }
-        Kind::End(Unfinished::Word)
+        TokenKind::End(Unfinished::Word)
     }
 
-    /// Goes over a byte, and with a backslash over the byte that it escapes.
+    /// Skips a byte and, after a backslash, the escaped byte.
     fn bump_escaped(&mut self, byte: u8) {
         self.bump();
         if byte == b'\\' && self.at < self.text.len() {
@@ -199,7 +197,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// `\n \r \t \" \' \\` are unescaped, any other backslash stays.
+/// Replaces the escapes `\n \r \t \" \' \\`; any other backslash is kept.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut word = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -229,11 +227,11 @@ mod tests {
         let mut words = Vec::new();
         loop {
             match lexer.next().expect("no text after a quote").kind {
-                Kind::Word(word) => words.push(String::from_utf8(word).expect("text")),
-                Kind::Semicolon => words.push(";".to_owned()),
-                Kind::Open => words.push("{".to_owned()),
-                Kind::Close => words.push("}".to_owned()),
-                Kind::End(_) => return words,
+                TokenKind::Word(word) => words.push(String::from_utf8(word).expect("text")),
+                TokenKind::Semicolon => words.push(";".to_owned()),
+                TokenKind::Open => words.push("{".to_owned()),
+                TokenKind::Close => words.push("}".to_owned()),
+                TokenKind::End(_) => return words,
             }
         }
     }
@@ -265,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn text_after_a_quote_is_refused_with_its_line() {
+    fn text_after_a_quote_is_an_error_with_its_line() {
         let mut lexer = Lexer::new(b"\n\"abc\"def;");
         assert_eq!(
             lexer.next(),
@@ -288,7 +286,7 @@ mod tests {
         for (text, unfinished) in cases {
             assert_eq!(
                 Lexer::new(text.as_bytes()).next().expect("a token").kind,
-                Kind::End(unfinished),
+                TokenKind::End(unfinished),
                 "{text}"
             );
         }

@@ -1,15 +1,14 @@
-//! Where a block of Lua code ends, as lua-nginx-module finds it: at the `}` that balances its `{`,
-//! not counting those in strings, comments and long brackets (Lua 5.1 reference manual, section
-//! 2.1).
+//! Finds the end of a block of Lua code as lua-nginx-module does: the `}` that balances its `{`,
+//! except those in strings, comments and long brackets (Lua 5.1 reference manual, section 2.1).
 //!
-//! The code is not read any further: it is not supported.
+//! The code itself is not interpreted.
 
 /// Whether a directive of this name has Lua code between its braces.
 pub(super) fn has_lua_block(name: &str) -> bool {
     name.ends_with("_by_lua_block")
 }
 
-/// Length of the code at the beginning of `text` up to its closing `}`; `None` = it is not closed.
+/// Length of the code at the start of `text` up to its closing `}`; `None` if it is not closed.
 pub(super) fn block_length(text: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -32,7 +31,7 @@ pub(super) fn block_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of a string with its quotes; a backslash escapes the byte behind it.
+/// Length of a string with its quotes; a backslash escapes the next byte.
 fn string_length(text: &[u8], quote: u8) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -52,8 +51,8 @@ fn comment_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the `[==[ ]==]` at the beginning; `Some(None)` = there is none, `None` = it is not
-/// closed.
+/// Length of the `[==[ ]==]` at the start of `text`; `Some(None)` if there is none, `None` if it is
+/// not closed.
 fn long_bracket_length(text: &[u8]) -> Option<Option<usize>> {
     let level = text
         .iter()

@@ -1,22 +1,22 @@
-//! The blocks and directives of an nginx.conf and the files that it includes, without their
-//! meaning.
+//! Parses an nginx.conf and the files that it includes into a tree of blocks and directives.
 //!
-//! Directives after a syntax error have no certain meaning, so its file is read up to there; files
-//! that cannot be read are left out. `syntax_hints` finds the line that was meant.
+//! A file is read up to its first syntax error, because the meaning of later directives is
+//! uncertain; unreadable files are skipped. `syntax_hints` finds the line that probably caused a
+//! syntax error. The meaning of directives is not checked here.
 
 mod lexer;
 mod lua;
 mod stock_files;
 mod syntax_hints;
 
-use super::files::{Files, Place};
-use lexer::{Kind, Lexer, TextAfterQuote, Token, Unfinished};
+use super::files::{Files, SourcePlace};
+use lexer::{Lexer, TextAfterQuote, Token, TokenKind, Unfinished};
 use syntax_hints::{Nesting, OpenBlock, Word};
 
-/// Most blocks within blocks; real files have five or six.
+/// Maximum depth of nested blocks; real files have five or six.
 const MAX_DEPTH: usize = 64;
 
-/// What to do about a missing file that is not one of nginx's.
+/// The hint for a missing file that nginx does not ship.
 const MISSING: &str =
     "it may hold access rules: copy it to the path from which nginx reads it, or remove the line";
 
@@ -25,8 +25,8 @@ const MISSING: &str =
 pub(super) struct Directive {
     pub(super) name: String,
     pub(super) arguments: Vec<Vec<u8>>,
-    /// The place of its `;` or `{`, as nginx counts.
-    pub(super) place: Place,
+    /// The line of its `;` or `{`, which nginx reports.
+    pub(super) place: SourcePlace,
     pub(super) block: Option<Block>,
 }
 
@@ -34,14 +34,26 @@ pub(super) struct Directive {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) directives: Vec<Directive>,
-    /// The place of its `}`.
-    pub(super) end: Place,
+    /// The line of its `}`.
+    pub(super) end: SourcePlace,
     /// The text between the braces of a Lua block, which has no directives.
     pub(super) lua: Option<Vec<u8>>,
 }
 
+impl Directive {
+    /// A directive without a block.
+    pub(super) fn simple(name: String, arguments: Vec<Vec<u8>>, place: SourcePlace) -> Self {
+        Self {
+            name,
+            arguments,
+            place,
+            block: None,
+        }
+    }
+}
+
 impl Block {
-    pub(super) fn new(directives: Vec<Directive>, end: Place) -> Self {
+    pub(super) fn new(directives: Vec<Directive>, end: SourcePlace) -> Self {
         Self {
             directives,
             end,
@@ -50,22 +62,22 @@ impl Block {
     }
 }
 
-/// Why a text is no configuration, in nginx's words, and the place.
+/// A syntax error in nginx's wording.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SyntaxError {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     pub(super) text: String,
-    /// Where the mistake probably is, or what to do.
+    /// The probable cause, or the way to resolve it.
     pub(super) hint: Option<String>,
 }
 
-/// What was found wrong on the way through the files.
+/// The syntax errors of a file and of the files that it includes.
 #[derive(Debug, Default)]
 pub(super) struct SyntaxReport {
     pub(super) errors: Vec<SyntaxError>,
     /// Directives that nginx may accept and that probably lack a `;`, with the hint.
-    pub(super) suspects: Vec<(Place, String)>,
-    /// A part of the configuration was not read, so what it defines is missing.
+    pub(super) suspects: Vec<(SourcePlace, String)>,
+    /// A part of the configuration was not read, so its definitions are missing.
     pub(super) is_partial: bool,
 }
 
@@ -89,7 +101,7 @@ struct Parser<'a> {
     nesting: Nesting,
 }
 
-/// A block up to a syntax error, which is recorded: everything around it ends there as well.
+/// A block up to a recorded syntax error, at which the enclosing blocks end as well.
 type Cut = Block;
 
 impl Parser<'_> {
@@ -103,42 +115,46 @@ impl Parser<'_> {
             };
             let place = self.place(token.line);
             match token.kind {
-                Kind::Word(text) => words.push(Word {
+                TokenKind::Word(text) => words.push(Word {
                     text,
                     line: token.line,
                     indent: token.indent,
                 }),
-                Kind::Semicolon if words.is_empty() => {
+                TokenKind::Semicolon if words.is_empty() => {
                     return Err(self.cut(place, "unexpected \";\"", None, directives));
                 }
-                Kind::Semicolon => self.simple(std::mem::take(&mut words), place, &mut directives),
-                Kind::Open if words.is_empty() => {
+                TokenKind::Semicolon => {
+                    self.simple(std::mem::take(&mut words), place, &mut directives)
+                }
+                TokenKind::Open if words.is_empty() => {
                     return Err(self.cut(place, "unexpected \"{\"", None, directives));
                 }
-                Kind::Open if self.nesting.open.len() == MAX_DEPTH => {
-                    return Err(self.cut(place, "too many blocks within blocks", None, directives));
+                TokenKind::Open if self.nesting.open.len() == MAX_DEPTH => {
+                    return Err(self.cut(place, "too many nested blocks", None, directives));
                 }
-                Kind::Open => {
+                TokenKind::Open => {
                     if let Err(end) =
                         self.with_block(std::mem::take(&mut words), place, &mut directives)
                     {
                         return Err(Block::new(directives, end));
                     }
                 }
-                Kind::Close if words.is_empty() && !self.nesting.open.is_empty() => {
+                TokenKind::Close if words.is_empty() && !self.nesting.open.is_empty() => {
                     self.nesting.close(token.line, token.indent);
                     return Ok(Block::new(directives, place));
                 }
-                Kind::Close => {
+                TokenKind::Close => {
                     let hint = self.nesting.unexpected_close(&words);
                     return Err(self.cut(place, "unexpected \"}\"", hint, directives));
                 }
-                Kind::End(unfinished) => return self.end(&token, unfinished, &words, directives),
+                TokenKind::End(unfinished) => {
+                    return self.end(&token, unfinished, &words, directives);
+                }
             }
         }
     }
 
-    /// The end of the file, which is right outside of words and blocks only.
+    /// Handles the end of the file, which is valid outside of words and blocks only.
     fn end(
         &mut self,
         token: &Token,
@@ -171,14 +187,14 @@ impl Parser<'_> {
         Err(self.cut(place, text, hint, directives))
     }
 
-    fn place(&self, line: usize) -> Place {
-        Place {
+    fn place(&self, line: usize) -> SourcePlace {
+        SourcePlace {
             file: self.file,
             line,
         }
     }
 
-    fn error(&mut self, place: Place, text: &str, hint: Option<String>) {
+    fn error(&mut self, place: SourcePlace, text: &str, hint: Option<String>) {
         self.syntax.errors.push(SyntaxError {
             place,
             text: text.to_owned(),
@@ -189,7 +205,7 @@ impl Parser<'_> {
     /// Records a syntax error; the block ends there.
     fn cut(
         &mut self,
-        place: Place,
+        place: SourcePlace,
         text: &str,
         hint: Option<String>,
         directives: Vec<Directive>,
@@ -210,8 +226,8 @@ impl Parser<'_> {
         self.cut(self.place(error.line), &text, hint, directives)
     }
 
-    /// A directive that ends with `;`.
-    fn simple(&mut self, words: Vec<Word>, place: Place, directives: &mut Vec<Directive>) {
+    /// Adds a directive that ends with `;`.
+    fn simple(&mut self, words: Vec<Word>, place: SourcePlace, directives: &mut Vec<Directive>) {
         self.nesting.terminated(&words);
         if let Some(hint) = syntax_hints::missing_semicolon_within(&words) {
             self.syntax.suspects.push((place, hint));
@@ -222,13 +238,13 @@ impl Parser<'_> {
         }
     }
 
-    /// A directive with a block; the error is the place of a syntax error in it.
+    /// Adds a directive with a block; the error is the place of a syntax error in the block.
     fn with_block(
         &mut self,
         mut words: Vec<Word>,
-        place: Place,
+        place: SourcePlace,
         directives: &mut Vec<Directive>,
-    ) -> Result<(), Place> {
+    ) -> Result<(), SourcePlace> {
         if let Some(at) = syntax_hints::block_after_missing_semicolon(&words) {
             let rest = words.split_off(at);
             let hint = syntax_hints::missing_semicolon_after(&words);
@@ -270,8 +286,8 @@ impl Parser<'_> {
         end.map_or(Ok(()), Err)
     }
 
-    /// Puts the directives of the files that an `include` names in its place; those that cannot be
-    /// read are left out.
+    /// Replaces an `include` by the directives of the files that it names; unreadable files are
+    /// skipped.
     fn include(&mut self, include: &Directive, directives: &mut Vec<Directive>) {
         let [pattern] = include.arguments.as_slice() else {
             self.error(
@@ -282,7 +298,7 @@ impl Parser<'_> {
             return;
         };
         let paths = self.files.matching(pattern).unwrap_or_else(|text| {
-            self.left_out(include.place, &text, None);
+            self.report_unread(include.place, &text, None);
             Vec::new()
         });
         for path in paths {
@@ -292,14 +308,14 @@ impl Parser<'_> {
                     self.files.leave();
                 }
                 Ok(None) => {}
-                Err(text) => self.left_out(include.place, &text, stock_files::hint(&path)),
+                Err(text) => self.report_unread(include.place, &text, stock_files::hint(&path)),
             }
         }
     }
 
-    /// Reports a file that is not read. Those that belong to nginx itself define nothing that is
-    /// used elsewhere.
-    fn left_out(&mut self, place: Place, text: &str, hint: Option<&str>) {
+    /// Reports a file that is not read. The files that nginx ships define nothing that other files
+    /// use.
+    fn report_unread(&mut self, place: SourcePlace, text: &str, hint: Option<&str>) {
         self.syntax.is_partial |= hint.is_none();
         let missing = text
             .ends_with("No such file or directory)")
@@ -308,7 +324,7 @@ impl Parser<'_> {
     }
 }
 
-fn directive(words: Vec<Word>, place: Place, block: Option<Block>) -> Directive {
+fn directive(words: Vec<Word>, place: SourcePlace, block: Option<Block>) -> Directive {
     let mut texts = words.into_iter().map(|word| word.text);
     let name = String::from_utf8_lossy(&texts.next().unwrap_or_default()).into_owned();
     Directive {

@@ -1,4 +1,4 @@
-//! The files that nginx brings along and that are missing where nginx is not installed.
+//! Hints for files that nginx ships and that are missing where nginx is not installed.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ const FILES: &[(&str, &str)] = &[
     ("win-utf", CHARSETS),
 ];
 
-/// What to do if this file is missing; `None` = it is not one of nginx's.
+/// The hint for a missing file; `None` if nginx does not ship it.
 pub(super) fn hint(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     FILES

@@ -1,7 +1,7 @@
-//! Where a `;` or a brace was probably forgotten: the syntax error that follows is often many lines
-//! below.
+//! Finds the line where a `;` or a brace is probably missing: the syntax error is often many lines
+//! below it.
 //!
-//! Hints only. What is valid for nginx stays valid.
+//! The results are hints only: a file that nginx accepts stays valid.
 
 use super::super::directives;
 use super::lua;
@@ -21,7 +21,7 @@ impl Word {
         String::from_utf8_lossy(&self.text).into_owned()
     }
 
-    /// It begins a line and is the name of a directive for which `is_name` holds.
+    /// Whether the word is the first of its line and `is_name` holds for it.
     fn begins(&self, is_name: impl Fn(&str) -> bool) -> bool {
         self.indent.is_some() && std::str::from_utf8(&self.text).is_ok_and(is_name)
     }
@@ -36,7 +36,7 @@ pub(super) struct OpenBlock {
     pub(super) indent: Option<usize>,
 }
 
-/// The blocks around the current place, and what looked wrong so far.
+/// The open blocks, and the first suspicious lines.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     /// The outermost first.
@@ -66,7 +66,7 @@ const BLOCKS: [&str; 14] = [
     "types",
     "upstream",
 ];
-/// Directives of nginx that pushctl does not serve, by the beginnings of their names.
+/// Prefixes of directives of nginx that pushctl does not support.
 const FAMILIES: [&str; 10] = [
     "auth_",
     "fastcgi_",
@@ -79,7 +79,7 @@ const FAMILIES: [&str; 10] = [
     "sub_filter",
     "uwsgi_",
 ];
-/// Others.
+/// Further directives of nginx that may follow a missing `;`.
 const OTHERS: [&str; 4] = ["expires", "resolver", "rewrite", "rewrite_log"];
 
 impl Nesting {
@@ -106,7 +106,7 @@ impl Nesting {
         }
     }
 
-    /// Looks at a directive that ends with `;`.
+    /// Checks a directive that ends with `;` for the name of a block.
     pub(super) fn terminated(&mut self, words: &[Word]) {
         // `server` is also a directive of upstream blocks.
         let is_braceless = |(at, word): &(usize, &Word)| {
@@ -178,8 +178,8 @@ pub(super) fn missing_semicolon_after(words: &[Word]) -> Option<String> {
     Some(missing_semicolon_within(words).unwrap_or_else(after_last))
 }
 
-/// Which of the words before a `{` begins the directive that has the block, if those before it are
-/// another directive.
+/// Index of the word that begins the directive with the block, if the words before it are another
+/// directive without `;`.
 pub(super) fn block_after_missing_semicolon(words: &[Word]) -> Option<usize> {
     let is_simple = words.first().is_some_and(|first| !is_block(&first.shown()));
     let at = words

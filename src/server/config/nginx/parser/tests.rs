@@ -91,7 +91,7 @@ fn wrong_punctuation_is_rejected_in_the_words_of_nginx_with_a_hint() {
         let found = hint.map_or_else(|| found.clone(), |hint| format!("{found} ({hint})"));
         assert_eq!(
             (found.as_str(), place),
-            (expected, Place { file: 0, line }),
+            (expected, SourcePlace { file: 0, line }),
             "{text}"
         );
     }
@@ -123,7 +123,7 @@ fn a_block_behind_a_missing_semicolon_is_read() {
     assert_eq!(
         syntax.errors,
         [SyntaxError {
-            place: Place { file: 0, line: 4 },
+            place: SourcePlace { file: 0, line: 4 },
             text,
             hint
         }]

@@ -1,5 +1,4 @@
-//! `proxy_*`: served where the file has hooks of nchan, which need them; elsewhere they stay with
-//! nginx.
+//! `proxy_*`: supported in files with hooks, which need them; otherwise they are left to nginx.
 
 mod settings;
 
@@ -114,7 +113,7 @@ fn pass(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn set_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    // Another one could not be sent.
+    // Any other name would make the request malformed.
     if value.first().is_empty() || !value.first().iter().all(is_token) {
         return Err(format!("invalid header name \"{}\"", value.shown()));
     }
@@ -156,7 +155,7 @@ fn next_upstream(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"timeout" => next.timeout = true,
             b"invalid_header" => next.invalid_header = true,
             b"non_idempotent" => next.non_idempotent = true,
-            // It is about caches.
+            // It applies to caches only.
             b"updating" => {}
             b"off" => {
                 next = NextUpstream {
@@ -185,7 +184,7 @@ fn next_upstream(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The other headers that can be ignored have no effect here in any case.
+/// Only `X-Accel-Redirect` has an effect in pushctl; the other headers are accepted.
 fn ignore_headers(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     const NAMES: [&str; 9] = [
         "x-accel-redirect",
@@ -230,11 +229,12 @@ fn pass_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What is said of such a directive.
+/// The notice about an unsupported directive.
 const UNSUPPORTED: &str =
     "is not supported: requests that need its back-ends are answered with 503";
 
-/// What a back-end would be asked without it is something else.
+/// Marks the back-ends of the level as unsupported: without the directive they would receive a
+/// different request.
 fn unsupported(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope
         .level
@@ -281,7 +281,6 @@ fn ssl_protocols(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Where a file is.
 fn path(value: &Value<'_>) -> PathBuf {
     value.base.join(value.shown())
 }
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_groups_that_nginx_refuses_are_refused() {
+    fn addresses_and_groups_that_nginx_rejects_are_rejected() {
         let up = "upstream up { server 127.0.0.1:1; }";
         for (http, location, expected) in [
             (up, "proxy_pass http://up;", ""),

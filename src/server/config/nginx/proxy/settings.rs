@@ -10,10 +10,10 @@ use super::super::files;
 use super::super::push_levels::ProxyLevel;
 
 impl ProxyLevel {
-    /// The settings of a location with this pattern, if it passes its requests on.
+    /// The settings of a location with this pattern; `None` if it has no `proxy_pass`.
     ///
     /// # Errors
-    /// What is wrong with the address, or with a file that TLS needs.
+    /// An invalid address, or a TLS file that is unreadable or invalid.
     pub(in super::super) fn settings(
         &self,
         pattern: &Pattern,
@@ -72,7 +72,7 @@ impl ProxyLevel {
         }))
     }
 
-    /// The settings of TLS, or what of them is not supported.
+    /// The settings of TLS, or the first unsupported one.
     fn tls(&self) -> Result<(Option<TlsSettings>, Option<String>), String> {
         if self.ssl_unsupported.is_some() {
             return Ok((None, self.ssl_unsupported.clone()));
@@ -135,7 +135,7 @@ impl ProxyLevel {
     }
 }
 
-/// It has neither variables, nor is it a key in an engine or the data itself.
+/// Whether a value is a path, without variables, a key of an engine or inline data.
 fn is_plain(path: &Path) -> bool {
     let text = path.to_string_lossy();
     let name = text.rsplit('/').next().unwrap_or_default();

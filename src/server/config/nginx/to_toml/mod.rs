@@ -1,5 +1,5 @@
-//! An nginx.conf in the notation of `from_toml`. What is not served stands in it as a comment, with
-//! its place.
+//! Converts an nginx.conf to the TOML that `from_toml` reads. Unsupported directives become
+//! comments with their place.
 
 mod values;
 
@@ -13,13 +13,13 @@ use super::files::Files;
 use super::parser::{Block, Directive};
 use values::{is_rule, key, rule, text, utf8, value, words};
 
-/// Directives whose order counts.
+/// Directives whose order matters.
 const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewrite"];
 
-/// The text of a tree; the error names what TOML cannot hold.
+/// Writes a tree as TOML; the error names the text that TOML cannot represent.
 pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let has_hooks = super::rewriting::has_hooks(&tree.directives);
-    let mut writer = Writer {
+    let mut writer = TomlWriter {
         out: String::new(),
         files,
         has_hooks,
@@ -36,7 +36,7 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     http.directives.iter().try_for_each(|directive| {
         is_defined_once(directive, &redefined).map_err(|error| writer.with_place(directive, error))
     })?;
-    // The main block and `http` are one table, so that what is in both stands there once.
+    // The main block and `http` are one table, so that a directive in both is one key.
     let mut top: Vec<&Directive> = Vec::new();
     for directive in &tree.directives {
         match (directive.name.as_str(), &directive.block) {
@@ -56,8 +56,8 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     Ok(writer.out)
 }
 
-/// TOML has no `geo` and the like: without it a variable would be that of `set` or of a capture
-/// alone.
+/// Rejects a variable that an unsupported directive such as `geo` defines and that has another
+/// definition: without that directive, its value in TOML would be another one.
 fn is_defined_once(directive: &Directive, redefined: &[String]) -> Result<(), String> {
     let mut found = None;
     super::names::visit([directive], &mut |inner| {
@@ -68,21 +68,21 @@ fn is_defined_once(directive: &Directive, redefined: &[String]) -> Result<(), St
     let Some(variable) = found else { return Ok(()) };
     let name = &directive.name;
     Err(format!(
-        "TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use \
-         another name for one of them"
+        "TOML has no \"{name}\", and the variable \"${variable}\" has another definition: rename \
+         one of them"
     ))
 }
 
-struct Writer<'a> {
+struct TomlWriter<'a> {
     out: String,
     files: &'a Files,
-    /// There are locations of nchan, whose back-ends are served.
+    /// The file has hooks, so `proxy_*` is supported.
     has_hooks: bool,
-    /// The directives of the main block, which restrict nothing.
+    /// The directives of the main block, which are no guards.
     main: Vec<&'a Directive>,
 }
 
-impl Writer<'_> {
+impl TomlWriter<'_> {
     fn rule(&self, name: &str) -> Option<&'static directives::Rule> {
         if self.has_hooks {
             directives::rule_with_hooks(name)
@@ -97,7 +97,7 @@ impl Writer<'_> {
             .then(|| classes::class(directive))
     }
 
-    /// Names of directives here that may restrict access and that pushctl does not enforce.
+    /// Names of the guards of a block.
     fn guards<'t>(&self, all: &[&'t Directive]) -> Vec<&'t str> {
         let mut names: Vec<&str> = Vec::new();
         let is_in_main =
@@ -113,7 +113,8 @@ impl Writer<'_> {
         names
     }
 
-    /// Simple directives first: what follows the head of a table belongs to it.
+    /// Writes the directives of a block, simple ones first: a key after the header of an inner
+    /// table would belong to that table.
     fn block(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
         self.simple(all)?;
         let may_have_files = !path.ends_with("limit_except");
@@ -137,7 +138,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The tables in a table.
+    /// Writes an inner block as a table.
     fn inner(&mut self, directive: &Directive, path: &str) -> Result<(), String> {
         let Some(block) = &directive.block else {
             return Ok(());
@@ -177,8 +178,8 @@ impl Writer<'_> {
         }
     }
 
-    /// All `types` of a block are one table, with a key for each type; of an extension that is
-    /// given twice the last counts.
+    /// Writes all `types` of a block as one table with a key for each type; the last type of an
+    /// extension wins.
     fn types(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
         let blocks = || {
             all.iter()
@@ -218,14 +219,14 @@ impl Writer<'_> {
                 .map(|extension| utf8(extension).map(Value::from))
                 .collect();
             let extensions = extensions.map_err(|error| self.with_place(line, error))?;
-            // A key cannot be written as a value is, which may have several lines.
+            // A value may be formatted on several lines, a key may not.
             let entry = Table::from_iter([(line.name.clone(), Value::from(extensions))]);
             self.line(format_args!("{}", entry.to_string().trim_end()));
         }
         Ok(())
     }
 
-    /// What cannot be written, with its place unless it has one.
+    /// Adds the place to an error, unless it has one.
     fn with_place(&self, directive: &Directive, error: String) -> String {
         let file = self.files.name(directive.place.file);
         if error.starts_with(&format!("{file}:")) {
@@ -235,12 +236,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Says of a directive that it is left out, if it is.
+    /// Writes a comment for a directive that is left out.
     fn comment(&mut self, directive: &Directive, indent: &str) {
         self.comment_unless(self.rule(&directive.name), directive, indent);
     }
 
-    /// As [`Writer::comment`], where this rule is the one that holds.
+    /// As [`TomlWriter::comment`], with the rule that applies in this block.
     fn comment_unless(
         &mut self,
         rule: Option<&directives::Rule>,
@@ -250,9 +251,9 @@ impl Writer<'_> {
         let what = match rule {
             Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
             Some(_) => return,
-            None => "is not served",
+            None => "is not supported",
         };
-        // Anything may stand in a file.
+        // Names may contain control characters.
         let file = self
             .files
             .name(directive.place.file)
@@ -270,7 +271,8 @@ impl Writer<'_> {
         let _ = writeln!(self.out, "{line}");
     }
 
-    /// The directives without a block, repeated ones together; what is not served as comments.
+    /// Writes the directives without a block: repeated ones as one key, unsupported ones as
+    /// comments.
     fn simple(&mut self, all: &[&Directive]) -> Result<(), String> {
         let mut done: Vec<&str> = Vec::new();
         for directive in all {
@@ -298,7 +300,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The directives whose order counts.
+    /// Writes the directives whose order matters.
     fn rules(&mut self, all: &[&Directive]) -> Result<(), String> {
         let rules: Vec<&&Directive> = all.iter().filter(|directive| is_rule(directive)).collect();
         if rules.is_empty() {
@@ -310,7 +312,7 @@ impl Writer<'_> {
             super::names::visit(
                 directive.block.iter().flat_map(|block| &block.directives),
                 &mut |inner| {
-                    // What is about back-ends is not served in an `if`.
+                    // `proxy_*` is not supported in an `if`.
                     self.comment_unless(directives::rule(&inner.name), inner, "  ");
                 },
             );
@@ -350,7 +352,7 @@ impl Writer<'_> {
 
     fn map(&mut self, directive: &Directive, block: &Block) -> Result<(), String> {
         let [source, variable] = directive.arguments.as_slice() else {
-            return Err("\"map\" has two arguments".to_owned());
+            return Err("\"map\" takes two arguments".to_owned());
         };
         let source = text(source)?;
         let variable = text(variable)?;

@@ -27,7 +27,7 @@ pub(super) fn is_rule(directive: &Directive) -> bool {
     RULES.contains(&directive.name.as_str()) && directives::rule(&directive.name).is_some()
 }
 
-/// A rule as an array, or an `if` as a table in one line.
+/// A rule as an array; an `if` as an inline table.
 pub(super) fn rule(directive: &Directive) -> Result<String, String> {
     let Some(block) = &directive.block else {
         let words = [
@@ -37,7 +37,8 @@ pub(super) fn rule(directive: &Directive) -> Result<String, String> {
         .concat();
         return self::words(&words);
     };
-    let condition = conditions::inside(&directive.arguments).ok_or("a condition has brackets")?;
+    let condition =
+        conditions::inside(&directive.arguments).ok_or("a condition needs parentheses")?;
     let mut parts = vec![format!("if = {}", words(&condition)?)];
     let (rules, others): (Vec<&Directive>, Vec<&Directive>) =
         block.directives.iter().partition(|inner| is_rule(inner));
@@ -87,7 +88,7 @@ pub(super) fn rule(directive: &Directive) -> Result<String, String> {
     Ok(format!("{{ {} }}", parts.join(", ")))
 }
 
-/// The shortest key that means the directive.
+/// The shortest key for the directive.
 pub(super) fn key(name: &str) -> &str {
     let short = name
         .strip_prefix("push_stream_")
@@ -107,7 +108,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, String> {
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| {
         format!(
-            "\"{}\" is not UTF-8, which TOML cannot hold",
+            "\"{}\" is not UTF-8, which TOML requires",
             String::from_utf8_lossy(bytes)
         )
     })
@@ -118,7 +119,7 @@ pub(super) fn words(arguments: &[Vec<u8>]) -> Result<String, String> {
     Ok(format!("[{}]", words?.join(", ")))
 }
 
-/// A flag or number as such, anything else as a text.
+/// A flag or number as such, any other value as a string.
 fn scalar(bytes: &[u8]) -> Result<String, String> {
     let is_number = bytes.len() < 18
         && !bytes.is_empty()
