@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use pushctl::cmd;
 
-/// jemalloc returns freed memory to the system after thousands of subscribers have left, which
-/// glibc's allocator does not; it also needs less memory per subscriber.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     // Called by completion scripts only, so neither help nor completions list it.
     if std::env::args_os()

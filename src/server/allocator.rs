@@ -1,18 +1,16 @@
-//! Run-time control of jemalloc, the global allocator of the program.
+//! The allocator's one control that Rust's interface lacks: returning freed pages to the system.
+//!
+//! The program uses the C library's allocator. Called by the resident bound of the broker only.
 
-#![allow(unsafe_code, reason = "`mallctl` is a C function")]
+#![allow(unsafe_code, reason = "the allocator is controlled by a C function")]
 
-use std::ptr::null_mut;
-
-/// Control that purges all arenas (`MALLCTL_ARENAS_ALL` is 4096).
-const PURGE_ALL: &std::ffi::CStr = c"arena.4096.purge";
-
-/// Returns all freed pages to the system.
-pub(super) fn purge() {
-    // SAFETY: the name is a C string, and this control neither reads nor writes through the other
-    // arguments.
-    let failed = unsafe {
-        tikv_jemalloc_sys::mallctl(PURGE_ALL.as_ptr(), null_mut(), null_mut(), null_mut(), 0)
-    };
-    debug_assert_eq!(failed, 0, "the control exists in every build of jemalloc");
+/// Returns the freed pages of all threads to the system. Without effect where the C library is not
+/// glibc.
+pub(super) fn return_freed_pages() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the function takes a number of bytes to keep, has no other preconditions and may be
+    // called from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

@@ -14,8 +14,8 @@ use super::{Broker, Inner, NewMessage, StoreOptions};
 use crate::message::unix_now;
 
 impl Broker {
-    /// Empties the trash, expires messages and collects idle channels. To be called every
-    /// [`super::TICK`].
+    /// Empties the trash, expires messages, collects idle channels and returns unused memory to the
+    /// system. To be called every [`super::TICK`].
     pub fn tick(&self) {
         let deleted = self.0.trash.lock().sweep();
         for channel in deleted {
@@ -38,6 +38,9 @@ impl Broker {
         for channel in self.0.registry.list(needs_sweep) {
             self.sweep(&channel, newest_expired);
         }
+        let meters = [&self.0.memory, &self.0.connections, &self.0.incoming];
+        let metered = meters.map(|meter| meter.used()).iter().sum();
+        self.0.resident.return_unused(metered);
     }
 
     pub(super) fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {

@@ -5,13 +5,18 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use crate::server::allocator;
 
 /// Minimum interval between checks, which take some microseconds.
 const CHECK_INTERVAL_MILLIS: u64 = 1;
+
+/// Minimum growth of unused memory for which pages are returned below the bound.
+const MIN_UNUSED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A bound on the resident memory of the process. Not enforced on systems without `/proc`.
 #[derive(Debug)]
@@ -21,19 +26,26 @@ pub(super) struct ResidentBound {
     unreturnable: AtomicU64,
     started: Instant,
     checked_at: AtomicU64,
+    /// Resident bytes that no meter counts: the minimum since pages were last returned.
+    unmetered: AtomicI64,
     /// Opened at the start, because the process may run out of descriptors later.
     statm: Option<File>,
 }
 
 impl Default for ResidentBound {
     fn default() -> Self {
-        Self {
+        let mut bound = Self {
             limit: AtomicU64::new(u64::MAX),
             unreturnable: AtomicU64::new(0),
             started: Instant::now(),
             checked_at: AtomicU64::new(0),
+            unmetered: AtomicI64::new(i64::MAX),
             statm: File::open("/proc/self/statm").ok(),
+        };
+        if let Some(resident) = bound.resident() {
+            bound.unmetered = AtomicI64::new(resident.cast_signed());
         }
+        bound
     }
 }
 
@@ -57,10 +69,41 @@ impl ResidentBound {
             return;
         }
         if self.resident().is_some_and(|bytes| self.needs_purge(bytes)) {
-            allocator::purge();
+            allocator::return_freed_pages();
             self.unreturnable
                 .store(self.resident().unwrap_or(0), Ordering::Relaxed);
         }
+    }
+
+    /// Returns freed memory to the system if much more than the `metered` bytes is resident, as
+    /// after thousands of subscribers have left. Below the bound this is not urgent: it is checked
+    /// once per housekeeping interval and runs on its own thread, because returning a gibibyte
+    /// holds the allocator's lock for some 100 ms.
+    pub(super) fn return_unused(self: &Arc<Self>, metered: u64) {
+        if !self.has_unused(metered) {
+            return;
+        }
+        let bound = Arc::clone(self);
+        let release = move || {
+            allocator::return_freed_pages();
+            bound.unmetered.store(i64::MAX, Ordering::Relaxed);
+        };
+        // If no thread can be started, the next interval retries.
+        let _ = thread::Builder::new()
+            .name("release".to_owned())
+            .spawn(release);
+    }
+
+    /// True if the resident bytes that no meter counts have grown by 4 MiB and by an eighth of the
+    /// resident memory since pages were last returned.
+    fn has_unused(&self, metered: u64) -> bool {
+        let Some(resident) = self.resident() else {
+            return false;
+        };
+        let unmetered = resident.cast_signed().saturating_sub(metered.cast_signed());
+        let least = self.unmetered.fetch_min(unmetered, Ordering::Relaxed);
+        let tolerated = MIN_UNUSED_BYTES.max(resident / 8).cast_signed();
+        unmetered > least.saturating_add(tolerated)
     }
 
     /// True if a purge is worth its cost: `resident` is above the bound, and more than a 32nd above
