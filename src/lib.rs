@@ -36,7 +36,7 @@
 //!
 //! # Dependencies between modules
 //!
-//! Imports point one way, which a test enforces (`tests/it`, rules in `imports.rs`):
+//! Imports point one way, which `tests/it/project/imports.rs` enforces:
 //!
 //! ```text
 //! cmd -> client -> protocol, message          cmd::serve, cmd::check -> server

@@ -171,9 +171,9 @@ fn connections_of_one_address_are_limited() {
                 .is_some_and(|head| head.status == 200)
     });
     assert_eq!(
-        logged(&scene.server, "too many of one address"),
+        logged(&scene.server, "too many from one address"),
         1,
-        "told once: {}",
+        "logged once: {}",
         scene.server.stderr()
     );
     held.clear();
@@ -216,7 +216,7 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
     });
     scene.check();
     assert_eq!(
-        logged(&scene.server, "too many at once"),
+        logged(&scene.server, "too many open connections"),
         1,
         "{}",
         scene.server.stderr()

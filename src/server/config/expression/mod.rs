@@ -4,6 +4,7 @@
 //! the values through [`Variables`] (push-stream.md, section 17).
 
 mod addresses;
+mod cookie;
 mod kinds;
 mod memo;
 mod parse;
@@ -17,8 +18,7 @@ use bytes::Bytes;
 use super::map::MapVariable;
 use super::regex_pattern;
 use super::secure_link::{LinkCheck, LinkVariable};
-#[cfg(doc)]
-use super::variables::availability;
+use cookie::find_cookie;
 pub use memo::Memo;
 pub use snapshot::VariableSnapshot;
 
@@ -59,8 +59,8 @@ pub trait Variables {
         self.inner()?.assigned(slot)
     }
 
-    /// Returns any other variable that [`availability`] lists. `uri` is the decoded, normalised
-    /// path.
+    /// Returns any other variable listed by [`availability`](super::variables::availability). `uri`
+    /// is the decoded, normalised path.
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.inner()?.builtin(name)
     }
@@ -250,7 +250,7 @@ impl ExpressionPart {
             ExpressionPart::Map(map) => return Cow::Owned(map.value(variables)),
             ExpressionPart::Cookie(name) => variables
                 .header("cookie")
-                .and_then(|cookies| cookie(cookies, name)),
+                .and_then(|cookies| find_cookie(cookies, name)),
             ExpressionPart::SecureLink(field) => return Cow::Owned(field.value(variables)),
             ExpressionPart::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
             ExpressionPart::PathAfter(length) => {
@@ -266,36 +266,6 @@ fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
         Cow::Borrowed(path) => Cow::Borrowed(path.get(length..).unwrap_or_default()),
         Cow::Owned(path) => Cow::Owned(path.get(length..).unwrap_or_default().to_vec()),
     }
-}
-
-/// Finds a cookie by name, compared without case. As in nginx, a name follows `;` or `,`, and a
-/// value ends with `;` only.
-fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut rest = cookies;
-    loop {
-        let named = rest
-            .split_at_checked(name.len())
-            .filter(|(start, _)| start.eq_ignore_ascii_case(name));
-        let after_name = named.map_or(rest, |(_, after)| without_spaces(after));
-        if let (Some(_), Some(value)) = (named, after_name.strip_prefix(b"=")) {
-            return without_spaces(value).split(|byte| *byte == b';').next();
-        }
-        // nginx continues its search after the byte that is not `=`, even if that byte ends the
-        // cookie.
-        let skipped = if named.is_some() {
-            after_name.get(1..)?
-        } else {
-            rest
-        };
-        let end = skipped
-            .iter()
-            .position(|byte| matches!(byte, b';' | b','))?;
-        rest = without_spaces(&skipped[end + 1..]);
-    }
-}
-
-fn without_spaces(text: &[u8]) -> &[u8] {
-    &text[text.iter().take_while(|byte| **byte == b' ').count()..]
 }
 
 #[cfg(test)]
@@ -320,6 +290,32 @@ mod tests {
         fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
             (name == "uri").then_some(Cow::Borrowed(b"/sub/a/b"))
         }
+    }
+
+    /// Adds `$1` to the variables of a request.
+    struct Wrapper(Request);
+
+    impl Variables for Wrapper {
+        fn inner(&self) -> Option<&dyn Variables> {
+            Some(&self.0)
+        }
+        fn capture(&self, number: usize) -> Option<&[u8]> {
+            (number == 1).then_some(b"one".as_slice())
+        }
+    }
+
+    #[test]
+    fn a_wrapper_forwards_the_variables_that_it_does_not_add() {
+        let names = VariableNames {
+            captures: vec!["ch".to_owned()],
+            ..VariableNames::default()
+        };
+        let text = b"$1/$2/$arg_id/$http_x_real_ip/$ch/$uri/$args";
+        let expression = Expression::parse_with(text, &names).expect("an expression");
+        assert_eq!(
+            String::from_utf8_lossy(&expression.evaluate(&Wrapper(Request))),
+            "one//a%20b/::1/named//sub/a/b/"
+        );
     }
 
     fn evaluated(text: &str) -> Result<String, ExpressionError> {
