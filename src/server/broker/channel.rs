@@ -236,13 +236,13 @@ impl Channel {
         &self,
         shard: usize,
         request: AttachRequest<'_>,
-        most: u64,
+        max_subscriptions: u64,
     ) -> Result<Result<Attachment, AttachRejection>, ChannelGone> {
         let mut state = self.lock();
         if !matches!(state.lifecycle, Lifecycle::Alive) {
             return Err(ChannelGone);
         }
-        if state.subscriptions >= most {
+        if state.subscriptions >= max_subscriptions {
             return Ok(Err(AttachRejection::TooMany));
         }
         if request.must_be_only && state.waiting > 0 {
@@ -255,9 +255,9 @@ impl Channel {
         state.subscriptions += 1;
         // Decided under the lock, so that of two concurrent subscribers both see the same one as
         // the later.
-        let own = 1 << shard;
+        let this_shard = 1 << shard;
         let evicts_on = if request.evicts_waiting {
-            state.followed_on() & !own
+            state.followed_on() & !this_shard
         } else {
             0
         };
@@ -282,7 +282,7 @@ impl Channel {
         state.record_subscription(traits, -1);
         if state.interest.remove(shard, traits.max_lag) {
             let max_lag = state.interest.max_lag();
-            state.log.bound_live(max_lag);
+            state.log.limit_live(max_lag);
         }
         state.release_live();
     }

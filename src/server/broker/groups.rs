@@ -134,7 +134,7 @@ impl GroupInfo {
     ///
     /// # Errors
     /// When a limit is reached.
-    pub fn may_publish(&self, bytes: u64, is_new: bool) -> Result<(), GroupLimitError> {
+    pub fn check_publication(&self, bytes: u64, is_new: bool) -> Result<(), GroupLimitError> {
         let is_over =
             |used: u64, more: u64, most: u64| most > 0 && used.saturating_add(more) > most;
         if is_new && is_over(self.channels, 1, self.limits.channels) {
@@ -153,7 +153,7 @@ impl GroupInfo {
     ///
     /// # Errors
     /// When a limit is reached.
-    pub fn may_subscribe(&self, is_new: bool) -> Result<(), GroupLimitError> {
+    pub fn check_subscription(&self, is_new: bool) -> Result<(), GroupLimitError> {
         let is_full = |used: u64, most: u64| most > 0 && used >= most;
         if is_new && is_full(self.channels, self.limits.channels) {
             return Err(GroupLimitError::Channels);

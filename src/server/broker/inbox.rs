@@ -36,7 +36,7 @@ impl Inbox {
 
     /// Ready when the inbox is not empty. To be called from one task only, which [`Inbox::wake`]
     /// wakes.
-    pub fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
         self.reader.register(cx.waker());
         // Checked after registering: channels that were added before have not woken this waker.
         if self.is_empty() {
@@ -126,7 +126,7 @@ mod tests {
             });
             let mut taken = Vec::new();
             for round in 0..ROUNDS {
-                assert!(inbox.poll_news(&Context::from_waker(&waker)).is_pending());
+                assert!(inbox.poll_ready(&Context::from_waker(&waker)).is_pending());
                 let before = wakes.0.load(Ordering::SeqCst);
                 inbox.hold();
                 begin.wait();

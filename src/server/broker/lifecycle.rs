@@ -52,7 +52,7 @@ impl Channel {
     /// True if a follower with this cursor has something to receive: a message, or the end of the
     /// channel.
     #[must_use]
-    pub fn has_news_after(&self, cursor: LogCursor) -> bool {
+    pub fn has_due_after(&self, cursor: LogCursor) -> bool {
         let state = self.lock();
         cursor.last_seen < state.log.last_id() || state.ended_at().is_some()
     }

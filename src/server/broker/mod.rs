@@ -283,13 +283,14 @@ impl Inner {
         let is_wildcard = self.is_wildcard(id);
         let settings = self.settings.load();
         let charge = self.charge(Channel::footprint(id, settings.memory_accounting))?;
-        let most = if is_wildcard {
+        let max_channels = if is_wildcard {
             settings.max_number_of_wildcard_channels
         } else {
             settings.max_number_of_channels
         };
-        let room =
-            |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
+        let room = |count: u64| {
+            Some(count + 1).filter(|count| max_channels.is_none_or(|max| *count <= max))
+        };
         if self
             .channel_counter(is_wildcard)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)

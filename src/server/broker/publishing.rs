@@ -77,7 +77,7 @@ impl Broker {
     ) -> Result<ChannelInfo, CreateError> {
         let settings = self.settings();
         let accounting = settings.memory_accounting;
-        let most = [settings.max_messages_stored_per_channel, options.max_stored]
+        let max_stored = [settings.max_messages_stored_per_channel, options.max_stored]
             .into_iter()
             .flatten()
             .min();
@@ -85,9 +85,8 @@ impl Broker {
         let append_options = AppendOptions {
             store: options.store,
             keep_live: false,
-            max_stored: most.map_or(usize::MAX, |most| {
-                usize::try_from(most).unwrap_or(usize::MAX)
-            }),
+            max_stored: max_stored
+                .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX)),
             takes_channel_tag: options.store || options.takes_channel_tag,
             max_live_bytes: 0,
         };

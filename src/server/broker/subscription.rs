@@ -76,18 +76,18 @@ impl Broker {
         shard: usize,
         request: AttachRequest<'_>,
     ) -> Result<Attachment, AttachError> {
-        let most = [
+        let limit = [
             self.settings().max_subscribers_per_channel,
             request.max_subscribers,
         ]
         .into_iter()
         .flatten()
         .min();
-        let most = most
+        let max_subscriptions = limit
             .unwrap_or(u64::MAX)
             .saturating_add(request.own_subscriptions);
         loop {
-            match channel.attach(shard, request, most) {
+            match channel.attach(shard, request, max_subscriptions) {
                 Ok(Ok(attachment)) => {
                     self.0.notify_shards(channel, attachment.evicts_on);
                     self.emit_for(channel, "client_subscribed");

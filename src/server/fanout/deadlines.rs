@@ -137,7 +137,7 @@ impl Shard {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.deadline = due;
-        slot.expired = false;
+        slot.has_expired = false;
         if due.is_some() {
             state.arm(key, self.0.send_timeout.get());
             self.report_deadline(&mut state);
@@ -158,7 +158,7 @@ impl Shard {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.remember(cx);
-        let has_expired = slot.expired;
+        let has_expired = slot.has_expired;
         drop(state);
         if has_expired {
             if !is_ready() {
@@ -166,7 +166,7 @@ impl Shard {
             }
             self.set_deadline(key, Some(Duration::from_millis(RECHECK_AFTER)));
         }
-        (idle && self.0.stopping.get()).then_some(Interruption::Stopping)
+        (idle && self.0.is_stopping.get()).then_some(Interruption::Stopping)
     }
 
     /// Records input of a follower, which proves that the client is alive.
@@ -240,7 +240,7 @@ impl ShardState {
                 .deadline
                 .is_some_and(|deadline| deadline <= context.now)
             {
-                slot.expired = true;
+                slot.has_expired = true;
                 slot.wake();
             }
             return;
@@ -290,7 +290,7 @@ impl ShardState {
             return;
         };
         let mut ping = Vec::new();
-        follower.format.ping(&mut ping);
+        follower.format.encode_ping(&mut ping);
         let (ping, checksum) = follower.format.seal(ping);
         follower.write_sealed(&Rc::new(ping), checksum, context.now);
         if follower.format.expects_pongs() && follower.pong_by == NEVER && !follower.is_blocked() {

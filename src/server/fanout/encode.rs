@@ -68,7 +68,7 @@ pub(super) fn encode(
         .map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS)
         .sum();
     let mut bytes = buffer_pool::take(texts + ROOM_FOR_HEAD);
-    format.messages(
+    format.encode_messages(
         DeliveryBatch {
             gaps: &gaps,
             deliveries: &deliveries,

@@ -79,11 +79,11 @@ impl ShardState {
         let mut bytes = Vec::new();
         follower
             .format
-            .deleted(&channel.id, text, resume_point, &mut bytes);
+            .encode_deletion(&channel.id, text, resume_point, &mut bytes);
         let (bytes, checksum) = follower.format.seal(bytes);
         follower.write_sealed(&Rc::new(bytes), checksum, context.now);
         if follower.format.is_one_shot() {
-            follower.ended = true;
+            follower.has_ended = true;
             self.detach(context, key);
         } else if follower.memberships.len() == 1 || follower.format.ends_with_any_channel() {
             self.end(context, key, EndReason::Deleted);
@@ -95,7 +95,7 @@ impl ShardState {
     /// Ends a subscription with the bytes that its format sends for this reason.
     pub(super) fn end(&mut self, context: ShardContext<'_>, key: ConnectionKey, ending: EndReason) {
         let resume_point = self.resume_point(key);
-        let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else {
+        let Some(follower) = self.follower(key).filter(|follower| !follower.has_ended) else {
             return;
         };
         if let Some(reason) = ending.incident() {
@@ -104,11 +104,11 @@ impl ShardState {
         }
         follower.outlet.record_ending(ending);
         let mut bytes = Vec::new();
-        follower.format.end(ending, resume_point, &mut bytes);
+        follower.format.encode_end(ending, resume_point, &mut bytes);
         let (mut bytes, checksum) = follower.format.seal(bytes);
         follower
             .format
-            .closing(follower.checksum.concat(checksum), &mut bytes);
+            .encode_trailer(follower.checksum.concat(checksum), &mut bytes);
         self.end_with(context, key, bytes);
     }
 
@@ -119,11 +119,11 @@ impl ShardState {
         key: ConnectionKey,
         bytes: Vec<u8>,
     ) {
-        let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else {
+        let Some(follower) = self.follower(key).filter(|follower| !follower.has_ended) else {
             return;
         };
         follower.write(&Rc::new(bytes), context.now);
-        follower.ended = true;
+        follower.has_ended = true;
         self.detach(context, key);
         self.after_write(context, key);
     }

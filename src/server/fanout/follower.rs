@@ -40,7 +40,7 @@ pub struct Subscription {
     /// the request.
     pub merges_backlog: bool,
     /// Every message restarts `time_to_live`.
-    pub rearms: bool,
+    pub restarts_ttl: bool,
     /// How it competes with other subscribers that wait for a single message.
     pub concurrency: Concurrency,
 }
@@ -115,7 +115,7 @@ pub(super) struct Follower {
     /// are sent in path order.
     pub(super) backlog_in_path_order: Option<u32>,
     /// The last bytes are written or pending; nothing may follow them.
-    pub(super) ended: bool,
+    pub(super) has_ended: bool,
     pub(super) outcome: Option<SubscriptionOutcome>,
     /// Reason for dropping it that is not yet counted.
     pub(super) incident: Option<Incident>,
@@ -153,14 +153,14 @@ impl Follower {
             ping_every: subscription.ping_interval.map_or(NEVER, millis),
             ttl_from_message: subscription
                 .time_to_live
-                .filter(|_| subscription.rearms)
+                .filter(|_| subscription.restarts_ttl)
                 .map_or(NEVER, millis),
             input_by: NEVER,
             pong_by: NEVER,
             last_sent: now,
             stalled_since: NEVER,
             backlog_in_path_order: None,
-            ended: false,
+            has_ended: false,
             outcome: None,
             incident: None,
             checksum: Checksum::default(),
@@ -192,17 +192,17 @@ impl Follower {
         let mut notice = Vec::new();
         let has_notice = slow::append_gaps(&self.format, gaps, &mut notice);
         let (notice, checksum) = self.format.seal(notice);
-        self.checksum = self.format.opening().concat(checksum);
+        self.checksum = self.format.head_checksum().concat(checksum);
         head.extend_from_slice(&notice);
         if !head.is_empty() {
             self.write(&Rc::new(head), now);
         }
-        self.ended = has_notice && self.format.is_one_shot();
-        self.ended
+        self.has_ended = has_notice && self.format.is_one_shot();
+        self.has_ended
     }
 
     /// Restarts its time to live, after a message.
-    pub(super) fn rearm(&mut self, now: Millis) {
+    pub(super) fn restart_ttl(&mut self, now: Millis) {
         if self.ttl_from_message != NEVER {
             self.ttl_at = now.saturating_add(self.ttl_from_message);
         }
@@ -210,7 +210,7 @@ impl Follower {
 
     /// True if the next message can be written now.
     pub(super) fn takes_messages(&self) -> bool {
-        self.pending.is_none() && !self.ended
+        self.pending.is_none() && !self.has_ended
     }
 
     pub(super) fn is_blocked(&self) -> bool {
@@ -336,13 +336,13 @@ impl Follower {
     /// Drops the follower without sending anything more.
     pub(super) fn abort(&mut self) {
         self.pending = None;
-        self.ended = true;
+        self.has_ended = true;
         self.outcome = Some(SubscriptionOutcome::Dropped);
     }
 
     /// Sets the outcome once the follower has ended and everything is written.
     pub(super) fn settle(&mut self) {
-        if self.ended && self.pending.is_none() && self.outcome.is_none() {
+        if self.has_ended && self.pending.is_none() && self.outcome.is_none() {
             self.outcome = Some(if self.format.keeps_connection() {
                 SubscriptionOutcome::Finished
             } else {

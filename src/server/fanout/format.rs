@@ -158,16 +158,22 @@ impl Checksum {
 pub trait Format {
     /// Appends these gaps and messages; for a one-shot format, the whole response. Appends nothing
     /// if there are only gaps and the format does not report them.
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>);
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>);
 
     /// Appends a ping; nothing if the format has no pings.
-    fn ping(&self, out: &mut Vec<u8>);
+    fn encode_ping(&self, out: &mut Vec<u8>);
 
     /// Appends the notice that a channel was deleted; for a one-shot format, the whole response.
-    fn deleted(&self, channel: &[u8], text: &[u8], resume_point: ResumePoint, out: &mut Vec<u8>);
+    fn encode_deletion(
+        &self,
+        channel: &[u8],
+        text: &[u8],
+        resume_point: ResumePoint,
+        out: &mut Vec<u8>,
+    );
 
     /// Appends the end of the subscription.
-    fn end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>);
+    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>);
 
     /// Treatment of followers that are too far behind.
     fn slow_consumers(&self) -> SlowConsumerSettings;
@@ -185,12 +191,12 @@ pub trait Format {
     }
 
     /// Checksum of the first bytes that every follower gets.
-    fn opening(&self) -> Checksum {
+    fn head_checksum(&self) -> Checksum {
         Checksum::default()
     }
 
     /// Appends the trailer of a stream that consists of bytes with this checksum.
-    fn closing(&self, _sum: Checksum, _out: &mut Vec<u8>) {}
+    fn encode_trailer(&self, _checksum: Checksum, _out: &mut Vec<u8>) {}
 
     /// True if followers answer pings.
     fn expects_pongs(&self) -> bool {

@@ -83,22 +83,22 @@ impl ShardState {
             return;
         };
         self.turn.channels += follower.memberships.len();
-        let quiet =
-            (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));
+        let others_are_quiet =
+            (0..follower.memberships.len()).all(|other| !self.has_due(key, other, other == nth));
         match frame {
-            Some(frame) if quiet => {
+            Some(frame) if others_are_quiet => {
                 if self.send_frame(context, key, nth, &frame) {
                     self.schedule_round_if_behind(context, key, nth);
                 }
             }
-            None if quiet => {}
+            None if others_are_quiet => {}
             _ => self.deliver_merged(context, key),
         }
     }
 
     /// True if a membership has due messages (ignored for the channel that `is_served`), or its
     /// channel was deleted.
-    fn has_news(&self, key: ConnectionKey, nth: usize, is_served: bool) -> bool {
+    fn has_due(&self, key: ConnectionKey, nth: usize, is_served: bool) -> bool {
         let membership = self.slots[key]
             .follower
             .as_ref()
@@ -110,7 +110,7 @@ impl ShardState {
             } else {
                 local
                     .channel
-                    .has_news_after(local.members[membership.member_index as usize].cursor)
+                    .has_due_after(local.members[membership.member_index as usize].cursor)
             }
         })
     }
@@ -159,11 +159,11 @@ impl ShardState {
         // Empty if all new messages were unstored ones from before the follower attached.
         let is_complete = !bytes.is_empty() && follower.format.is_one_shot();
         if !bytes.is_empty() {
-            follower.rearm(context.now);
+            follower.restart_ttl(context.now);
         }
         follower.write_sealed(&Rc::new(bytes), checksum, context.now);
         if is_complete {
-            follower.ended = true;
+            follower.has_ended = true;
             self.detach(context, key);
             return;
         }

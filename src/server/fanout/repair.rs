@@ -34,7 +34,7 @@ impl ShardState {
         self.repair(context);
         // The task of the connection ends it.
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.expired = true;
+            slot.has_expired = true;
             slot.wake();
         }
     }
@@ -72,8 +72,9 @@ impl ShardState {
                 let member = channels
                     .get(membership.channel as usize)
                     .and_then(|local| local.members.get(membership.member_index as usize));
-                member
-                    .is_some_and(|member| (member.slot as usize, member.nth as usize) == (key, nth))
+                member.is_some_and(|member| {
+                    (member.slot as usize, member.membership_index as usize) == (key, nth)
+                })
             };
             let is_broken = !follower.memberships.iter().enumerate().all(has_member);
             if is_broken {
@@ -83,7 +84,7 @@ impl ShardState {
             let Some(follower) = &mut slot.follower else {
                 continue;
             };
-            if follower.ended {
+            if follower.has_ended {
                 follower.memberships.clear();
             }
         }
@@ -99,8 +100,8 @@ impl ShardState {
             let follower = slots
                 .get(member.slot as usize)
                 .and_then(|slot| slot.follower.as_ref());
-            let membership =
-                follower.and_then(|follower| follower.memberships.get(member.nth as usize));
+            let membership = follower
+                .and_then(|follower| follower.memberships.get(member.membership_index as usize));
             membership.is_some_and(|membership| membership.channel as usize == local)
         };
         channel.members.retain(|member| has_membership(member));
@@ -108,9 +109,11 @@ impl ShardState {
             let follower = slots
                 .get_mut(member.slot as usize)
                 .and_then(|slot| slot.follower.as_mut());
-            if let Some(membership) =
-                follower.and_then(|follower| follower.memberships.get_mut(member.nth as usize))
-            {
+            if let Some(membership) = follower.and_then(|follower| {
+                follower
+                    .memberships
+                    .get_mut(member.membership_index as usize)
+            }) {
                 membership.member_index = index as u32;
             }
         }

@@ -47,7 +47,7 @@ impl ShardState {
                 continue;
             };
             let key = member.slot as usize;
-            let nth = member.nth as usize;
+            let nth = member.membership_index as usize;
             self.run_isolated(context, key, |state| state.serve(context, key, nth, head));
         }
         index
@@ -62,6 +62,8 @@ impl ShardState {
         nth: usize,
         head: &ChannelHead,
     ) {
+        // A follower with pending bytes reads nothing. It continues from its cursor when its socket
+        // is writable, so a slow client never makes messages queue up here.
         let Some(follower) = self.slots[key]
             .follower
             .as_ref()
@@ -70,7 +72,7 @@ impl ShardState {
             return;
         };
         let membership = follower.memberships[nth];
-        let one_of_several = follower.memberships.len() > 1;
+        let is_one_of_several = follower.memberships.len() > 1;
         if follower.backlog_in_path_order.is_some()
             && !self.deliver_backlog_in_path_order(context, key)
         {
@@ -80,7 +82,7 @@ impl ShardState {
             self.channels[membership.channel as usize].members[membership.member_index as usize];
         failpoints::point("delivery");
         let is_behind = member.cursor.last_seen < head.last_id;
-        if one_of_several {
+        if is_one_of_several {
             if is_behind || head.deletion_text.is_some() {
                 self.deliver_in_order(context, key, nth);
             }
@@ -113,9 +115,9 @@ impl ShardState {
             let Some(frame) = self.frame(key, nth, head) else {
                 return;
             };
-            let goes_on = self.send_frame(context, key, nth, &frame);
+            let can_continue = self.send_frame(context, key, nth, &frame);
             self.frames.recycle(frame.bytes);
-            if !goes_on {
+            if !can_continue {
                 return;
             }
         }
@@ -139,6 +141,8 @@ impl ShardState {
         if member.cursor.last_seen >= head {
             return None;
         }
+        // Outside of a backlog only the last seen id matters for what is due. A key without the
+        // rest of the cursor lets followers share frames that attached at different times.
         let is_one_shot = follower.format.is_one_shot();
         let frame_key = FrameKey {
             channel: local.channel.number(),
@@ -198,6 +202,7 @@ impl ShardState {
         let cursor = &mut self.channels[membership.channel as usize].members
             [membership.member_index as usize]
             .cursor;
+        // Before the write: what the socket does not accept becomes pending, and counts as sent.
         *cursor = LogCursor {
             last_seen: up_to,
             backlog,
@@ -208,9 +213,9 @@ impl ShardState {
         }
         self.turn.bytes += frame.bytes.len();
         follower.write_sealed(&frame.bytes, checksum, context.now);
-        follower.rearm(context.now);
+        follower.restart_ttl(context.now);
         if follower.format.is_one_shot() {
-            follower.ended = true;
+            follower.has_ended = true;
             self.detach(context, key);
             return false;
         }
@@ -222,15 +227,15 @@ impl ShardState {
         &mut self,
         context: ShardContext<'_>,
         key: ConnectionKey,
-        merges: bool,
+        merges_backlog: bool,
     ) {
         self.turn = TurnUsage::default();
         let Some(follower) = &self.slots[key].follower else {
             return;
         };
-        let one_shot = follower.format.is_one_shot();
-        let several = follower.memberships.len() > 1;
-        if several && !merges && !one_shot {
+        let is_one_shot = follower.format.is_one_shot();
+        let has_several_channels = follower.memberships.len() > 1;
+        if has_several_channels && !merges_backlog && !is_one_shot {
             if let Some(follower) = self.follower(key) {
                 follower.backlog_in_path_order = Some(0);
             }
@@ -247,7 +252,7 @@ impl ShardState {
     }
 
     fn serve_all_channels(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
-        let before = self.cursors(key);
+        let before = self.last_seen_ids(key);
         let Some(follower) = self.follower(key) else {
             return;
         };
@@ -272,7 +277,7 @@ impl ShardState {
         self.after_write(context, key);
         // Its cursor has moved: a round of the channel releases the live messages that were held
         // for it.
-        for (nth, (before, after)) in before.into_iter().zip(self.cursors(key)).enumerate() {
+        for (nth, (before, after)) in before.into_iter().zip(self.last_seen_ids(key)).enumerate() {
             if before != after {
                 self.schedule_round(context, key, nth);
             }
@@ -280,11 +285,11 @@ impl ShardState {
     }
 
     /// The channels of a follower with the id that it has seen in each.
-    fn cursors(&self, key: ConnectionKey) -> SmallVec<[(u32, u64); 1]> {
+    fn last_seen_ids(&self, key: ConnectionKey) -> SmallVec<[(u32, u64); 1]> {
         let Some(follower) = &self.slots[key].follower else {
             return SmallVec::new();
         };
-        let cursor = |membership: &Membership| {
+        let last_seen = |membership: &Membership| {
             let local = &self.channels[membership.channel as usize];
             (
                 membership.channel,
@@ -293,7 +298,7 @@ impl ShardState {
                     .last_seen,
             )
         };
-        follower.memberships.iter().map(cursor).collect()
+        follower.memberships.iter().map(last_seen).collect()
     }
 
     /// Handles the outcome of a write: the end of the follower, or a full socket. To be called
@@ -325,6 +330,7 @@ impl ShardState {
         self.arm(key, context.send_timeout);
     }
 
+    /// Id of the newest message in the channel of membership `nth`.
     pub(super) fn head_of(&self, key: ConnectionKey, nth: usize) -> u64 {
         let membership = self.slots[key]
             .follower
@@ -335,6 +341,7 @@ impl ShardState {
         })
     }
 
+    /// True if the follower has not seen the newest message of membership `nth`.
     pub(super) fn is_behind(&self, key: ConnectionKey, nth: usize) -> bool {
         let membership = self.slots[key]
             .follower

@@ -130,9 +130,12 @@ impl ShardState {
                 || RoundProgress::begin(&channel, context.shard),
                 |progress| *progress,
             );
+            // Before the deliveries: an evicted follower must not get the messages of this round.
             if channel.take_eviction(context.shard) {
                 self.evict_waiting(context, channel.number());
             }
+            // A resumed round continues with its own frames, so that the rounds between its turns
+            // do not evict them.
             if progress.unvisited != usize::MAX {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
             }

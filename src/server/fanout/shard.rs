@@ -39,7 +39,7 @@ pub(super) struct Inner {
     pub(super) earlier_deadline: Notify,
     pub(super) pauses: Pauses,
     drained: Notify,
-    pub(super) stopping: Cell<bool>,
+    pub(super) is_stopping: Cell<bool>,
     pub(super) state: RefCell<ShardState>,
     pub(super) replies: PendingReplies,
 }
@@ -78,7 +78,7 @@ impl Shard {
             earlier_deadline: Notify::new(),
             pauses: Pauses::default(),
             drained: Notify::new(),
-            stopping: Cell::new(false),
+            is_stopping: Cell::new(false),
             state: RefCell::default(),
             replies: PendingReplies::default(),
         }));
@@ -118,9 +118,9 @@ impl Shard {
 
     /// Ready when there are rounds to run.
     fn poll_work(&self, cx: &Context<'_>) -> Poll<()> {
-        let news = self.0.inbox.poll_news(cx);
+        let inbox = self.0.inbox.poll_ready(cx);
         if self.0.state.borrow().rounds.is_empty() {
-            news
+            inbox
         } else {
             Poll::Ready(())
         }
@@ -215,7 +215,7 @@ impl Shard {
             state.arm(key, context.send_timeout);
             attached
         })?;
-        if self.0.stopping.get() {
+        if self.0.is_stopping.get() {
             self.end(key, EndReason::Shutdown);
         }
         Ok(channels)
@@ -252,7 +252,7 @@ impl Shard {
     /// Sends the reply to a message of the client, such as a ping.
     pub fn reply(&self, key: ConnectionKey, bytes: Vec<u8>) {
         self.with_state(|state, context| {
-            if let Some(follower) = state.follower(key).filter(|follower| !follower.ended) {
+            if let Some(follower) = state.follower(key).filter(|follower| !follower.has_ended) {
                 follower.reply(bytes, context.now);
             }
             state.after_write(context, key);
@@ -287,7 +287,7 @@ impl Shard {
 
     /// Shuts down: ends all subscriptions and all idle connections.
     pub fn stop(&self) {
-        self.0.stopping.set(true);
+        self.0.is_stopping.set(true);
         let keys: Vec<ConnectionKey> = self
             .0
             .state
@@ -322,7 +322,7 @@ impl Shard {
     /// True after [`Shard::stop`].
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.0.stopping.get()
+        self.0.is_stopping.get()
     }
 
     /// Number of connections.

@@ -133,7 +133,7 @@ pub(super) fn gaps_at_attach(
 pub(super) fn append_gaps(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
     let length = out.len();
     if let Some(horizon) = gaps.iter().map(|gap| gap.position).min() {
-        format.messages(
+        format.encode_messages(
             DeliveryBatch {
                 gaps,
                 deliveries: &[],

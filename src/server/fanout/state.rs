@@ -99,7 +99,7 @@ pub(super) struct ConnectionSlot {
     pub(super) waker: Option<Waker>,
     /// Deadline of a connection without a follower.
     pub(super) deadline: Option<Millis>,
-    pub(super) expired: bool,
+    pub(super) has_expired: bool,
     pub(super) follower: Option<Follower>,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct LocalChannel {
 pub(super) struct ChannelMember {
     pub(super) slot: u32,
     /// Index in the follower's memberships.
-    pub(super) nth: u32,
+    pub(super) membership_index: u32,
     /// Cursor of the follower in this channel. Backlog that the store drops before a slow follower
     /// has read it counts as missed, as live messages do: it was promised when the follower
     /// attached.
@@ -176,7 +176,7 @@ impl ShardState {
         let due = match &slot.follower {
             Some(follower) if follower.outcome.is_none() => follower.due(send_timeout),
             Some(_) => NEVER,
-            None => slot.deadline.filter(|_| !slot.expired).unwrap_or(NEVER),
+            None => slot.deadline.filter(|_| !slot.has_expired).unwrap_or(NEVER),
         };
         self.deadline_moved |= self.timers.arm(key, due);
     }
@@ -227,7 +227,7 @@ impl ShardState {
         subscription: &mut Subscription,
         traits: SubscriptionTraits,
     ) -> Result<AttachGuard<'a>, AttachError> {
-        let is_several = subscription.channels.len() > 1;
+        let has_several = subscription.channels.len() > 1;
         let mut attached = AttachGuard {
             context,
             traits,
@@ -257,7 +257,7 @@ impl ShardState {
             if attachment.evicts_here {
                 self.evict_waiting(context, number);
             }
-            if is_several {
+            if has_several {
                 *own_by_number.entry(number).or_default() += 1;
             }
             attached
@@ -290,7 +290,7 @@ impl ShardState {
             });
             members.push(ChannelMember {
                 slot: key as u32,
-                nth,
+                membership_index: nth,
                 cursor: attachment.cursor,
             });
         }
@@ -325,7 +325,7 @@ impl ShardState {
         for nth in 0..memberships.len() {
             if let Some((moved, index)) = self.remove_member(context, memberships[nth], traits) {
                 if moved.slot as usize == key {
-                    memberships[moved.nth as usize].member_index = index;
+                    memberships[moved.membership_index as usize].member_index = index;
                 } else {
                     self.move_member(moved, index);
                 }
@@ -342,7 +342,7 @@ impl ShardState {
         let membership = follower.memberships.swap_remove(nth);
         if let Some(renumbered) = follower.memberships.get(nth).copied() {
             self.channels[renumbered.channel as usize].members[renumbered.member_index as usize]
-                .nth = nth as u32;
+                .membership_index = nth as u32;
         }
         if let Some((moved, index)) = self.remove_member(context, membership, traits) {
             self.move_member(moved, index);
@@ -351,7 +351,7 @@ impl ShardState {
 
     fn move_member(&mut self, moved: ChannelMember, index: u32) {
         if let Some(follower) = self.follower(moved.slot as usize) {
-            follower.memberships[moved.nth as usize].member_index = index;
+            follower.memberships[moved.membership_index as usize].member_index = index;
         }
     }
 
@@ -386,6 +386,6 @@ impl ShardState {
         let slot = &mut self.slots[key];
         slot.follower = None;
         slot.deadline = None;
-        slot.expired = false;
+        slot.has_expired = false;
     }
 }

@@ -44,13 +44,16 @@ mod tests {
 
     #[test]
     fn the_head_ends_where_the_body_begins_however_it_is_cut() {
-        let answer = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
+        let response = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
         for step in [1, 2, 3, 5, 100] {
             let mut tap = Tap::default();
-            answer.chunks(step).for_each(|piece| tap.record(piece));
+            response.chunks(step).for_each(|piece| tap.record(piece));
             assert_eq!(
                 (&tap.head[..], tap.sent),
-                (&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], answer.len() as u64),
+                (
+                    &b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..],
+                    response.len() as u64
+                ),
                 "{step}"
             );
         }

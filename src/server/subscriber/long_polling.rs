@@ -81,7 +81,7 @@ pub(super) fn subscription(
         time_to_live: settings.longpolling_connection_ttl,
         ping_interval: None,
         merges_backlog: false,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: Concurrency::Broadcast,
     }
 }
@@ -266,7 +266,7 @@ impl LongPollFormat {
 }
 
 impl Format for LongPollFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let gaps = if self.renderer.reports_gaps() {
             batch.gaps
         } else {
@@ -300,9 +300,15 @@ impl Format for LongPollFormat {
         }
     }
 
-    fn ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, channel: &[u8], text: &[u8], standing: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(
+        &self,
+        channel: &[u8],
+        text: &[u8],
+        standing: ResumePoint,
+        out: &mut Vec<u8>,
+    ) {
         self.response(
             &[],
             std::iter::once(MessageView::special(DELETED_ID, channel, text)),
@@ -311,7 +317,7 @@ impl Format for LongPollFormat {
         );
     }
 
-    fn end(&self, ending: EndReason, standing: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, standing: ResumePoint, out: &mut Vec<u8>) {
         let cursor = self.cursor(standing);
         if self.timeout_with_body {
             return self.response(

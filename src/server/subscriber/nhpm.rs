@@ -211,7 +211,7 @@ fn subscription(
         time_to_live: settings.subscriber_timeout,
         ping_interval: None,
         merges_backlog: false,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: settings.concurrency,
     }
 }
@@ -229,19 +229,19 @@ impl NhpmLongPollFormat {
 }
 
 impl Format for NhpmLongPollFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         if let Some(first) = batch.deliveries.first() {
             self.write(nhpm::message_response(first.message), out);
         }
     }
 
-    fn ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.write(rejection(Status(410)), out);
     }
 
-    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         let response = rejection(match ending {
             EndReason::Conflict => Status(409),
             EndReason::Deleted => Status(410),

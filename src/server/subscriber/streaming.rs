@@ -114,7 +114,7 @@ pub(super) fn respond(
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: Concurrency::Broadcast,
     }))
 }
@@ -258,7 +258,7 @@ impl StreamFormat {
         };
         self.framing = Framing::Raw;
         let mut ping = Vec::new();
-        self.ping(&mut ping);
+        self.encode_ping(&mut ping);
         if !ping.is_empty() {
             gzip.ping = (ping.clone(), gzip.seal(&ping));
         }
@@ -286,7 +286,7 @@ impl StreamFormat {
 }
 
 impl Format for StreamFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
             scratch.clear();
@@ -305,7 +305,7 @@ impl Format for StreamFormat {
         buffer_pool::give(scratch);
     }
 
-    fn ping(&self, out: &mut Vec<u8>) {
+    fn encode_ping(&self, out: &mut Vec<u8>) {
         self.framing.piece(&self.ping, out);
         if let Some(padding) = self.padding.as_ref().filter(|_| !self.is_eventsource) {
             self.framing
@@ -313,7 +313,7 @@ impl Format for StreamFormat {
         }
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.piece(
             &MessageView::special(DELETED_ID, channel, text),
             &mut Vec::new(),
@@ -321,7 +321,7 @@ impl Format for StreamFormat {
         );
     }
 
-    fn end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         self.framing.piece(&self.renderer.footer(), out);
         self.framing.last(out);
     }
@@ -334,13 +334,13 @@ impl Format for StreamFormat {
         }
     }
 
-    fn opening(&self) -> Checksum {
+    fn head_checksum(&self) -> Checksum {
         self.gzip
             .as_ref()
             .map_or_else(Checksum::default, |gzip| gzip.opening)
     }
 
-    fn closing(&self, sum: Checksum, out: &mut Vec<u8>) {
+    fn encode_trailer(&self, sum: Checksum, out: &mut Vec<u8>) {
         let Some(gzip) = &self.gzip else { return };
         let mut end = Vec::new();
         compression::end(sum, &mut end);

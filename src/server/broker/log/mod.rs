@@ -143,7 +143,7 @@ impl Log {
             self.live_end += bytes;
             self.live_bytes += bytes;
             self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.bound_live(options.max_live_bytes);
+            self.limit_live(options.max_live_bytes);
         }
         if options.store {
             if let Some(group) = &self.group {
@@ -196,15 +196,15 @@ impl Log {
             .recipients
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
-        let goes = message.attributes.as_ref().is_some_and(|attributes| {
-            let left = attributes
+        let is_deleted = message.attributes.as_ref().is_some_and(|attributes| {
+            let min_stored = attributes
                 .delete_when_read
-                .map_or(usize::MAX, |left| left as usize);
-            self.stored.len() > left && recipients >= attributes.min_recipients
+                .map_or(usize::MAX, |count| count as usize);
+            self.stored.len() > min_stored && recipients >= attributes.min_recipients
         });
-        let goes = goes && self.stored.front().is_some_and(|oldest| oldest.id == id);
-        self.drop_stored(usize::from(goes));
-        goes
+        let is_deleted = is_deleted && self.stored.front().is_some_and(|oldest| oldest.id == id);
+        self.drop_stored(usize::from(is_deleted));
+        is_deleted
     }
 
     fn drop_stored(&mut self, count: usize) {
@@ -244,7 +244,7 @@ impl Log {
     }
 
     /// Releases the oldest live messages beyond `max_bytes`, except the newest message.
-    pub(super) fn bound_live(&mut self, max_bytes: u64) {
+    pub(super) fn limit_live(&mut self, max_bytes: u64) {
         let before = self.live_bytes;
         while self.live_bytes > max_bytes && self.live.len() > 1 {
             self.pop_live();

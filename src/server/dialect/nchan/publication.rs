@@ -126,7 +126,7 @@ impl Publication {
             for key in &named.keys {
                 let check = broker
                     .group_info(group)
-                    .may_publish(0, broker.find(key).is_none());
+                    .check_publication(0, broker.find(key).is_none());
                 check.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
             }
         }
@@ -170,7 +170,7 @@ impl Publication {
         if let Some(group) = &self.group {
             broker
                 .group_info(group)
-                .may_publish(body.len() as u64, false)
+                .check_publication(body.len() as u64, false)
                 .map_err(PublishError::Group)?;
         }
         let settings = &self.settings;

@@ -23,22 +23,22 @@ struct Plain {
 }
 
 impl Format for Plain {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         batch
             .deliveries
             .iter()
             .for_each(|delivery| out.extend_from_slice(&delivery.message.text));
     }
 
-    fn ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, _: &[u8], _: &[u8], resume_point: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, _: &[u8], _: &[u8], resume_point: ResumePoint, out: &mut Vec<u8>) {
         out.extend_from_slice(
             format!("!{:?}", self.is_one_shot.then_some(resume_point)).as_bytes(),
         );
     }
 
-    fn end(&self, _: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, _: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
         out.extend_from_slice(
             format!(".{:?}", self.is_one_shot.then_some(resume_point)).as_bytes(),
         );
@@ -123,7 +123,7 @@ impl Scene {
             time_to_live,
             ping_interval: None,
             merges_backlog: false,
-            rearms: false,
+            restarts_ttl: false,
             concurrency: Concurrency::Broadcast,
         };
         let key = self.shard.open();

@@ -193,7 +193,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
                 && found
                     .as_ref()
                     .is_some_and(|channel| channel.subscriptions() >= max);
-            let check = group.map_or(Ok(()), |group| group.may_subscribe(found.is_none()));
+            let check = group.map_or(Ok(()), |group| group.check_subscription(found.is_none()));
             if is_missing || is_full || check.is_err() || broker.is_events_channel(key) {
                 return Err(forbidden());
             }

@@ -116,7 +116,7 @@ pub(super) fn long_poll(
         time_to_live: subscribing.settings.subscriber_timeout,
         ping_interval: None,
         merges_backlog: true,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: Concurrency::Broadcast,
     };
     SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
@@ -279,7 +279,7 @@ impl NchanLongPollFormat {
 }
 
 impl Format for NchanLongPollFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let [first, ..] = batch.deliveries else {
             return;
         };
@@ -298,16 +298,16 @@ impl Format for NchanLongPollFormat {
         self.write(self.responder.messages(&messages, &id), out);
     }
 
-    fn ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.write(
             self.responder.without_messages(Status(410), &self.position),
             out,
         );
     }
 
-    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         match ending {
             EndReason::TimeToLive => {
                 let mut answer = Vec::new();

@@ -80,7 +80,7 @@ pub(super) fn respond(
             .eventsource_ping_interval
             .filter(|_| mode == Mode::EventSource),
         merges_backlog: true,
-        rearms: true,
+        restarts_ttl: true,
         concurrency: Concurrency::Broadcast,
     };
     SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
@@ -197,14 +197,14 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Format for NchanStreamFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
             self.message(delivery.message, || ids.next(delivery), out);
         }
     }
 
-    fn ping(&self, out: &mut Vec<u8>) {
+    fn encode_ping(&self, out: &mut Vec<u8>) {
         let ping = &self.settings.eventsource_ping;
         if !ping.comment.is_empty() || (ping.event.is_empty() && ping.data.is_empty()) {
             push_field(b":", &ping.comment, out);
@@ -218,9 +218,9 @@ impl Format for NchanStreamFormat {
         out.push(b'\n');
     }
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
 
-    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         let is_over = ending == EndReason::TimeToLive;
         if self.mode == Mode::Chunked {
             return self.framing.last(out);

@@ -90,7 +90,7 @@ pub(super) fn respond(
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
-        rearms: true,
+        restarts_ttl: true,
         concurrency: Concurrency::Broadcast,
     };
     let socket = Socket::new(call, settings, publication, None, handshake.extension);
@@ -131,7 +131,7 @@ pub(super) fn respond_to_publisher(
         time_to_live: None,
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: Concurrency::Broadcast,
     };
     let notation = NchanNotation::accepted(call.request.header("accept"));
@@ -272,7 +272,7 @@ fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Format for NchanWebSocketFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
             let meta = self.has_meta.then(|| {
@@ -290,13 +290,13 @@ impl Format for NchanWebSocketFormat {
         }
     }
 
-    fn ping(&self, out: &mut Vec<u8>) {
+    fn encode_ping(&self, out: &mut Vec<u8>) {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
 
-    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         out.extend_from_slice(&match ending {
             EndReason::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
             EndReason::UnansweredPing => frame::close(NORMAL, "410 Gone"),

@@ -136,7 +136,7 @@ pub(super) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
-        rearms: false,
+        restarts_ttl: false,
         concurrency: Concurrency::Broadcast,
     };
     SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
@@ -225,7 +225,7 @@ impl WebSocketFormat {
 }
 
 impl Format for WebSocketFormat {
-    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
             scratch.clear();
@@ -243,11 +243,11 @@ impl Format for WebSocketFormat {
         buffer_pool::give(scratch);
     }
 
-    fn ping(&self, out: &mut Vec<u8>) {
+    fn encode_ping(&self, out: &mut Vec<u8>) {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.text(
             &MessageView::special(DELETED_ID, channel, text),
             &mut Vec::new(),
@@ -255,7 +255,7 @@ impl Format for WebSocketFormat {
         );
     }
 
-    fn end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         let footer = self.renderer.footer();
         if !footer.is_empty() {
             frame::push(Opcode::Text, &footer, out);

@@ -299,7 +299,7 @@ fn live_messages_are_accounted() {
         (lag(&bench), bench.log.live_bytes(), bench.meter.used()),
         (500, 500, 500)
     );
-    bench.log.bound_live(200);
+    bench.log.limit_live(200);
     assert_eq!((lag(&bench), bench.meter.used()), (200, 200));
     bench.log.release_live(8);
     assert_eq!(lag(&bench), 100);
