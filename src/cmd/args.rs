@@ -44,7 +44,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What is chosen here, and for the rest what `outer` says.
+    /// This choice, completed by `outer`.
     #[must_use]
     pub fn within(&self, outer: &Self) -> Self {
         let named = if self.url.is_some() || self.server.is_some() {
@@ -62,14 +62,14 @@ impl Choice {
         }
     }
 
-    /// True if nothing was given.
+    /// True if no option was given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.url.is_none() && self.server.is_none() && self.config_file.is_none()
     }
 }
 
-/// How the server is reached.
+/// Options about the server of a request.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Server {
@@ -77,8 +77,8 @@ pub struct Server {
     choice: Choice,
     /// Send this header, or those in @FILE (repeatable)
     ///
-    /// HEADER is 'NAME: VALUE'; the file has one per line. Other users can read the command line of a process: keep
-    /// passwords and tokens in a file.
+    /// HEADER is 'NAME: VALUE'; the file has one per line. Other users can read the command line of
+    /// a process: keep passwords and tokens in a file.
     #[arg(short = 'H', long = "header", value_name = "HEADER|@FILE")]
     pub headers: Vec<HeaderArgument>,
     /// Path of the publisher location [default: /pub?id={channel}]
@@ -104,12 +104,12 @@ pub struct Server {
     /// counters of a channel at its publisher location.
     #[arg(long, value_enum, value_name = "DIALECT", hide_short_help = true)]
     pub dialect: Option<Dialect>,
-    /// What the environment and the configuration file add; see [`Server::settle`].
+    /// Settings of the environment and the configuration file; see [`Server::settle`].
     #[arg(skip)]
     settled: Settled,
 }
 
-/// A header as given. It may be a secret, so debugging output does not show it.
+/// A header of the command line. It may be a secret, so `Debug` does not show it.
 #[derive(Clone)]
 pub struct HeaderArgument(String);
 
@@ -126,7 +126,7 @@ impl fmt::Debug for HeaderArgument {
 }
 
 impl Server {
-    /// The server that `choice` names, for who has no command line of its own.
+    /// Options for the server of `choice`, without other settings.
     #[must_use]
     pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
         Self {
@@ -140,16 +140,16 @@ impl Server {
         }
     }
 
-    /// Finds out which server is meant and what the environment and the configuration file say
-    /// about it, and returns its URL. What the command line says stays.
+    /// Completes the options from the environment and the configuration file, which do not
+    /// override the command line, and returns the URL of the server.
     ///
     /// # Errors
-    /// When the configuration file is wrong, or a token cannot be had.
+    /// When the configuration file is invalid or the token is not available.
     pub fn settle(&mut self, outer: &Choice) -> anyhow::Result<String> {
         self.settle_with(outer, TokenCommand::Run)
     }
 
-    /// As [`Server::settle`], with or without running a `token_command`.
+    /// Like [`Server::settle`], with or without running a `token_command`.
     ///
     /// # Errors
     /// As [`Server::settle`].
@@ -174,8 +174,7 @@ impl Server {
         Ok(self.settled.url.clone())
     }
 
-    /// The mode that the configuration file names for the server, for commands that have none on
-    /// their command line.
+    /// Delivery mode of the configuration file, if it sets one.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
         self.settled.mode
@@ -184,7 +183,7 @@ impl Server {
     /// The URLs of the server at `url`.
     ///
     /// # Errors
-    /// [`Error::Request`] if `url` is none.
+    /// [`Error::Request`] if `url` is not a URL.
     pub fn endpoints(&self, url: &str) -> Result<Endpoints, Error> {
         let endpoints = Endpoints::new(
             url,
@@ -195,11 +194,11 @@ impl Server {
         Ok(endpoints.with_dialect(self.dialect))
     }
 
-    /// The user's headers: those of the command line, and of the configuration those that it does
-    /// not name, and the token.
+    /// Headers of every request: those of the command line, and those of the configuration that
+    /// they do not override, including the token.
     ///
     /// # Errors
-    /// [`Error::Request`] if one is none, or a file cannot be read.
+    /// [`Error::Request`] if a header is invalid or a file cannot be read.
     pub fn header_map(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         let mut add = |text: &str, place: &str| {
@@ -259,10 +258,10 @@ pub struct ResponseOptions {
     pub timeout: Duration,
 }
 
-/// Reads `500ms`, `5s`, `1m 30s`, or a plain number of seconds.
+/// Parses `500ms`, `5s`, `1m 30s`, or a plain number of seconds.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
@@ -271,10 +270,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
 }
 
-/// Reads a size in bytes, such as `65536`, `64k`, `10m` or `1g`.
+/// Parses a size in bytes, such as `65536`, `64k`, `10m` or `1g`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The expected forms.
 pub fn size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
@@ -290,29 +289,29 @@ pub fn size(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
 }
 
-/// Shortest time between two requests of the same thing: shorter ones are an attack on the server.
+/// Minimum interval between two requests for the same resource, to spare the server.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Reads a duration of at least 100 ms.
+/// Parses a duration of at least 100 ms.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < SHORTEST_INTERVAL {
         return Err(format!(
-            "the shortest is {}",
+            "the minimum is {}",
             humantime::format_duration(SHORTEST_INTERVAL)
         ));
     }
     Ok(interval)
 }
 
-/// Reads a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration
+/// Parses a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration
 /// before `now`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub fn since(text: &str, now: u64) -> Result<u64, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text
@@ -326,7 +325,7 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
         return Ok(now.saturating_sub(ago.as_secs()));
     }
     let moment = moment(text).ok_or_else(|| {
-        "it is no time (write for example 2026-11-21T08:00:00Z, 2026-11-21T09:00+01:00, \
+        "not a time (write for example 2026-11-21T08:00:00Z, 2026-11-21T09:00+01:00, \
          2026-11-21, an HTTP date, unix seconds, or 5m \
          for five minutes ago; without a zone: UTC)"
             .to_owned()
@@ -337,8 +336,7 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
         .map_err(|_| "it is before 1970".to_owned())
 }
 
-/// Reads a date, with a time or without, the time with seconds or without, and with a zone or in
-/// UTC.
+/// Parses a date with an optional time, optional seconds and an optional zone (default: UTC).
 fn moment(text: &str) -> Option<SystemTime> {
     let text = text.trim_end_matches(['Z', 'z']);
     let (date, rest) = text.split_at_checked(10)?;
@@ -369,10 +367,10 @@ fn moment(text: &str) -> Option<SystemTime> {
     }
 }
 
-/// [`since`], measured from the clock of this machine.
+/// [`since`] with the clock of this machine.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub fn since_now(text: &str) -> Result<u64, String> {
     since(text, crate::message::unix_now())
 }

@@ -1,4 +1,4 @@
-//! `--assert`: conditions like `subscribers>=1,p99<50ms` on what a command measured. Pure.
+//! `--assert`: conditions like `subscribers>=1,p99<50ms` on measured values. Pure.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ enum Comparison {
     Below,
 }
 
-/// As they are written; longer ones first, so that `>=` is not taken for `>`.
+/// Signs of the comparisons, longer ones first: `>=` before `>`.
 const COMPARISONS: [(&str, Comparison); 7] = [
     (">=", Comparison::AtLeast),
     ("<=", Comparison::AtMost),
@@ -38,20 +38,20 @@ const COMPARISONS: [(&str, Comparison); 7] = [
     ("<", Comparison::Below),
 ];
 
-/// A value that a condition can be about.
+/// A value to which a condition applies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Value {
     /// In the unit of `kind`.
     pub number: f64,
-    /// What it measures.
+    /// Its kind, which determines the unit.
     pub kind: Kind,
 }
 
-/// Reads conditions separated by commas: a field, a comparison, a number, and a unit where it is a
-/// time or a size.
+/// Parses conditions separated by commas: a field, a comparison, a number, and a unit for a time or
+/// a size.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The condition that is invalid.
 pub fn parse(text: &str) -> Result<Conditions, String> {
     text.split(',')
         .map(|part| parse_one(part.trim()))
@@ -62,8 +62,8 @@ pub fn parse(text: &str) -> Result<Conditions, String> {
 fn parse_one(text: &str) -> Result<Condition, String> {
     let wrong = || {
         format!(
-            "'{text}' is no condition (write for example subscribers>=1 or p99<50ms; a comma means \
-             'and')"
+            "'{text}' is not a condition (write for example subscribers>=1 or p99<50ms; a comma \
+             means 'and')"
         )
     };
     let at = text.find(['<', '>', '=', '!']).ok_or_else(wrong)?;
@@ -94,12 +94,12 @@ fn parse_one(text: &str) -> Result<Condition, String> {
 }
 
 impl Conditions {
-    /// Compares with the values that `find` knows; returns one line for each condition that does
-    /// not hold.
+    /// Compares with the values that `find` returns, and returns a line for each condition that
+    /// does not hold.
     ///
     /// # Errors
-    /// [`Usage`] if a field is not known (`fields` are those that are), or a unit does not suit
-    /// one.
+    /// [`Usage`] if a field is unknown (`fields` has the known ones), or a unit does not fit its
+    /// field.
     pub fn failures(
         &self,
         fields: &[String],
@@ -209,7 +209,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// A value as exact as it is, so that nobody wonders why `50.00` is not below `50`.
+/// The exact value: a rounded `50.00` that is not below `50` would be confusing.
 fn shown(value: Value) -> String {
     let unit = match value.kind {
         Kind::Count => "",

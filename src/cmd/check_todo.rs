@@ -1,17 +1,14 @@
-//! The end of the report of `pushctl check`: what is not served, together with what to do about it.
-//!
-//! The report names every directive in the order of the file; this puts together those with the
-//! same advice.
+//! The end of the report of `pushctl check`: unsupported directives, grouped by advice.
 
 use std::collections::BTreeMap;
 
 use super::escape::printable;
 
-/// A directive that is not served: its file, its line, its name, and what to do about it.
+/// A directive that is not served: its file, line, name and advice.
 pub(super) type Unserved<'a> = (&'a str, usize, &'a str, &'a str);
 
-/// The advice in the order in which it is first needed, each with its directives and their lines;
-/// empty without any.
+/// Formats each advice with its directives and their lines, in the order of first use; empty
+/// without any.
 pub(super) fn text(unserved: &[Unserved<'_>]) -> String {
     let mut order: Vec<&str> = Vec::new();
     for (_, _, _, advice) in unserved {
@@ -74,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_same_advice_stands_together() {
+    fn directives_are_grouped_by_advice() {
         let unserved = [
             ("a", 3, "ssl", "TLS"),
             ("a", 7, "gzip", "no"),

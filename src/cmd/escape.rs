@@ -1,5 +1,5 @@
-//! Escapes for terminals: channel ids, texts and answers are bytes of strangers, and a terminal
-//! obeys some of them. Pure.
+//! Escapes for terminals: channel ids, texts and responses are untrusted bytes, and a terminal
+//! interprets some of them as commands. Pure.
 //!
 //! What is escaped: control characters (C0, DEL, C1), what reorders or hides the text around it
 //! (marks, overrides and isolates of the bidirectional algorithm, UAX #9, section 2; line and

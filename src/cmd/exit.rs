@@ -1,11 +1,11 @@
-//! Exit codes: the only place that knows them.
+//! Exit codes, and the code of each error.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::client::Error;
 
-/// The text of [`TABLE`], a macro so that commands can put it behind their examples.
+/// Text of [`TABLE`]; a macro, so that commands can append it to their examples.
 macro_rules! exit_codes {
     () => {
         "\
@@ -29,26 +29,26 @@ Exit codes:
 }
 pub(crate) use exit_codes;
 
-/// The codes, for `pushctl --help` and the man page.
+/// Table of the exit codes, for `pushctl --help` and the man page.
 pub const TABLE: &str = exit_codes!();
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Code {
-    /// All is well.
+    /// Success.
     Success = 0,
-    /// Something without a code of its own.
+    /// Any other failure.
     Failure = 1,
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage = 2,
-    /// No connection, or it broke for good.
+    /// The server cannot be reached, or a connection broke and was not resumed.
     Unreachable = 3,
     /// 401 or 403.
     Refused = 4,
     /// 404.
     NotFound = 5,
-    /// Not done in time.
+    /// Timed out.
     TimedOut = 6,
     /// Any other HTTP error.
     Http = 7,
@@ -93,12 +93,12 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// A mistake in the use of a command that clap cannot see.
+/// A usage error that clap cannot detect.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// What another process of this program met: its words and its code.
+/// Error of another process of this program: its message and exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct ExitInfo {
@@ -108,7 +108,7 @@ pub struct ExitInfo {
     pub text: String,
 }
 
-/// The code of an error: that of the first cause which has one.
+/// Exit code of an error: that of its first cause which has one.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> Code {
     for cause in error.chain() {
@@ -118,10 +118,10 @@ pub fn of(error: &anyhow::Error) -> Code {
         if cause.is::<super::publish::TooFew>() {
             return Code::TooFewSubscribers;
         }
-        if let Some(told) = cause.downcast_ref::<ExitInfo>() {
+        if let Some(info) = cause.downcast_ref::<ExitInfo>() {
             return ALL
                 .into_iter()
-                .find(|code| *code as u8 == told.code)
+                .find(|code| *code as u8 == info.code)
                 .unwrap_or(Code::Failure);
         }
         if cause.is::<Usage>() {

@@ -1,5 +1,5 @@
-//! How numbers, sizes, times and names are written for people, and what the terminal can show. Pure
-//! but for the environment.
+//! Formats numbers, sizes, times and names for people, within the limits of the terminal. Pure,
+//! except that it reads the environment.
 
 use std::fmt;
 use std::time::Duration;
@@ -103,8 +103,8 @@ pub fn uptime(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// What a progress bar counts, per second: measured from its start, because the estimate of the
-/// library follows the newest steps and is far off where they come in bursts.
+/// Rate of a progress bar per second, measured from its start: the estimate of the library follows
+/// the latest steps and is far off when they come in bursts.
 pub fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
     let rate = measured(state);
     let shown = if rate < 10.0 {
@@ -129,7 +129,7 @@ fn measured(state: &ProgressState) -> f64 {
     state.pos() as f64 / state.elapsed().as_secs_f64().max(1e-3)
 }
 
-/// What a number measures, as its name tells.
+/// Quantity of a counter, derived from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A count, or a number of anything else.
@@ -189,7 +189,7 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` in at most so many columns; what was cut off leaves a mark.
+/// `text` cut to at most `columns` columns; a mark shows the cut.
 #[must_use]
 pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
     if text.width() <= columns {
@@ -211,7 +211,7 @@ pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
     kept
 }
 
-/// `text` with spaces up to so many columns, in front of it if it belongs to the right.
+/// `text` padded with spaces to `columns` columns, on its left side if `right`.
 #[must_use]
 pub fn pad(text: &str, columns: usize, right: bool) -> String {
     let space = " ".repeat(columns.saturating_sub(text.width()));

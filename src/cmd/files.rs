@@ -1,6 +1,6 @@
-//! Files that a command writes next to those that its user named. Their names are predictable and
-//! the directory may be open to other users, so they are never opened through a link, and a file of
-//! another kind does not block.
+//! Files that a command writes next to those of its user. Their names are predictable and other
+//! users may write to the directory, so they are never opened through a link, and a file of another
+//! kind does not block.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Result, Write as _};
@@ -9,20 +9,19 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Whether a file is on the disk when it is replaced.
+/// Whether a file is synced before it is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// It survives a power failure.
     Synced,
-    /// The system writes it when it likes.
+    /// The system writes it later.
     Unsynced,
 }
 
-/// Puts a new file with this content in the place of `path`, in one step; `temporary` is its name
-/// until then.
+/// Replaces `path` atomically by a new file with this content; `temporary` is its name until then.
 ///
 /// # Errors
-/// That of the file system. The old content is then as it was.
+/// An error of the file system. The old content is then unchanged.
 pub fn replace(
     path: &Path,
     temporary: &Path,
@@ -87,5 +86,5 @@ fn is_regular(path: &Path) -> bool {
 }
 
 fn not_regular() -> Error {
-    Error::new(ErrorKind::InvalidInput, "it is no regular file")
+    Error::new(ErrorKind::InvalidInput, "not a regular file")
 }

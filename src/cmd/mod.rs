@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand with its arguments and its run.
 //!
-//! Errors become one line on stderr here, and exit codes in [`exit`]. Everything that talks to a
-//! server is in [`crate::client`].
+//! Reports errors as one line on stderr; [`exit`] maps them to exit codes. The HTTP client of the
+//! commands is [`crate::client`].
 
 pub mod args;
 pub mod assertion;
@@ -42,7 +42,10 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(
     name = "pushctl",
     version,
-    after_help = concat!("Run 'pushctl COMMAND -h' for the options of a command.\n", args::more_options!()),
+    after_help = concat!(
+        "Run 'pushctl COMMAND -h' for the options of a command.\n",
+        args::more_options!()
+    ),
     after_long_help = exit::TABLE,
     max_term_width = 120
 )]
@@ -88,13 +91,13 @@ pub enum Command {
     ///
     /// All subscribers are connected and confirmed by the server before the first message is
     /// published. Latency is measured from the time at which a message was due (with --rate) or
-    /// sent. Subscribers and publishers share one thread and use plain HTTP; the limit of open files
-    /// is raised as far as the system allows.
+    /// sent. Subscribers and publishers share one thread and use plain HTTP; the limit of open
+    /// files is raised as far as the system allows.
     Bench(bench::Args),
     /// Report which directives of a configuration are supported, ignored, unsupported or invalid
     ///
-    /// Reads an nginx.conf with all files that it includes, or a configuration in TOML. Exits with 2
-    /// if there are errors.
+    /// Reads an nginx.conf with all files that it includes, or a configuration in TOML. Exits with
+    /// 2 if there are errors.
     Check(check::Args),
     /// Run a command with a temporary broker
     ///
@@ -110,45 +113,45 @@ pub enum Command {
     Completions(completions::Args),
 }
 
-/// Runs the subcommand; what went wrong is on stderr when this returns.
+/// Runs the subcommand. Errors are reported on stderr.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     if output::is_dumb() {
         colored::control::set_override(false);
     }
-    // Their errors are about files and options of this machine; those of the others may have words
-    // of a server in them.
+    // Errors of these commands quote files and options of this machine only; other errors may quote
+    // a server and are escaped.
     let is_local = matches!(
         cli.command,
         Command::Serve(_) | Command::Check(_) | Command::WithServer(_)
     );
-    let told = |error: &anyhow::Error| {
+    let report = |error: &anyhow::Error| {
         let code = exit::of(error);
         match (code, is_local) {
             (Code::Success, _) => {}
-            (_, true) => output::note_lines(format_args!("{error:#}")),
+            (_, true) => output::report_lines(format_args!("{error:#}")),
             (_, false) => output::note(format_args!("{error:#}")),
         }
         code
     };
-    // The one command whose codes are not ours.
+    // Its exit code is that of the command that it runs.
     if let Command::WithServer(args) = cli.command {
-        let result = alone(&cli.choice).and_then(|()| block_on(with_server::run(args)));
-        return result.map_or_else(|error| told(&error).into(), ExitCode::from);
+        let result = reject_server(&cli.choice).and_then(|()| block_on(with_server::run(args)));
+        return result.map_or_else(|error| report(&error).into(), ExitCode::from);
     }
-    dispatch(cli).unwrap_or_else(|error| told(&error)).into()
+    dispatch(cli).unwrap_or_else(|error| report(&error)).into()
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Code> {
     let outer = cli.choice;
     match cli.command {
-        Command::Serve(args) => alone(&outer)
+        Command::Serve(args) => reject_server(&outer)
             .and_then(|()| serve::run(&args))
             .map(|()| Code::Success),
-        Command::Check(args) => alone(&outer).and_then(|()| check::run(&args)),
-        Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
+        Command::Check(args) => reject_server(&outer).and_then(|()| check::run(&args)),
+        Command::Completions(args) => reject_server(&outer).and_then(|()| completions::run(&args)),
         Command::Servers(args) => servers::run(&args, &outer),
-        Command::WithServer(_) => unreachable!("it is run by itself"),
+        Command::WithServer(_) => unreachable!("handled by the caller"),
         Command::Wait(mut args) => {
             let url = args.server.settle(&outer)?;
             block_on(interruptible(wait::run(args, &url)))
@@ -176,14 +179,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
     }
 }
 
-/// Refuses options that name a server, for a command that talks to none.
-fn alone(choice: &args::Choice) -> anyhow::Result<()> {
+/// Rejects options that select a server, for a command without one.
+fn reject_server(choice: &args::Choice) -> anyhow::Result<()> {
     if choice.is_empty() {
         return Ok(());
     }
     Err(exit::Usage(
-        "this command talks to no server: leave --url, --server and --config-file out \
-                     (see --listen of 'serve')"
+        "--url, --server and --config-file do not apply to this command (see --listen of 'serve')"
             .to_owned(),
     )
     .into())
@@ -191,19 +193,19 @@ fn alone(choice: &args::Choice) -> anyhow::Result<()> {
 
 /// Runs a client command on one thread.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // An error means that somebody installed a provider before; that one is as good.
+    // An error means that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(command);
-    // A name that is still being looked up must not hold up the end.
+    // Does not wait for a name lookup in progress.
     runtime.shutdown_background();
     result
 }
 
-/// Runs a command that leaves nothing to tidy up until it is done or interrupted.
+/// Runs a command that needs no cleanup, until it is done or interrupted.
 async fn interruptible(
     command: impl Future<Output = anyhow::Result<Code>>,
 ) -> anyhow::Result<Code> {
@@ -213,10 +215,10 @@ async fn interruptible(
     }
 }
 
-/// Returns when SIGINT, SIGTERM or SIGHUP (the terminal went away) comes.
+/// Returns on SIGINT, SIGTERM or SIGHUP (closed terminal).
 ///
 /// # Errors
-/// When the system does not let us wait for them.
+/// When the handlers cannot be installed.
 async fn interrupted() -> anyhow::Result<()> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;

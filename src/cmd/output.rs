@@ -1,8 +1,8 @@
 //! Standard output and standard error.
 //!
-//! Results are whole lines, written at once, so that a reader of a pipe sees each as soon as it is
-//! there. A command that talks to a server writes through [`Stdout`]: a reader that stalls must not
-//! stop signals and time-outs from being seen.
+//! Results are whole lines, written at once, so that the reader of a pipe gets each line without
+//! delay. A client command writes through [`Stdout`]: a reader that stalls must not block the
+//! handling of signals and time-outs.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::escape;
 
-/// Standard output behind a thread that does the waiting.
+/// Standard output, written by a thread.
 pub struct Stdout {
     jobs: mpsc::Sender<Job>,
 }
@@ -26,20 +26,20 @@ struct Job {
     done: oneshot::Sender<anyhow::Result<()>>,
 }
 
-/// What is done when bytes were accepted, on the thread that wrote them.
+/// Callback after the bytes were accepted, on the thread that wrote them.
 pub type Then = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
 impl Stdout {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system has no thread for us.
+    /// When the thread cannot be started.
     pub fn start() -> anyhow::Result<Self> {
-        // One job at a time: whoever writes waits until it is done.
+        // One job at a time: a writer waits until its job is done.
         let (jobs, mut queue) = mpsc::channel::<Job>(1);
         let write = move || {
             while let Some(job) = queue.blocking_recv() {
-                // Whoever asked may have been interrupted meanwhile.
+                // The caller may have been interrupted.
                 let written = write(&job.bytes).context(WRITING);
                 let _ = job
                     .done
@@ -61,7 +61,7 @@ impl Stdout {
         self.bytes([line, b"\n"].concat()).await
     }
 
-    /// Writes `text` as it is, and returns when it is written.
+    /// Writes `text` unchanged, and returns when it is written.
     ///
     /// # Errors
     /// That of the file.
@@ -69,7 +69,7 @@ impl Stdout {
         self.bytes(text.to_vec()).await
     }
 
-    /// Writes `bytes` as they are and then does `then`, also when the caller has gone meanwhile;
+    /// Writes `bytes` unchanged and then calls `then`, also if the caller is dropped before;
     /// returns when both are done.
     ///
     /// # Errors
@@ -78,22 +78,22 @@ impl Stdout {
         self.submit(bytes, Some(then)).await
     }
 
-    /// Waits until a line under way is written, but no longer than `limit`.
+    /// Waits until the current line is written, for at most `limit`.
     pub async fn settle(&self, limit: Duration) {
-        // A failure was told to whoever wrote, and a stalled reader is what the limit is for.
+        // The writer of the line gets its error; a stalled reader is why there is a limit.
         let _ = tokio::time::timeout(limit, self.bytes(Vec::new())).await;
     }
 
-    /// Returns when the reader of a pipe or socket has gone; never where there is none.
+    /// Returns when the reader of a pipe or socket has closed it; never for other files.
     ///
-    /// The runtime's own readiness would need a descriptor that does not block, and that is shared
-    /// with other processes: so this looks now and then.
+    /// Polls, because the runtime's readiness needs a non-blocking descriptor, and this one is
+    /// shared with other processes.
     pub async fn hung_up(&self) {
         loop {
             if is_hung_up() {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
@@ -112,12 +112,11 @@ impl Stdout {
     }
 }
 
-/// True if what is written would reach nobody.
+/// True if standard output has no reader.
 fn is_hung_up() -> bool {
     let stdout = io::stdout();
     let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
-    // Both are told without being asked for; of a pipe the error, of a socket or a terminal the
-    // end.
+    // Both are reported unrequested: ERR for a pipe, HUP for a socket or a terminal.
     let polled = poll(&mut descriptors, Some(&Timespec::default()));
     polled.is_ok()
         && descriptors[0]
@@ -125,12 +124,12 @@ fn is_hung_up() -> bool {
             .intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// How often the reader of standard output is looked for.
-const LOOK: Duration = Duration::from_millis(500);
+/// Interval at which the reader of standard output is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 const WRITING: &str = "cannot write standard output";
 
-/// Writes `text` as it is; for commands that wait for nothing else.
+/// Writes `text` unchanged, and blocks; for commands without other tasks.
 ///
 /// # Errors
 /// That of the file.
@@ -144,32 +143,31 @@ fn write(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Prints one line on stderr. The text is escaped as a whole, so that nothing in it (a channel id,
-/// the words of a server) can look like another line.
+/// Prints one line on stderr. The whole text is escaped, so that no part of it (a channel id, the
+/// message of a server) can look like another line.
 pub fn note(text: impl Display) {
     write_note(&escape::printable(&text.to_string()));
 }
 
-/// Prints a text of several lines on stderr. It is for texts that only this machine wrote: the
-/// mistakes of a configuration, the usage of a command.
-pub fn note_lines(text: impl Display) {
+/// Prints a text of several lines on stderr. For texts that come from this machine only: errors of
+/// a configuration, the usage of a command.
+pub fn report_lines(text: impl Display) {
     let lines: Vec<String> = text.to_string().lines().map(escape::printable).collect();
     write_note(&lines.join("\n"));
 }
 
 fn write_note(text: &str) {
-    // No one is left to read it if that fails.
+    // A closed stderr is not an error.
     let _ = writeln!(io::stderr(), "pushctl: {text}");
 }
 
-/// True if the terminal knows no control sequences: no colours then, and no full-screen view.
+/// True if the terminal has no control sequences: no colours and no full-screen view.
 #[must_use]
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Lines for standard output that have parts of a file in them: on a terminal, characters that
-/// would command it are escaped.
+/// Lines for standard output that quote a file: on a terminal, control characters are escaped.
 #[must_use]
 pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {
     if !io::stdout().is_terminal() {
@@ -180,8 +178,7 @@ pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(escaped)
 }
 
-/// JSON for standard output: on a terminal, characters that would command it become `\uXXXX`, which
-/// means the same.
+/// JSON for standard output: on a terminal, control characters become the equivalent `\uXXXX`.
 #[must_use]
 pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
     if !io::stdout().is_terminal() {

@@ -1,18 +1,18 @@
-//! Which server is meant: the command line, the environment, and the configuration file with named
-//! servers.
+//! Selection of the server: the command line, the environment, and the configuration file with
+//! named servers.
 //!
 //! ```toml
 //! default = "staging"
 //!
 //! [servers.staging]
 //! url = "https://push.example/live"
-//! token_file = "staging.token"        # or token = "…", or token_command = ["pass", "show", "push"]
+//! token_file = "staging.token"        # or token = "…", token_command = ["pass", "show", "push"]
 //! headers = { X-Team = "web" }
 //! pub_path = "/publish?id={channel}"  # and sub_path, stats_path, mode, dialect
 //! ```
 //!
-//! A token or a header of the file goes to the URL beside it and nowhere else: with `--url` or
-//! `PUSHCTL_URL` the file is not read at all.
+//! A token or a header of the file is sent to the URL of the same server only: with `--url` or
+//! `PUSHCTL_URL` the file is not read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,15 +30,15 @@ use super::exit::Usage;
 use super::output;
 use crate::client::{Dialect, Mode};
 
-/// The server that is talked to if none is named.
+/// URL of the server if none is selected.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 
-/// The environment variable with the server's URL.
+/// Environment variable with the URL of the server.
 pub const URL_VARIABLE: &str = "PUSHCTL_URL";
-/// The environment variable with a token for the server.
+/// Environment variable with a token for the server.
 pub const TOKEN_VARIABLE: &str = "PUSHCTL_TOKEN";
 
-/// What is known about the server. Headers may be secrets, so debugging output does not show them.
+/// Settings of the selected server. Headers may be secrets, so `Debug` does not show them.
 #[derive(Clone, Default)]
 pub struct Settled {
     /// Its URL.
@@ -49,9 +49,9 @@ pub struct Settled {
     pub sub_path: Option<String>,
     /// Path template of the statistics.
     pub stats_path: Option<String>,
-    /// How its messages are followed.
+    /// Delivery mode.
     pub mode: Option<Mode>,
-    /// What it speaks.
+    /// Protocol family.
     pub dialect: Option<Dialect>,
     headers: HeaderMap,
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for Settled {
 }
 
 impl Settled {
-    /// Adds the headers that are not there yet.
+    /// Adds the headers that are missing in `headers`.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         let missing: Vec<_> = self
             .headers
@@ -113,24 +113,24 @@ pub struct Listed {
     pub name: String,
     /// Its URL, as written.
     pub url: String,
-    /// True if it is the one that is used when none is named.
+    /// True for the default server.
     pub is_default: bool,
 }
 
 /// Whether a `token_command` of the configuration file is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenCommand {
-    /// For a request that the user makes.
+    /// Run it: the user sends a request.
     Run,
-    /// For a completion: the Tab key runs no commands, and a file that was only typed is not
-    /// trusted with one.
+    /// Do not run it: a completion must not run a command, least of all that of a file whose name
+    /// was only typed.
     Skip,
 }
 
-/// Finds out which server is meant and everything about it.
+/// Selects the server and collects its settings.
 ///
 /// # Errors
-/// When the configuration file is wrong or does not have the server, or a token cannot be had.
+/// When the configuration file is invalid or lacks the server, or the token is not available.
 pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Settled> {
     let plain = |url: String| Settled {
         url,
@@ -155,7 +155,7 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
             .headers
             .insert(AUTHORIZATION, bearer(&token, TOKEN_VARIABLE)?);
     }
-    // Two sorts of credentials would contradict each other: those in the URL were chosen for it.
+    // Credentials in the URL take precedence over a token.
     if has_credentials(&settled.url) {
         settled.headers.remove(AUTHORIZATION);
     }
@@ -165,7 +165,7 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
 /// The servers of the configuration file, by name.
 ///
 /// # Errors
-/// When the file is wrong.
+/// When the file is invalid.
 pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
     let Some((_, file)) = load(choice)? else {
         return Ok(Vec::new());
@@ -182,7 +182,7 @@ pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
         .collect())
 }
 
-/// The file that is read.
+/// Path of the configuration file.
 #[must_use]
 pub fn path(choice: &Choice) -> Option<PathBuf> {
     let given = choice
@@ -192,7 +192,8 @@ pub fn path(choice: &Choice) -> Option<PathBuf> {
     given.or_else(default_path)
 }
 
-/// The XDG base directory specification: `$XDG_CONFIG_HOME` if it is absolute, else `~/.config`.
+/// Default path (XDG base directory specification): in `$XDG_CONFIG_HOME` if that is absolute, else
+/// in `~/.config`.
 fn default_path() -> Option<PathBuf> {
     let configured = variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
@@ -239,7 +240,7 @@ fn load(choice: &Choice) -> anyhow::Result<Option<(PathBuf, File)>> {
     Ok(Some((path, file)))
 }
 
-/// The parser's words without the strings that it quotes: one may be a token.
+/// The message of the parser without the strings that it quotes: one may be a token.
 fn without_values(message: &str) -> String {
     let mut text = String::new();
     for (number, piece) in message.lines().next().unwrap_or("").split('"').enumerate() {
@@ -262,7 +263,7 @@ fn named(
             |path| path.display().to_string(),
         );
         return Err(Usage(format!(
-            "there is no server '{name}': there is no configuration file {where_to} (see {place})"
+            "unknown server '{name}': no configuration file {where_to} (see {place})"
         ))
         .into());
     };
@@ -277,7 +278,7 @@ fn named(
             format!("it has: {}", known.join(", "))
         };
         return Err(Usage(format!(
-            "there is no server '{name}' in {} (see {place}; {known})",
+            "unknown server '{name}' in {} (see {place}; {known})",
             path.display()
         ))
         .into());
@@ -309,7 +310,7 @@ impl Profile {
             > 1
         {
             return Err(wrong(
-                "it has several tokens (keep one of token, token_file and token_command)"
+                "it has more than one token (keep one of token, token_file and token_command)"
                     .to_owned(),
             )
             .into());
@@ -321,10 +322,10 @@ impl Profile {
         for (key, value) in &self.headers {
             let header: HeaderName = key
                 .parse()
-                .map_err(|_| wrong(format!("'{key}' is no header name")))?;
+                .map_err(|_| wrong(format!("'{key}' is not a header name")))?;
             let mut value = HeaderValue::from_str(value).map_err(|_| {
                 wrong(format!(
-                    "the header '{key}' has characters that it cannot carry"
+                    "the value of the header '{key}' has invalid characters"
                 ))
             })?;
             value.set_sensitive(true);
@@ -345,7 +346,7 @@ impl Profile {
             .map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
         let mode = mode.transpose().map_err(|_| {
             wrong(format!(
-                "there is no mode '{}'",
+                "unknown mode '{}'",
                 self.mode.as_deref().unwrap_or("")
             ))
         })?;
@@ -355,7 +356,7 @@ impl Profile {
             .map(|dialect| <Dialect as clap::ValueEnum>::from_str(dialect, false));
         let unknown = || {
             wrong(format!(
-                "there is no dialect '{}' (push-stream, nhpm or nchan)",
+                "unknown dialect '{}' (push-stream, nhpm or nchan)",
                 self.dialect.as_deref().unwrap_or("")
             ))
         };
@@ -371,7 +372,7 @@ impl Profile {
         })
     }
 
-    /// The token, from wherever it is. When PUSHCTL_TOKEN is there, it is not looked for.
+    /// The token; `None` if PUSHCTL_TOKEN is set, which takes precedence.
     fn token(&self, config: &Path, token_command: TokenCommand) -> anyhow::Result<Option<String>> {
         if variable(TOKEN_VARIABLE).is_some() {
             return Ok(None);
@@ -406,13 +407,13 @@ impl Profile {
         );
         let token = String::from_utf8(output.stdout)
             .ok()
-            .context("it is no text")?;
+            .context("the token is not UTF-8")?;
         Ok(Some(token.trim().to_owned()))
     }
 }
 
-/// A path of the configuration: from the home directory with `~/`, else from the directory of the
-/// file.
+/// A path in the configuration: relative to the home directory with `~/`, else to the directory of
+/// the file.
 fn located(path: &Path, config: &Path) -> PathBuf {
     match (path.strip_prefix("~"), variable("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),
@@ -424,7 +425,7 @@ fn bearer(token: &str, what: &str) -> Result<HeaderValue, Usage> {
     let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
     let mut value = value.map_err(|_| {
         Usage(format!(
-            "cannot send {what}: it has characters that a header cannot carry"
+            "cannot send {what}: it has characters that are invalid in a header"
         ))
     })?;
     value.set_sensitive(true);
@@ -435,7 +436,7 @@ fn has_credentials(url: &str) -> bool {
     parse(url).is_some_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
-/// The URL of the environment without its user and password, if it has some.
+/// URL of the environment without its user and password; `None` if it has none.
 #[must_use]
 pub fn url_without_credentials() -> Option<String> {
     let mut url = variable(URL_VARIABLE)

@@ -41,10 +41,10 @@ pub struct Args {
     pub(super) server: args::Server,
 }
 
-/// Deletes the channels, one request for each, so that it is known which of them were missing.
+/// Deletes the channels, with one request for each, so that missing ones are reported.
 ///
 /// # Errors
-/// When the server refuses.
+/// When the server rejects a request.
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let endpoints = args.server.endpoints(url)?;
     let ids: Vec<&str> = args
@@ -52,7 +52,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         .iter()
         .flat_map(|names| names.split('/'))
         .collect();
-    // A wrong name is told before anything is deleted.
+    // Reports an invalid name before anything is deleted.
     let urls = ids
         .iter()
         .map(|id| Ok((*id, endpoints.publish(id)?)))
@@ -73,8 +73,8 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
             .await?;
         let is_missing = response.status().as_u16() == 404;
         if response.status().as_u16() == 405 {
-            let mend = "this location deletes nothing (push_stream_publisher must be 'admin' \
-                        there, see --pub-path)";
+            let mend = "this location does not delete channels (push_stream_publisher must be \
+                        'admin' there, see --pub-path)";
             return Err(anyhow::Error::new(http::status_error(&response, &url)).context(mend));
         }
         if !is_missing && !response.status().is_success() {
@@ -82,7 +82,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         }
         if !is_missing {
             let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
-            // It is deleted, whatever happens to the rest of the answer.
+            // The channel is deleted, even if the rest of the response is lost.
             let body = http::body_up_to(
                 http::MAX_INFO_BYTES,
                 response,

@@ -37,10 +37,10 @@ pub struct Args {
     json: bool,
 }
 
-/// Lists them; tokens are not even read.
+/// Lists the servers; does not read tokens.
 ///
 /// # Errors
-/// When the file is wrong.
+/// When the file is invalid.
 pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
     let choice = &args::Choice {
         config_file: args.config_file.clone(),

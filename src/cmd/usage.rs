@@ -1,4 +1,4 @@
-//! Mistakes on the command line: what clap says about them, with a tip where it has none or a wrong
+//! Errors on the command line: the message of clap, with a better tip where it has none or a wrong
 //! one.
 
 use std::io::Write as _;
@@ -9,10 +9,10 @@ use clap::{Command, CommandFactory as _, FromArgMatches as _};
 use super::Cli;
 use super::exit::Code;
 
-/// Reads the command line of this process.
+/// Parses the command line of this process.
 ///
 /// # Errors
-/// What is wrong with it, or the help or version that was asked for.
+/// A usage error, or the help or version that was requested.
 pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = with_negative_numbers(Cli::command());
     let matches = command
@@ -21,7 +21,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// `-n -3` is a wrong number, not an unknown option.
+/// Reports `-n -3` as an invalid number, not as an unknown option.
 fn with_negative_numbers(command: Command) -> Command {
     let command = command.mut_subcommands(with_negative_numbers);
     command.mut_args(|arg| {
@@ -34,8 +34,7 @@ fn with_negative_numbers(command: Command) -> Command {
     })
 }
 
-/// Leaves out suggestions of options that no help lists, and of commands that only look like the
-/// word.
+/// Removes suggestions of hidden options, and of commands that only look similar to a synonym.
 fn without_wrong_suggestions(mut error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -61,11 +60,10 @@ fn is_hidden(option: &str) -> bool {
         .any(|arg| arg.is_hide_set() && arg.get_long() == Some(option))
 }
 
-/// Prints what clap has to say (an error, the help, the version), with a tip of ours, and returns
-/// the exit code.
+/// Prints an error, the help or the version, with a tip, and returns the exit code.
 #[must_use]
 pub fn report(error: &clap::Error) -> Code {
-    // Nothing can be done if standard error is closed.
+    // A closed stderr is not an error.
     let _ = error.print();
     if !error.use_stderr() {
         return Code::Success;
@@ -101,7 +99,7 @@ fn tip(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The command that a typing mistake was probably meant to be.
+/// The command with the most similar name.
 fn nearest_command(word: &str) -> Option<String> {
     let cli = Cli::command();
     let names = cli
@@ -113,7 +111,7 @@ fn nearest_command(word: &str) -> Option<String> {
     (distance <= if word.len() > 4 { 2 } else { 1 }).then(|| name.to_owned())
 }
 
-/// The command that does what a word of other tools means.
+/// The command for a word of other tools.
 fn synonym(word: &str) -> Option<String> {
     let command = match word {
         "consume" | "follow" | "listen" | "receive" | "tail" | "watch" => "sub",
@@ -128,7 +126,7 @@ fn synonym(word: &str) -> Option<String> {
     Some(format!("use 'pushctl {command}'"))
 }
 
-/// The option that another one, of other tools, means.
+/// The option for one of other tools.
 fn other_option(words: &[String], option: &str) -> Option<String> {
     match (plain(words).first().copied()?, option) {
         ("serve", "--port" | "-p" | "--host" | "--address" | "--bind") => {
@@ -142,7 +140,7 @@ fn other_option(words: &[String], option: &str) -> Option<String> {
     }
 }
 
-/// What was meant with a word too many.
+/// Tip for an excess word.
 fn extra_word(words: &[String], extra: &str) -> Option<String> {
     match plain(words).as_slice() {
         ["pub", channel, first, ..] => Some(format!(
@@ -158,7 +156,7 @@ fn extra_word(words: &[String], extra: &str) -> Option<String> {
     }
 }
 
-/// The words that are no options.
+/// The words that are not options.
 fn plain(words: &[String]) -> Vec<&str> {
     words
         .iter()

@@ -1,4 +1,4 @@
-//! `pushctl wait`: asks for statistics until they are as wanted.
+//! `pushctl wait`: polls a server until it is up, or until conditions on its counters hold.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,13 +39,13 @@ pub struct Args {
     channels: Vec<String>,
     /// Condition on the number of subscribers: '>=1', '==0', '<5', '!=2'
     #[arg(long, value_name = "CONDITION")]
-    subscribers: Option<Condition>,
+    subscribers: Option<CounterCondition>,
     /// Condition on the number of stored messages
     #[arg(long, value_name = "CONDITION")]
-    stored: Option<Condition>,
+    stored: Option<CounterCondition>,
     /// Condition on the number of published messages
     #[arg(long, value_name = "CONDITION")]
-    published: Option<Condition>,
+    published: Option<CounterCondition>,
     /// Wait until the server is up; the default without conditions
     ///
     /// Any response will do, even a rejection, except that of a proxy whose server is down (502,
@@ -65,14 +65,14 @@ pub struct Args {
     pub(super) server: args::Server,
 }
 
-/// Time between the first two looks; it doubles from one to the next.
+/// Pause between the first two requests; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// Time for one answer: a server that hangs is asked again.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for a response: a request to a server that hangs is repeated.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A comparison with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Condition {
+struct CounterCondition {
     operator: Operator,
     number: u64,
 }
@@ -87,7 +87,7 @@ enum Operator {
     Other,
 }
 
-/// Longer signs before those that they begin with.
+/// Signs of the operators, longer ones first.
 const OPERATORS: [(&str, Operator); 7] = [
     (">=", Operator::AtLeast),
     ("<=", Operator::AtMost),
@@ -98,7 +98,7 @@ const OPERATORS: [(&str, Operator); 7] = [
     ("=", Operator::Equal),
 ];
 
-impl FromStr for Condition {
+impl FromStr for CounterCondition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -113,13 +113,13 @@ impl FromStr for Condition {
             ));
         };
         let number = number.parse().map_err(|_| {
-            format!("'{number}' is no number (write for example '>=1', '==0' or '<5')")
+            format!("'{number}' is not a number (write for example '>=1', '==0' or '<5')")
         })?;
         Ok(Self { operator, number })
     }
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for CounterCondition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = OPERATORS
             .iter()
@@ -129,7 +129,7 @@ impl fmt::Display for Condition {
     }
 }
 
-impl Condition {
+impl CounterCondition {
     fn holds(self, value: u64) -> bool {
         match self.operator {
             Operator::AtLeast => value >= self.number,
@@ -160,7 +160,13 @@ impl Counters {
             stored,
             subscribers,
         } = self;
-        json!({"channel": channel, "published_messages": published, "stored_messages": stored, "subscribers": subscribers}).to_string()
+        json!({
+            "channel": channel,
+            "published_messages": published,
+            "stored_messages": stored,
+            "subscribers": subscribers,
+        })
+        .to_string()
     }
 }
 
@@ -187,11 +193,10 @@ impl fmt::Display for Counters {
 }
 
 impl Args {
-    /// Whether the conditions hold.
+    /// True if the conditions hold.
     ///
     /// # Errors
-    /// [`Error::Request`] if one is about a counter that the server does not report: it would never
-    /// hold.
+    /// [`Error::Request`] if the server does not report a counter: the condition would never hold.
     fn hold(&self, counters: &Counters) -> Result<bool, Error> {
         let published = match (self.published, counters.published) {
             (None, _) => true,
@@ -202,7 +207,7 @@ impl Args {
                 return Err(Error::Request(text.to_owned()));
             }
         };
-        let holds = |condition: Option<Condition>, value| {
+        let holds = |condition: Option<CounterCondition>, value| {
             condition.is_none_or(|condition| condition.holds(value))
         };
         Ok(published
@@ -211,10 +216,10 @@ impl Args {
     }
 }
 
-/// Waits.
+/// Waits until the conditions hold or the time is over.
 ///
 /// # Errors
-/// When the server refuses for good, or the time is over.
+/// When the server rejects the request for good.
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if let Some(channel) = args
         .channels
@@ -222,7 +227,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         .find(|channel| channel.contains(['*', '/']) || *channel == "ALL")
     {
         return Err(Usage(format!(
-            "cannot wait for '{channel}': name one channel (--channel may be given several times)"
+            "cannot wait for '{channel}': name one channel (--channel is repeatable)"
         ))
         .into());
     }
@@ -239,7 +244,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         .into_iter()
         .map(|channel| Ok((channel, endpoints.statistics(channel)?)))
         .collect::<Result<Vec<_>, Error>>()?;
-    let asked = Asked {
+    let target = Target {
         endpoints: &endpoints,
         urls: &urls,
     };
@@ -249,7 +254,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let deadline = args
         .timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
-    let wait = wait(&args, &client, &asked, &mut last);
+    let wait = wait(&args, &client, &target, &mut last);
     let is_done = match deadline {
         Some(deadline) => timeout_at(deadline, wait)
             .await
@@ -274,7 +279,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     Ok(Code::TimedOut)
 }
 
-/// What was found at the last look.
+/// Result of the last request.
 enum Last {
     Nothing,
     Failed(Error),
@@ -284,7 +289,7 @@ enum Last {
 impl Last {
     fn describe(&self, args: &Args) -> String {
         match self {
-            Self::Nothing => "the server did not answer".to_owned(),
+            Self::Nothing => "the server did not respond".to_owned(),
             Self::Failed(error) => error.to_string(),
             Self::Seen(seen) => {
                 let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
@@ -305,14 +310,19 @@ impl Last {
     }
 }
 
-/// Looks until everything holds. What was seen last is in `last`, also when this is dropped.
-async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) -> Result<(), Error> {
+/// Polls until all conditions hold. `last` has the last result, also when the future is dropped.
+async fn wait(
+    args: &Args,
+    client: &Http,
+    target: &Target<'_>,
+    last: &mut Last,
+) -> Result<(), Error> {
     let only_ready = [args.subscribers, args.stored, args.published]
         .iter()
         .all(Option::is_none);
     let mut pause = FIRST_PAUSE;
     loop {
-        match look(client, asked, only_ready).await {
+        match poll(client, target, only_ready).await {
             Ok(seen) => {
                 let mut all = true;
                 for counters in &seen {
@@ -323,7 +333,7 @@ async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) ->
                     return Ok(());
                 }
             }
-            // An answer without counters does not become one with counters.
+            // A location without counters will not get them.
             Err(error @ Error::Protocol { .. }) if !only_ready => return Err(error),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => *last = Last::Failed(error),
@@ -333,15 +343,19 @@ async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) ->
     }
 }
 
-/// What is asked for: channels (the server, if `None`), and their URLs.
-struct Asked<'a> {
+/// Channels to poll (`None`: the server), with their URLs.
+struct Target<'a> {
     endpoints: &'a Endpoints,
     urls: &'a [(Option<&'a str>, Url)],
 }
 
-async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<Counters>, Error> {
+async fn poll(
+    client: &Http,
+    target: &Target<'_>,
+    only_ready: bool,
+) -> Result<Vec<Counters>, Error> {
     let mut seen = Vec::new();
-    for (channel, url) in asked.urls {
+    for (channel, url) in target.urls {
         if only_ready {
             let response = client
                 .request(
@@ -349,7 +363,7 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
                     url,
                     reqwest::header::HeaderMap::new(),
                     None,
-                    Some(ANSWER_TIMEOUT),
+                    Some(RESPONSE_TIMEOUT),
                 )
                 .await?;
             if matches!(response.status().as_u16(), 502..=504) {
@@ -357,33 +371,37 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
             }
             continue;
         }
-        let named = Counters {
+        let empty = Counters {
             channel: channel.map(str::to_owned),
             published: Some(0),
             ..Counters::default()
         };
-        let answer =
-            match statistics::request_statistics(client, asked.endpoints, *channel, ANSWER_TIMEOUT)
-                .await
-            {
-                Ok(answer) => answer,
-                Err(Error::NoChannel {
-                    hides_published, ..
-                }) => {
-                    seen.push(Counters {
-                        published: (!hides_published).then_some(0),
-                        ..named
-                    });
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-        seen.push(match (answer.report()?, channel) {
+        let response = match statistics::request_statistics(
+            client,
+            target.endpoints,
+            *channel,
+            RESPONSE_TIMEOUT,
+        )
+        .await
+        {
+            Ok(response) => response,
+            Err(Error::NoChannel {
+                hides_published, ..
+            }) => {
+                seen.push(Counters {
+                    published: (!hides_published).then_some(0),
+                    ..empty
+                });
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        seen.push(match (response.report()?, channel) {
             (Report::Summary(summary), None) => Counters {
                 published: Some(summary.published_messages),
                 stored: summary.stored_messages,
                 subscribers: summary.subscribers,
-                ..named
+                ..empty
             },
             (Report::Channels(infos), Some(_)) => match infos.first() {
                 Some(info) => {
@@ -392,12 +410,12 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
                         published,
                         stored: info.stored_messages,
                         subscribers: info.subscribers,
-                        ..named
+                        ..empty
                     }
                 }
-                None => named,
+                None => empty,
             },
-            _ => return Err(answer.unreadable()),
+            _ => return Err(response.unreadable()),
         });
     }
     Ok(seen)
@@ -418,28 +436,28 @@ mod tests {
             ("= 2", 2, 3),
             (" != 2 ", 1, 2),
         ] {
-            let condition: Condition = text.parse().expect(text);
+            let condition: CounterCondition = text.parse().expect(text);
             assert!(
                 condition.holds(holding) && !condition.holds(failing),
                 "{text}"
             );
         }
         assert_eq!(
-            "=2".parse::<Condition>()
+            "=2".parse::<CounterCondition>()
                 .map(|condition| condition.to_string()),
             Ok("==2".to_owned())
         );
     }
 
     #[test]
-    fn a_number_alone_is_answered_with_what_to_write() {
+    fn a_number_alone_gets_a_hint() {
         assert!(
-            "3".parse::<Condition>()
+            "3".parse::<CounterCondition>()
                 .expect_err("no operator")
                 .contains("'>=3'")
         );
         for text in ["", ">=", "=>1", ">=-1", ">=x"] {
-            assert!(text.parse::<Condition>().is_err(), "{text}");
+            assert!(text.parse::<CounterCondition>().is_err(), "{text}");
         }
     }
 }

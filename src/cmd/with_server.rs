@@ -1,8 +1,8 @@
 //! `pushctl with-server`: a broker for as long as a command runs.
 //!
-//! The broker is a child process of the same program in a process group of its own, so that Ctrl-C
-//! in a terminal ends the command first. It is told to end when the command has ended, and by the
-//! kernel when we are gone (`serve --parent`). A token of the environment belongs to another
+//! The broker is a child process of the same program in its own process group, so that Ctrl-C in a
+//! terminal ends the command first. It gets SIGTERM when the command has ended, and from the kernel
+//! when this process ends (`serve --parent`). The token in the environment belongs to another
 //! server, so neither the broker nor the command inherits it.
 
 use std::ffi::OsString;
@@ -63,7 +63,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The options of the broker, and the command. A command never begins with a hyphen, options
+    /// Options of the broker, and the command. The command never begins with a hyphen, options
     /// always do.
     fn split(&self) -> Result<(&[OsString], &[OsString]), Usage> {
         if self
@@ -81,33 +81,33 @@ impl Args {
         match self.words.get(end + 1..) {
             Some(command) if !command.is_empty() => Ok((&self.words[..end], command)),
             _ => Err(Usage(
-                "there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- \
-                            COMMAND [ARGUMENTS])"
+                "missing COMMAND (usage: pushctl with-server [OPTIONS OF SERVE] -- COMMAND \
+                 [ARGUMENTS])"
                     .to_owned(),
             )),
         }
     }
 }
 
-/// The broker could not be started, or ended too early.
+/// The broker could not be started, or ended before the command.
 const BROKER_FAILED: u8 = 125;
-/// As shells have it.
+/// Exit codes of shells.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
-/// Added to the number of a signal.
+/// Added to the number of the signal that ended the command.
 const BY_SIGNAL: u8 = 128;
-/// Time for the broker's orderly end, beyond its own grace.
+/// Time limit for the broker to stop, longer than its --grace.
 const BROKER_END: Duration = Duration::from_secs(10);
 
-/// Starts the broker, runs the command, ends the broker, and returns the code of the command.
+/// Starts the broker, runs the command, stops the broker, and returns the exit code of the command.
 ///
 /// # Errors
-/// When the options are wrong.
+/// When the options are invalid.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
     let (options, command) = args.split()?;
     let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
     words.extend(options.iter().cloned());
-    // The broker would say the same, but later.
+    // Reports invalid options before anything is started.
     Cli::try_parse_from(&words).map_err(|error| {
         Usage(
             error
@@ -126,7 +126,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             return Ok(BROKER_FAILED);
         }
     };
-    let (program, arguments) = command.split_first().expect("it was looked for");
+    let (program, arguments) = command
+        .split_first()
+        .expect("split() returns a command that is not empty");
     let code = match Command::new(program)
         .args(arguments)
         .env(URL_VARIABLE, &url)
@@ -143,7 +145,9 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
             }
         }
     };
-    let early = broker.try_wait().context("cannot look for the broker")?;
+    let early = broker
+        .try_wait()
+        .context("cannot get the status of the broker")?;
     if let Some(status) = early {
         output::note(format_args!(
             "the broker ended before the command: {status}"
@@ -170,7 +174,7 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
         let option = option.to_string_lossy();
         option.starts_with("--listen") || (option.starts_with("-l") && !option.starts_with("--"))
     });
-    let program = std::env::current_exe().context("cannot find our own program")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut serve = Program::new(program);
     serve.env_remove(TOKEN_VARIABLE);
     serve
@@ -181,8 +185,7 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
     if !has_listen {
         serve.args(["--listen", "127.0.0.1:0"]);
     }
-    // The command's output is what counts; an option of the user's or his environment still says
-    // otherwise.
+    // Only the output of the command matters; options and the environment override this.
     if std::env::var_os("PUSHCTL_LOG").is_none() {
         serve.env("PUSHCTL_LOG", "warn");
     }
@@ -196,17 +199,17 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
     let mut line = String::new();
     stdout
         .read_line(&mut line)
-        .context("cannot read what the broker says")?;
-    // What it says next is for people; its pipe stays open and holds it.
+        .context("cannot read the output of the broker")?;
+    // Its further output is ignored; the pipe stays open, so that writing does not fail.
     broker.stdout = Some(stdout.into_inner());
     match line.trim_end().strip_prefix("listening on ") {
-        // The command may change its directory.
+        // Absolute, because the command may change its directory.
         Some(url) => match url.strip_prefix("unix:").map(std::path::absolute) {
             Some(path) => Ok((
                 broker,
                 format!(
                     "unix:{}",
-                    path.context("cannot name the socket of the broker")?
+                    path.context("cannot get the path of the socket of the broker")?
                         .display()
                 ),
             )),
@@ -223,9 +226,9 @@ fn kill(broker: &Broker, signal: Signal) -> std::io::Result<()> {
     Ok(kill_process(Pid::from_child(broker), signal)?)
 }
 
-/// Ends the broker, in an orderly way if it can.
+/// Stops the broker; kills it after a time limit.
 async fn end(mut broker: Broker) {
-    // It may have ended meanwhile.
+    // It may have ended already.
     let _ = kill(&broker, Signal::TERM);
     let ended = tokio::task::spawn_blocking({
         let pid = Pid::from_child(&broker);
@@ -242,7 +245,7 @@ async fn end(mut broker: Broker) {
     let _ = broker.wait();
 }
 
-/// Signals that are passed on to the command.
+/// Signals that are forwarded to the command.
 struct Forwarded {
     interrupt: Signals,
     quit: Signals,
@@ -261,7 +264,7 @@ impl Forwarded {
         })
     }
 
-    /// Waits for the end of `child`; meanwhile it gets the signals that we get.
+    /// Waits for the end of `child`, and forwards signals to it.
     async fn wait(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
         loop {
             let signal = tokio::select! {
@@ -271,7 +274,7 @@ impl Forwarded {
                 _ = self.terminate.recv() => Signal::TERM,
                 _ = self.hangup.recv() => Signal::HUP,
             };
-            // A terminal sends these to the whole group, so the command has them already.
+            // A terminal sends these to the whole process group, so the command gets them anyway.
             if matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground() {
                 continue;
             }
@@ -286,7 +289,7 @@ impl Forwarded {
     }
 }
 
-/// True if a terminal's Ctrl-C reaches us and the command alike.
+/// True if Ctrl-C in the terminal reaches the command directly.
 fn is_in_foreground() -> bool {
     File::open("/dev/tty")
         .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))

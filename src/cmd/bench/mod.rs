@@ -65,21 +65,43 @@ macro_rules! examples {
 )]
 pub struct Args {
     /// Number of subscribers
-    #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value = "100",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000)
+    )]
     subscribers: usize,
     /// Number of channels
     ///
     /// Subscribers are assigned to them in turn.
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000)
+    )]
     channels: usize,
     /// Delivery mode
     #[arg(short, long, default_value = "ev", value_parser = modes())]
     mode: Mode,
     /// Number of messages per channel
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100",
+        value_parser = clap::value_parser!(u32).range(1..=100_000_000)
+    )]
     messages: u32,
     /// Size of a message in bytes
-    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(stamp::STAMP_BYTES as u64..=16 << 20))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "100",
+        value_parser = RangedU64ValueParser::<usize>::new().range(stamp::STAMP_BYTES as u64..=16 << 20)
+    )]
     size: usize,
     /// Messages per second in total [default: unlimited]
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -87,7 +109,12 @@ pub struct Args {
     /// Number of publishers
     ///
     /// Each has one message in flight.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000)
+    )]
     publishers: usize,
     /// Publish for this long before the measurement
     ///
@@ -103,7 +130,13 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
     timeout: Duration,
     /// Connections per second [default: as fast as the server accepts them]
-    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Connections", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = rate,
+        help_heading = "Connections",
+        hide_short_help = true
+    )]
     connect_rate: Option<f64>,
     /// Connect all subscribers at once, without waiting for responses
     #[arg(
@@ -116,7 +149,14 @@ pub struct Args {
     /// Number of processes for the subscribers
     ///
     /// auto uses as few as the limits of open files and ports allow.
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = Processes::parse, help_heading = "Connections", hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N|auto",
+        default_value = "auto",
+        value_parser = Processes::parse,
+        help_heading = "Connections",
+        hide_short_help = true
+    )]
     processes: Processes,
     /// Local address to connect from (repeatable; used in turn)
     ///
@@ -140,9 +180,15 @@ pub struct Args {
     compare: Option<PathBuf>,
     /// Exit with 8 unless 'p99<50ms,lost=0' holds
     ///
-    /// A comma means 'and'. The values that violate a condition are reported. Latencies are min, mean, p50, p90, p99,
-    /// p99.9 and max, with the prefix connect_ for connecting; counters have their names of --json.
-    #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, help_heading = "Output")]
+    /// A comma means 'and'. The values that violate a condition are reported. Latencies are min,
+    /// mean, p50, p90, p99, p99.9 and max, with the prefix connect_ for connecting; counters have
+    /// their names of --json.
+    #[arg(
+        long,
+        value_name = "CONDITIONS",
+        value_parser = assertion::parse,
+        help_heading = "Output"
+    )]
     assert: Option<Conditions>,
     #[command(flatten)]
     pub(super) server: args::Server,

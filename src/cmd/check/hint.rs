@@ -1,12 +1,12 @@
-//! What to do about a mistake in a configuration, beyond nginx's own words: `pushctl check` adds it
-//! in brackets.
+//! Remedies for mistakes in a configuration, which `pushctl check` appends in brackets to the
+//! message of nginx.
 //!
-//! Most mistakes in files that people paste from elsewhere are of three kinds: the spaces of web
-//! pages, words that ran together, and directives of older versions of the module.
+//! Most mistakes in copied files are of three kinds: the spaces of web pages, missing spaces, and
+//! directives of older versions of the module.
 
 use crate::server::config::nginx;
 
-/// Directives that the module had once, with what to write now.
+/// Former directives of the module, with their replacement.
 const FORMER: &[(&str, &str)] = &[
     (
         "push_stream_keepalive",
@@ -95,10 +95,10 @@ const FORMER: &[(&str, &str)] = &[
     ),
     ("push_queue_messages", "use \"push_store_messages\""),
 ];
-/// What the channels were set with before there was a directive for them.
+/// Variables that set the channels before there was a directive for them.
 const FORMER_VARIABLES: [&str; 2] = ["$push_stream_channel_id", "$push_stream_channels_path"];
 
-/// What to do about a mistake whose text is `text`, in a line that reads `line`.
+/// Remedy for the mistake `text` in the line `line`.
 pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     let mut hints = Vec::new();
     if let Some(space) = line
@@ -149,7 +149,7 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     (!hints.is_empty()).then(|| hints.join("; "))
 }
 
-/// Where a directive belongs that is not allowed where it stands.
+/// The blocks that allow a directive.
 fn wrong_block(text: &str) -> Option<String> {
     let name = text
         .strip_prefix('"')?

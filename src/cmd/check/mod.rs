@@ -40,7 +40,14 @@ pub struct Args {
     ///
     /// It forwards the push locations to pushctl at ADDR [default: 127.0.0.1:9080]. Start pushctl
     /// with the same file and the options of `serve` that the first lines name.
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = BEHIND,
+        conflicts_with = "to_toml"
+    )]
     front: Option<String>,
     /// Directives that the proxy in front enforces, as with `serve`; `all`: all
     ///
@@ -108,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
 }
 
 impl Args {
-    /// `--front` and `--to-toml` print what the file has, whatever enforces it.
+    /// `--front` and `--to-toml` print all of the file, whatever enforces its directives.
     fn import_options(&self) -> ImportOptions {
         let prints_file = self.front.is_some() || self.to_toml;
         let front_enforces = if prints_file {
@@ -133,9 +140,9 @@ fn to_toml(args: &Args) -> anyhow::Result<String> {
     Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
 }
 
-/// Adds what to do about a mistake, in brackets.
+/// Appends the remedy of a mistake in brackets.
 pub(super) fn add_hint(mistake: &mut nginx::Diagnostic) {
-    // A pipe was read before and would block.
+    // A pipe has been read already and would block.
     let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
     let file = if is_file {
         std::fs::read_to_string(&mistake.file).unwrap_or_default()
@@ -164,7 +171,7 @@ impl Report {
         if is_wrong { Code::Usage } else { Code::Success }
     }
 
-    /// A directive of which a notice says that it is not served is not served.
+    /// Marks directives as not served if a notice reports that.
     fn doubt(&mut self) {
         for directive in self
             .directives
@@ -192,8 +199,7 @@ impl Report {
         texts.join("\n")
     }
 
-    /// What there is to say about a directive: its reason, or the notices and mistakes of its line
-    /// that name it.
+    /// Remark on a directive: its reason, or the notices and mistakes of its line that name it.
     fn remark(&self, directive: &DirectiveSupport) -> String {
         let here = |remark: &&nginx::Diagnostic| {
             remark.file == directive.file && remark.line == directive.line
@@ -202,7 +208,7 @@ impl Report {
             remark.text.contains(&format!("\"{}", directive.name))
                 || remark.text.contains(&directive.name)
         };
-        // Of two on one line the mistake is about the one that is refused.
+        // If a line has two of them, the mistake belongs to the rejected one.
         let all = if directive.support == Support::Invalid {
             &self.mistakes
         } else {
@@ -255,14 +261,14 @@ impl Report {
             };
             text += &one_line(&line);
         }
-        let told: String = self
+        let notes: String = self
             .notices
             .iter()
-            .filter(|notice| !self.is_told(notice))
+            .filter(|notice| !self.is_on_directive(notice))
             .map(one_line)
             .collect();
-        if !told.is_empty() {
-            text += &format!("\nnotes:\n{told}");
+        if !notes.is_empty() {
+            text += &format!("\nnotes:\n{notes}");
         }
         if let Some(config) = &self.config {
             text += "\nlocations:\n";
@@ -302,13 +308,13 @@ impl Report {
         let ignored = count(|support| matches!(support, Support::Ignored(_)));
         let not_served = count(|support| support == Support::Unsupported);
         text + &format!(
-            "\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n",
-            self.mistakes.len()
+            "\n{served} served, {ignored} ignored, {not_served} not served, {}\n",
+            mistakes(self.mistakes.len())
         )
     }
 
-    /// A notice that stands beside its directive already.
-    fn is_told(&self, notice: &nginx::Diagnostic) -> bool {
+    /// True if the notice is shown as the remark of a directive.
+    fn is_on_directive(&self, notice: &nginx::Diagnostic) -> bool {
         let here = |directive: &&DirectiveSupport| {
             directive.file == notice.file && directive.line == notice.line
         };
@@ -321,18 +327,34 @@ impl Report {
         for directive in &self.directives {
             let verdict = word(directive.support);
             lines.push(serde_json::json!({
-                "type": "directive", "file": directive.file, "line": directive.line, "name": directive.name, "verdict": verdict,
+                "type": "directive",
+                "file": directive.file,
+                "line": directive.line,
+                "name": directive.name,
+                "verdict": verdict,
                 "remark": self.remark(directive),
             }));
         }
         for (kind, remarks) in [("notice", &self.notices), ("mistake", &self.mistakes)] {
-            let line = |remark: &nginx::Diagnostic| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.with_hints()});
+            let line = |remark: &nginx::Diagnostic| {
+                serde_json::json!({
+                    "type": kind,
+                    "file": remark.file,
+                    "line": remark.line,
+                    "text": remark.with_hints(),
+                })
+            };
             lines.extend(remarks.iter().map(line));
         }
         for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows)
         {
             lines.push(serde_json::json!({
-                "type": "location", "server": server, "listen": listen, "pattern": pattern, "endpoint": endpoint, "mode": mode,
+                "type": "location",
+                "server": server,
+                "listen": listen,
+                "pattern": pattern,
+                "endpoint": endpoint,
+                "mode": mode,
                 "settings": settings,
             }));
         }
@@ -340,7 +362,13 @@ impl Report {
     }
 }
 
-/// An entry of the report: quoted words of a file may have line breaks.
+/// `1 mistake`, `2 mistakes`
+fn mistakes(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} mistake{plural}")
+}
+
+/// Formats an entry of the report on one line: quoted words of a file may have line breaks.
 fn one_line(entry: impl std::fmt::Display) -> String {
     escape::printable(&entry.to_string()) + "\n"
 }
@@ -354,11 +382,11 @@ fn word(support: Support) -> &'static str {
     }
 }
 
-/// What to do about a location that only `try_files` and `error_page` lead to.
+/// Advice for a location that only `try_files` and `error_page` lead to.
 const NAMED: &str =
     "named locations belong to what stays with nginx, in front of pushctl (see --front)";
 
-/// What to do about a directive that is not served.
+/// Advice for a directive that is not served.
 fn advice(name: &str) -> &'static str {
     const FRONT: &str = "keep nginx in front for it (see --front)";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
@@ -379,12 +407,12 @@ fn advice(name: &str) -> &'static str {
     ]) {
         FRONT
     } else if starts(&["gzip", "brotli"]) {
-        "answers are compressed with gzip, as they are sent; nginx in front can do more (see \
+        "responses are compressed with gzip when they are sent; nginx in front can do more (see \
          --front)"
     } else if starts(&["limit_req", "limit_conn", "limit_rate"]) {
-        "rates are not limited; nginx in front can do it, and serve has bounds of its own (--help)"
+        "rates are not limited; nginx in front can do that, and serve has its own limits (--help)"
     } else if starts(&["auth_"]) {
-        "requests are not kept out by it: nginx in front has to (see --front)"
+        "requests are not authorized by it: nginx in front has to do that (see --front)"
     } else if name == "error_page" {
         "pushctl sends its own error pages; nginx in front can send others (see --front)"
     } else if name == "try_files" {
@@ -408,7 +436,7 @@ fn rows(config: &Config) -> Vec<Row> {
             .first()
             .map_or("_".to_owned(), ToString::to_string);
         for location in server.locations.iter() {
-            add_rows(&mut rows, location, (&name, &listens.join(" ")));
+            add_rows(&mut rows, location, &name, &listens.join(" "));
         }
         if server.locations.is_empty() {
             let kind = if server.steps.is_empty() {
@@ -433,7 +461,7 @@ fn files(server: &VirtualServer) -> String {
     settings(&server.settings, Endpoint::None)
 }
 
-fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &str)) {
+fn add_rows(rows: &mut Vec<Row>, location: &Location, server: &str, listen: &str) {
     let (endpoint, mode) = endpoint(location);
     let settings = settings(&location.settings, location.endpoint);
     rows.push([
@@ -447,7 +475,7 @@ fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &
     location
         .nested
         .iter()
-        .for_each(|nested| add_rows(rows, nested, (server, listen)));
+        .for_each(|nested| add_rows(rows, nested, server, listen));
 }
 
 fn nchan_mode(roles: Roles) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::server::config::{Config, ListenAddress, VirtualServer};
 
-/// The servers of a configuration, each once, with what it listens on.
+/// The servers of a configuration without duplicates, each with its addresses.
 pub(super) fn servers(config: &Config) -> Vec<(Arc<VirtualServer>, Vec<String>)> {
     let mut all: Vec<(Arc<VirtualServer>, Vec<String>)> = Vec::new();
     let mut add = |server: &Arc<VirtualServer>, listen: String| match all

@@ -4,7 +4,7 @@
 //! The scripts of bash, zsh and fish get a few functions appended that ask `pushctl complete`
 //! (`names`) for names of channels and servers. The scripts are the same on every machine and can
 //! be committed; only names cost a call. A completion runs the program that is being completed and
-//! nothing else of the line: words reach it as arguments and are never evaluated, and names, which
+//! nothing else of the line: words are passed as arguments and never evaluated, and names, which
 //! publishers choose, are quoted for the shell before they are inserted.
 
 mod names;

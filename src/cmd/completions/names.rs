@@ -1,10 +1,10 @@
-//! `pushctl complete`: the names of channels and servers that a completion script asks for, one per
+//! `pushctl complete`: prints the names of channels and servers for completion scripts, one per
 //! line.
 //!
-//! It is no subcommand, so help and completions do not list it. `complete line -- WORDS` finds out
-//! what its last word is to be and exits with 1 if that is no name;
-//! `complete channels|servers PREFIX -- WORDS` is for shells that know. It never writes on stderr,
-//! runs no `token_command`, and ends after a second.
+//! Not a subcommand, so help and completions do not list it. `complete line -- WORDS` detects the
+//! kind of its last word and exits with 1 if that is not a name;
+//! `complete channels|servers PREFIX -- WORDS` is for shells that know the kind. Never writes to
+//! stderr, never runs a `token_command`, and ends after a second.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::cmd::{Cli, block_on, output};
 /// Arguments of `complete`.
 #[derive(Debug, clap::Parser)]
 struct Complete {
-    /// What is wanted
+    /// Kind of the names
     #[arg(value_enum)]
-    kind: Kind,
-    /// What it begins with
+    kind: NameKind,
+    /// Prefix of the names
     #[arg(allow_hyphen_values = true, default_value = "")]
     prefix: String,
     /// The line so far, without the program
@@ -32,37 +32,37 @@ struct Complete {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum NameKind {
     Channels,
     Servers,
     /// What the last of the words is to be.
     Line,
 }
 
-/// Time for the whole: somebody waits at a prompt.
+/// Time limit: a user waits at a prompt.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Most names: more are no help.
+/// Maximum number of names: more do not help.
 const MOST: usize = 200;
-/// Exit code if no name is wanted.
-const NOTHING_WANTED: u8 = 1;
+/// Exit code if the word is not a name.
+const NOT_A_NAME: u8 = 1;
 
 /// Prints the names for the line of this process.
 #[must_use]
 pub fn complete_line() -> ExitCode {
     let Ok(mut args) = Complete::try_parse_from(std::env::args_os().skip(1)) else {
-        return NOTHING_WANTED.into();
+        return NOT_A_NAME.into();
     };
-    if args.kind == Kind::Line {
+    if args.kind == NameKind::Line {
         let current = args.words.pop().unwrap_or_default();
         let Some(wanted) = wanted(&args.words, &current) else {
-            return NOTHING_WANTED.into();
+            return NOT_A_NAME.into();
         };
         (args.kind, args.prefix) = (wanted.kind, wanted.prefix);
     }
-    // Whatever goes wrong, there are no names then.
+    // On any error there are no names.
     let names = block_on(async { Ok(names(&args).await) }).unwrap_or_default();
-    // Only what a shell can insert and a terminal can show; a hyphen would make an option of a
-    // name.
+    // Only names that a shell can insert and a terminal can show; one with a leading hyphen would
+    // be an option.
     let fits = |name: &&String| {
         name.starts_with(&args.prefix) && !name.starts_with('-') && printable(name) == **name
     };
@@ -79,12 +79,12 @@ pub fn complete_line() -> ExitCode {
 async fn names(args: &Complete) -> Vec<String> {
     let choice = choice(&args.words);
     match args.kind {
-        Kind::Servers => profile::list(&choice)
+        NameKind::Servers => profile::list(&choice)
             .unwrap_or_default()
             .into_iter()
             .map(|server| server.name)
             .collect(),
-        Kind::Channels | Kind::Line => {
+        NameKind::Channels | NameKind::Line => {
             tokio::time::timeout(TIMEOUT, channels(&choice, &args.words, &args.prefix))
                 .await
                 .ok()
@@ -95,13 +95,13 @@ async fn names(args: &Complete) -> Vec<String> {
 }
 
 /// A name that a line wants at its end.
-struct Wanted {
-    kind: Kind,
+struct CompletedName {
+    kind: NameKind,
     prefix: String,
 }
 
 /// What `current` is to be behind `words`, as the command line is read.
-fn wanted(words: &[String], current: &str) -> Option<Wanted> {
+fn wanted(words: &[String], current: &str) -> Option<CompletedName> {
     let mut root = Cli::command();
     root.build();
     let mut line = Line {
@@ -112,7 +112,7 @@ fn wanted(words: &[String], current: &str) -> Option<Wanted> {
     };
     words.iter().for_each(|word| line.take(word));
     let wanted = |arg: &Arg, prefix: &str| {
-        Some(Wanted {
+        Some(CompletedName {
             kind: kind_of(arg)?,
             prefix: prefix.to_owned(),
         })
@@ -128,13 +128,13 @@ fn wanted(words: &[String], current: &str) -> Option<Wanted> {
 }
 
 /// The kind of names that an argument takes.
-fn kind_of(arg: &Arg) -> Option<Kind> {
+fn kind_of(arg: &Arg) -> Option<NameKind> {
     let name = arg.get_long().unwrap_or(arg.get_id().as_str());
     match name {
-        "channel" => Some(Kind::Channels),
+        "channel" => Some(NameKind::Channels),
         // An option of this name is a number of them.
-        "channels" if arg.is_positional() => Some(Kind::Channels),
-        "server" => Some(Kind::Servers),
+        "channels" if arg.is_positional() => Some(NameKind::Channels),
+        "server" => Some(NameKind::Servers),
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
-//! Many messages from a file or from standard input: lines, or one JSON object per line. Read by a
-//! thread, so that a source that stalls stops neither signals nor answers.
+//! Input of many messages, from a file or standard input: lines, or one JSON object per line. Read
+//! by a thread, so that a source that stalls blocks neither signals nor responses.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Seek as _};
@@ -16,18 +16,17 @@ use tokio::sync::mpsc;
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::cmd::exit::Usage;
 
-/// Messages that the thread hands over at once at most; it does so earlier when its source has no
-/// more for the moment.
+/// Maximum number of messages that the thread passes on at once; fewer when its source stalls.
 const BATCH: usize = 256;
-/// Bytes after which it hands them over.
+/// Bytes after which the thread passes them on.
 const BATCH_BYTES: usize = 256 << 10;
-/// Batches that wait between the thread and the sender.
+/// Maximum number of batches between the thread and the publisher.
 const BATCHES: usize = 4;
 
-/// A message of a line.
+/// A message of the input.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Line from 1, counted on over the rounds of `--repeat`.
+    /// Line number from 1, continued over the rounds of `--repeat`.
     pub number: u64,
     /// Channel, if the line names one.
     pub channel: Option<String>,
@@ -39,10 +38,10 @@ pub struct Entry {
     pub event_type: Option<String>,
 }
 
-/// Where messages come from.
+/// Source of the messages.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The same text again and again.
+    /// The same text for each message.
     Text(Vec<u8>),
     /// A file.
     File(PathBuf),
@@ -50,33 +49,37 @@ pub enum Source {
     Stdin,
 }
 
-/// How a line is read.
+/// Format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// It is the message.
+pub enum LineFormat {
+    /// The line is the message.
     Plain,
-    /// It is an object.
+    /// The line is a JSON object.
     Json,
 }
 
-/// What comes from the thread.
+/// Messages, or the error that ends the input.
 pub type Batch = anyhow::Result<Vec<Entry>>;
 
 /// Starts to read `rounds` times.
 ///
 /// # Errors
-/// When the file cannot be opened, or the system has no thread for us.
-pub fn start(source: Source, form: Form, rounds: u64) -> anyhow::Result<mpsc::Receiver<Batch>> {
+/// When the file cannot be opened or the thread cannot be started.
+pub fn start(
+    source: Source,
+    format: LineFormat,
+    rounds: u64,
+) -> anyhow::Result<mpsc::Receiver<Batch>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
     let mut reader = Reader {
-        form,
+        format,
         number: 0,
         batch: Vec::new(),
         batch_bytes: 0,
         sender,
     };
     let work = move || {
-        // An error that nobody waits for any more is no error.
+        // Without a receiver, the error does not matter.
         if let Err(Some(error)) = reader.run(&source, rounds) {
             let _ = reader.sender.blocking_send(Err(error));
         }
@@ -88,7 +91,7 @@ pub fn start(source: Source, form: Form, rounds: u64) -> anyhow::Result<mpsc::Re
     Ok(receiver)
 }
 
-/// How many messages there are, if that can be known before.
+/// Number of messages, if it is known in advance.
 #[must_use]
 pub fn count(source: &Source, rounds: u64) -> Option<u64> {
     let lines = match source {
@@ -101,7 +104,7 @@ pub fn count(source: &Source, rounds: u64) -> Option<u64> {
     lines.checked_mul(rounds)
 }
 
-/// The lines of a regular file that are not empty, from where it stands; it stays there.
+/// Number of non-empty lines of a regular file from its current position, which is kept.
 fn lines(mut file: &File) -> Option<u64> {
     if !file.metadata().ok()?.is_file() {
         return None;
@@ -129,7 +132,7 @@ fn lines(mut file: &File) -> Option<u64> {
 }
 
 struct Reader {
-    form: Form,
+    format: LineFormat,
     number: u64,
     batch: Vec<Entry>,
     batch_bytes: usize,
@@ -137,7 +140,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Fails with `None` when nobody takes the messages any more.
+    /// Fails with `None` when the receiver is dropped.
     fn run(&mut self, source: &Source, rounds: u64) -> Result<(), Option<anyhow::Error>> {
         for _ in 0..rounds {
             match source {
@@ -199,17 +202,17 @@ impl Reader {
                 );
                 return Err(Some(Usage(text).into()));
             }
-            // Servers refuse empty messages.
+            // Servers reject empty messages.
             if line.is_empty() {
                 continue;
             }
-            let entry = match self.form {
-                Form::Plain => Ok(Entry {
+            let entry = match self.format {
+                LineFormat::Plain => Ok(Entry {
                     number,
                     text: line,
                     ..Entry::default()
                 }),
-                Form::Json => object(&line, number),
+                LineFormat::Json => object(&line, number),
             };
             match entry {
                 Ok(entry) => self.add(entry)?,
@@ -247,15 +250,15 @@ impl Reader {
 /// The fields of a line of `--ndjson`.
 const FIELDS: [&str; 5] = ["channel", "text", "base64", "event_id", "event_type"];
 
-/// Reads a line of `--ndjson`.
+/// Parses a line of `--ndjson`.
 ///
 /// # Errors
-/// The field that is wrong, and how.
+/// The invalid field, and the reason.
 fn object(line: &[u8], number: u64) -> Result<Entry, String> {
     let value: Value = serde_json::from_slice(line)
-        .map_err(|error| format!("it is no JSON (column {})", error.column()))?;
+        .map_err(|error| format!("invalid JSON (column {})", error.column()))?;
     let Value::Object(object) = value else {
-        return Err(r#"it is no JSON object (write {"channel":"…","text":"…"})"#.to_owned());
+        return Err(r#"not a JSON object (write {"channel":"…","text":"…"})"#.to_owned());
     };
     let mut entry = Entry {
         number,
@@ -266,7 +269,7 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
     for (name, value) in object {
         if !FIELDS.contains(&name.as_str()) {
             return Err(format!(
-                "there is no field '{name}' (there are {})",
+                "unknown field '{name}' (known: {})",
                 FIELDS.join(", ")
             ));
         }
@@ -274,7 +277,7 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
             Value::String(value) => value,
             // Absent, as many programs write it.
             Value::Null => continue,
-            _ => return Err(format!("the field '{name}' is no string")),
+            _ => return Err(format!("the field '{name}' is not a string")),
         };
         match name.as_str() {
             "channel" => entry.channel = Some(value),
@@ -283,7 +286,7 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
                 bytes = Some(
                     STANDARD
                         .decode(value)
-                        .map_err(|error| format!("the field 'base64' is no base64: {error}"))?,
+                        .map_err(|error| format!("the field 'base64' is not base64: {error}"))?,
                 )
             }
             "event_id" => entry.event_id = Some(value),
@@ -292,11 +295,11 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
     }
     entry.text = match (text, bytes) {
         (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => return Err("there is neither a field 'text' nor 'base64'".to_owned()),
-        (Some(_), Some(_)) => return Err("there are both fields 'text' and 'base64'".to_owned()),
+        (None, None) => return Err("missing field 'text' or 'base64'".to_owned()),
+        (Some(_), Some(_)) => return Err("both fields 'text' and 'base64' are given".to_owned()),
     };
     if entry.text.is_empty() {
-        return Err("the message is empty, which servers refuse".to_owned());
+        return Err("the message is empty, which servers reject".to_owned());
     }
     Ok(entry)
 }
@@ -323,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn wrong_objects_are_told_with_their_field() {
+    fn invalid_objects_are_reported_with_their_field() {
         for (line, mention) in [
             ("{", "column 1"),
-            ("[]", "no JSON object"),
+            ("[]", "not a JSON object"),
             (r#"{"txt":"x"}"#, "'txt'"),
             (r#"{"text":1}"#, "'text'"),
             (r#"{"base64":"*"}"#, "'base64'"),
-            (r#"{"channel":"a"}"#, "neither"),
+            (r#"{"channel":"a"}"#, "missing"),
             (r#"{"text":"a","base64":"YQ=="}"#, "both"),
             (r#"{"text":""}"#, "empty"),
         ] {

@@ -1,5 +1,5 @@
-//! Publishes many messages: takes them from the input, paces them, keeps the books, and stops in an
-//! orderly way.
+//! Publishes many messages: reads them from the input, paces them, counts the results, and stops in
+//! an orderly way.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
@@ -13,9 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::input::{self, Batch, Entry, Form, Source};
-use super::tally::Tally;
-use super::template::{Random, Template};
+use super::input::{self, Batch, Entry, LineFormat, Source};
+use super::tally::PublishTally;
+use super::template::{PayloadTemplate, Random};
 use super::{Args, TooFew, fewest_subscribers};
 use crate::client::pipeline::Limits;
 use crate::client::publish::{Posting, Publication, PublishOutcome, Publisher};
@@ -23,15 +23,15 @@ use crate::client::{Endpoints, Error};
 use crate::cmd::exit::{Code, Usage};
 use crate::cmd::{figures, output};
 
-/// Time for the answers under way after a first signal.
+/// Time limit for pending responses after a first signal.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A run that takes less shows no progress.
+/// Time after which a run shows its progress.
 const LONG: Duration = Duration::from_secs(1);
 
-/// Publishes everything that the arguments name.
+/// Publishes all messages of the arguments.
 ///
 /// # Errors
-/// When something was refused or the connection broke; what is known is part of the text.
+/// When a message was rejected or the connection broke; the error has the counts.
 pub async fn run(
     args: &Args,
     source: Source,
@@ -47,17 +47,17 @@ pub async fn run(
     let tally = &work.tally;
     let time = start.elapsed();
     let outcome = match end {
-        End::Done if tally.refused == 0 => Ok(Code::Success),
-        End::Done => {
+        Outcome::Done if tally.rejected == 0 => Ok(Code::Success),
+        Outcome::Done => {
             let error = tally
-                .refusals
+                .rejections
                 .first()
                 .map_or_else(|| Error::Request(String::new()), |(_, error)| error.clone());
-            Err(anyhow::Error::new(error).context(tally.story()))
+            Err(anyhow::Error::new(error).context(tally.describe_failure()))
         }
-        End::Failed(error) => Err(error.context(tally.story())),
-        End::Interrupted => {
-            output::note(format_args!("{}; interrupted", tally.story()));
+        Outcome::Failed(error) => Err(error.context(tally.describe_failure())),
+        Outcome::Interrupted => {
+            output::note(format_args!("{}; interrupted", tally.describe_failure()));
             Ok(Code::Interrupted)
         }
     };
@@ -78,9 +78,9 @@ pub async fn run(
     outcome
 }
 
-/// How the work ended.
-enum End {
-    /// Everything was sent and answered.
+/// End of the run.
+enum Outcome {
+    /// All messages were sent and have a response.
     Done,
     Failed(anyhow::Error),
     Interrupted,
@@ -90,20 +90,20 @@ struct Work<'a> {
     args: &'a Args,
     endpoints: &'a Endpoints,
     default: Option<Arc<Url>>,
-    channel: Option<Template>,
-    text: Option<Template>,
-    event_id: Option<Template>,
+    channel: Option<PayloadTemplate>,
+    text: Option<PayloadTemplate>,
+    event_id: Option<PayloadTemplate>,
     random: Random,
     input: mpsc::Receiver<Batch>,
-    /// Read and not given to the publisher.
+    /// Read, but not passed to the publisher.
     entries: VecDeque<Entry>,
     publisher: Publisher,
-    tally: Tally,
+    tally: PublishTally,
     bar: ProgressBar,
     start: Instant,
-    /// Messages given to the publisher.
+    /// Number of messages passed to the publisher.
     given: u64,
-    /// No more messages are wanted or there.
+    /// No more messages will be sent.
     is_over: bool,
     failure: Option<anyhow::Error>,
 }
@@ -126,25 +126,25 @@ impl<'a> Work<'a> {
         };
         let headers = args.server.header_map()?;
         let publisher = Publisher::new(args.server.client()?, &headers, &base, limits).await?;
-        let form = if args.many.ndjson {
-            Form::Json
+        let format = if args.many.ndjson {
+            LineFormat::Json
         } else {
-            Form::Plain
+            LineFormat::Plain
         };
         let unit = if args.is_by_line() { "line" } else { "message" };
-        let tally = Tally {
+        let tally = PublishTally {
             unit,
             total: input::count(&source, args.many.repeat),
-            ..Tally::default()
+            ..PublishTally::default()
         };
         let template = |text: &Option<String>| {
             text.as_deref()
                 .filter(|_| args.many.template)
-                .map(|text| Template::new(text.as_bytes()))
+                .map(|text| PayloadTemplate::new(text.as_bytes()))
                 .transpose()
         };
         let text = match &source {
-            Source::Text(text) if args.many.template => Some(Template::new(text)?),
+            Source::Text(text) if args.many.template => Some(PayloadTemplate::new(text)?),
             _ => None,
         };
         Ok(Self {
@@ -155,7 +155,7 @@ impl<'a> Work<'a> {
             text,
             event_id: template(&args.event_id)?,
             random: Random::new(),
-            input: input::start(source, form, args.many.repeat)?,
+            input: input::start(source, format, args.many.repeat)?,
             entries: VecDeque::new(),
             publisher,
             bar: ProgressBar::hidden(),
@@ -167,7 +167,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> Outcome {
         let signals = [
             SignalKind::interrupt(),
             SignalKind::terminate(),
@@ -175,13 +175,13 @@ impl<'a> Work<'a> {
         ]
         .map(listen);
         let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
-            return End::Failed(anyhow::anyhow!("cannot wait for signals"));
+            return Outcome::Failed(anyhow::anyhow!("cannot wait for signals"));
         };
         let mut settles = None;
         let mut is_interrupted = false;
         loop {
-            if let Err(error) = self.give() {
-                self.wrong(error.into());
+            if let Err(error) = self.push_due() {
+                self.stop_input(error.into());
             }
             if self.is_over && self.entries.is_empty() && self.publisher.is_idle() {
                 break;
@@ -197,28 +197,44 @@ impl<'a> Work<'a> {
                         break;
                     }
                 },
-                batch = self.input.recv(), if self.entries.is_empty() && !self.is_over => match batch {
-                    Some(Ok(entries)) => self.entries = entries.into(),
-                    Some(Err(error)) => self.wrong(error),
-                    None => self.is_over = true,
-                },
+                batch = self.input.recv(), if self.entries.is_empty() && !self.is_over => {
+                    match batch {
+                        Some(Ok(entries)) => self.entries = entries.into(),
+                        Some(Err(error)) => self.stop_input(error),
+                        None => self.is_over = true,
+                    }
+                }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                _ = interrupt.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
-                _ = terminate.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
-                _ = hangup.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
-                () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => break,
+                _ = interrupt.recv() => {
+                    if self.interrupt(&mut settles, &mut is_interrupted) {
+                        break;
+                    }
+                }
+                _ = terminate.recv() => {
+                    if self.interrupt(&mut settles, &mut is_interrupted) {
+                        break;
+                    }
+                }
+                _ = hangup.recv() => {
+                    if self.interrupt(&mut settles, &mut is_interrupted) {
+                        break;
+                    }
+                }
+                () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => {
+                    break;
+                }
             }
             self.show();
         }
         match self.failure.take() {
-            Some(error) => End::Failed(error),
-            None if is_interrupted => End::Interrupted,
-            None => End::Done,
+            Some(error) => Outcome::Failed(error),
+            None if is_interrupted => Outcome::Interrupted,
+            None => Outcome::Done,
         }
     }
 
-    /// The first signal stops the sending and waits for the answers under way; the second one ends
-    /// everything.
+    /// Handles a signal: the first one stops sending and waits for pending responses, the second
+    /// one returns true to stop at once.
     fn interrupt(&mut self, settles: &mut Option<Instant>, is_interrupted: &mut bool) -> bool {
         if *is_interrupted {
             return true;
@@ -229,7 +245,7 @@ impl<'a> Work<'a> {
         false
     }
 
-    /// When the next message may be sent.
+    /// Time at which the next message is due, with `--rate`.
     fn due(&self) -> Option<Instant> {
         self.args
             .many
@@ -237,8 +253,8 @@ impl<'a> Work<'a> {
             .map(|rate| self.start + Duration::from_secs_f64(self.given as f64 / rate))
     }
 
-    /// Gives messages to the publisher, as many as may be.
-    fn give(&mut self) -> Result<(), Error> {
+    /// Passes messages to the publisher, within its limits and the rate.
+    fn push_due(&mut self) -> Result<(), Error> {
         while self.publisher.has_room() && self.due().is_none_or(|due| due <= Instant::now()) {
             let Some(entry) = self.entries.pop_front() else {
                 return Ok(());
@@ -259,12 +275,12 @@ impl<'a> Work<'a> {
     fn posting(&mut self, entry: Entry) -> Result<Posting, Error> {
         let number = entry.number;
         let read = |text: &[u8]| {
-            Template::new(text)
+            PayloadTemplate::new(text)
                 .map_err(|error| Error::Request(format!("cannot publish line {number}: {error}")))
         };
-        let mut expand = |template: &Template| template.expand(number, &mut self.random);
+        let mut expand = |template: &PayloadTemplate| template.expand(number, &mut self.random);
         let mut words =
-            |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
+            |template: &PayloadTemplate| String::from_utf8_lossy(&expand(template)).into_owned();
         let url = match (entry.channel, &self.channel, &self.default) {
             (Some(channel), ..) if self.args.many.template => {
                 Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?)
@@ -273,8 +289,7 @@ impl<'a> Work<'a> {
             (None, Some(template), _) => Arc::new(self.endpoints.publish(&words(template))?),
             (None, None, Some(url)) => Arc::clone(url),
             (None, None, None) => {
-                let reason =
-                    "it has no field 'channel', and there is no CHANNEL on the command line";
+                let reason = "it has no field 'channel', and the command line has no CHANNEL";
                 return Err(Error::Request(format!(
                     "cannot publish line {number}: {reason}"
                 )));
@@ -313,7 +328,7 @@ impl<'a> Work<'a> {
                     }
                 }
                 Err(error) => {
-                    self.tally.refuse(number, error);
+                    self.tally.reject(number, error);
                     if !self.args.many.keep_going {
                         self.end();
                     }
@@ -334,14 +349,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Something went wrong; the first thing counts.
+    /// Stops sending because of an error; the first error is reported.
     fn stop(&mut self, error: anyhow::Error) {
         self.end();
         self.failure.get_or_insert(error);
     }
 
-    /// The input is wrong from here on; what came before is still sent.
-    fn wrong(&mut self, error: anyhow::Error) {
+    /// Stops reading because the input is invalid; earlier messages are still sent.
+    fn stop_input(&mut self, error: anyhow::Error) {
         self.tally.next.get_or_insert(self.tally.last_sent + 1);
         self.entries.clear();
         self.is_over = true;
@@ -349,7 +364,7 @@ impl<'a> Work<'a> {
         self.failure.get_or_insert(error);
     }
 
-    /// Sends nothing more.
+    /// Stops sending.
     fn end(&mut self) {
         let taken_back = self.publisher.take_back();
         if self.is_over && self.entries.is_empty() && taken_back.is_none() {
@@ -360,7 +375,7 @@ impl<'a> Work<'a> {
             .next
             .or(taken_back)
             .or_else(|| self.entries.front().map(|entry| entry.number));
-        // Whether there is another line is not known when none was read.
+        // Without a read-ahead line it is unknown whether there is another one.
         let knows_more = self.tally.total.is_none_or(|total| self.given < total);
         self.tally.next = first.or_else(|| knows_more.then_some(self.tally.last_sent + 1));
         self.entries.clear();
@@ -400,10 +415,10 @@ fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
     signal(kind).context("cannot wait for signals")
 }
 
-/// `100`, `100/s`, `5/m` or `3/h` as messages per second.
+/// Parses `100`, `100/s`, `5/m` or `3/h` into messages per second.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The expected forms.
 pub fn rate(text: &str) -> Result<f64, String> {
     let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
     let seconds = match unit {
@@ -413,25 +428,24 @@ pub fn rate(text: &str) -> Result<f64, String> {
         _ => return Err("write for example 100/s, 5/m or 3/h".to_owned()),
     };
     match number.parse::<f64>() {
-        // The slowest is one message in a day.
+        // The minimum is one message per day.
         Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => {
             Ok(number / seconds)
         }
         _ => Err(
-            "it is no number of messages per second (write for example 100/s, 5/m or 3/h)"
-                .to_owned(),
+            "not a number of messages per second (write for example 100/s, 5/m or 3/h)".to_owned(),
         ),
     }
 }
 
-/// A wrong combination of options that clap cannot see.
+/// Rejects an invalid combination of options that clap cannot detect.
 ///
 /// # Errors
-/// What is wrong.
+/// The combination.
 pub fn check(args: &Args, source: &Source) -> Result<(), Usage> {
     if args.many.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
         return Err(Usage(
-            "cannot read standard input several times (--repeat with --lines or \
+            "cannot read standard input more than once (--repeat with --lines or \
                           --ndjson needs --file)"
                 .to_owned(),
         ));

@@ -1,8 +1,8 @@
-//! `pushctl pub`: posts one message and prints what the server tells about the channel, or many and
-//! what became of them.
+//! `pushctl pub`: publishes one message and prints the counters of the channel, or many messages
+//! and prints a summary.
 //!
-//! `input` reads many messages, `many` sends them, `tally` keeps the books, `template` puts
-//! counters into texts.
+//! `input` reads many messages, `many` sends them, `tally` counts the results, `template` expands
+//! placeholders in texts.
 
 pub mod input;
 pub mod many;
@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use clap::ValueHint;
 use input::Source;
 use reqwest::Url;
-use template::{Random, Template};
+use template::{PayloadTemplate, Random};
 
 use super::escape::printable;
 use super::exit::{Code, Usage, exit_codes};
@@ -54,7 +54,11 @@ pub struct Args {
     ///
     /// Servers remove an ending of '.b' and a number from a name (the backlog of a subscriber, see
     /// 'pushctl sub').
-    #[arg(value_name = "CHANNEL", required_unless_present_any = ["ndjson", "more_channels"], value_hint = ValueHint::Other)]
+    #[arg(
+        value_name = "CHANNEL",
+        required_unless_present_any = ["ndjson", "more_channels"],
+        value_hint = ValueHint::Other
+    )]
     channel: Option<String>,
     /// Message to publish; standard input if absent or '-'
     ///
@@ -67,8 +71,8 @@ pub struct Args {
     /// Further channel to publish to (repeatable)
     ///
     /// One request publishes to all channels. CHANNEL may then be omitted: 'pushctl pub -c a -c b
-    /// hello' publishes 'hello'. Without an argument, or with '-', the message is read from standard
-    /// input. With --file, --lines and --ndjson the argument is a channel.
+    /// hello' publishes 'hello'. Without an argument, or with '-', the message is read from
+    /// standard input. With --file, --lines and --ndjson the argument is a channel.
     #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
     more_channels: Vec<String>,
     /// Event id, at which clients can resume
@@ -94,7 +98,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// All channels of the command line, as one request names them.
+    /// All channels of the command line, separated by '/' as in a request.
     fn channels(&self) -> Option<String> {
         let all: Vec<&str> = self
             .channel
@@ -105,8 +109,8 @@ impl Args {
         (!all.is_empty()).then(|| all.join("/"))
     }
 
-    /// With `-c` a single argument is the message, unless that comes from elsewhere.
-    fn single_is_text(&mut self) {
+    /// Takes a single argument as the message if `-c` is given and no other source is.
+    fn take_text(&mut self) {
         if !self.more_channels.is_empty()
             && self.text.is_none()
             && self.file.is_none()
@@ -121,20 +125,20 @@ impl Args {
     }
 }
 
-/// A message was published, but did not reach enough.
+/// A message was published to a channel with too few subscribers.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; it was \
-     published nevertheless)"
+    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; the \
+     message is published nevertheless)"
 )]
 pub struct TooFew {
-    /// Subscribers of the channel that has fewest.
+    /// Lowest number of subscribers of a channel.
     pub found: u64,
-    /// How many there should be.
+    /// Required number.
     pub wanted: u64,
 }
 
-/// Messages to publish, and where to.
+/// Messages to publish, and their destination.
 pub struct Prepared {
     args: Args,
     source: Source,
@@ -142,16 +146,16 @@ pub struct Prepared {
     url: Option<Url>,
 }
 
-/// Reads the message, unless there are many. This waits for as long as its source takes, so it
-/// comes before signals are taken over.
+/// Reads the message, unless there are many. Blocks until its source ends, so it must be called
+/// before signal handlers are installed.
 ///
 /// # Errors
-/// When the arguments are wrong or the message cannot be read.
+/// When the arguments are invalid or the message cannot be read.
 pub fn prepare(mut args: Args, url: &str) -> anyhow::Result<Prepared> {
-    args.single_is_text();
+    args.take_text();
     if args.event_id.is_some() && args.server.dialect.is_some_and(Dialect::is_unframed) {
         return Err(Usage(
-            "nhpm and nchan give messages ids of their own (leave --event-id out)".to_owned(),
+            "NHPM and nchan assign the ids of messages (omit --event-id)".to_owned(),
         )
         .into());
     }
@@ -171,10 +175,10 @@ pub fn prepare(mut args: Args, url: &str) -> anyhow::Result<Prepared> {
 }
 
 impl Prepared {
-    /// Publishes.
+    /// Publishes the messages.
     ///
     /// # Errors
-    /// When a message was not taken.
+    /// When a message was rejected.
     pub async fn run(self) -> anyhow::Result<Code> {
         let Self {
             args,
@@ -203,8 +207,9 @@ async fn one(
     let channels = args.channels().unwrap_or_default();
     if args.many.template {
         let mut random = Random::new();
-        let mut expand =
-            |text: &[u8]| Template::new(text).map(|template| template.expand(1, &mut random));
+        let mut expand = |text: &[u8]| {
+            PayloadTemplate::new(text).map(|template| template.expand(1, &mut random))
+        };
         text = expand(&text)?;
         event_id = event_id
             .map(|id| expand(id.as_bytes()).map(|id| String::from_utf8_lossy(&id).into_owned()))
@@ -219,13 +224,13 @@ async fn one(
     };
     let answer = publish(&client, &url, publication, args.response.timeout).await?;
     let answer = unframed_info::to_push_stream(&answer, &channels).unwrap_or(answer);
-    // A location may be configured to tell nothing.
+    // A location may be configured to send an empty response.
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {
         _ if args.response.quiet || (args.response.json && is_silent) => {}
         Some(line) if args.response.json => stdout.line(&output::json(&line)).await?,
         None if args.response.json => {
-            output::note("the message was published, but the server's answer is no JSON")
+            output::note("the message was published, but the response of the server is not JSON")
         }
         _ => stdout.text(describe(&answer, &channels).as_bytes()).await?,
     }
@@ -242,10 +247,10 @@ async fn one(
     }
 }
 
-/// The subscribers of the channel that has fewest.
+/// Lowest number of subscribers of the channels.
 ///
 /// # Errors
-/// When the server does not tell.
+/// When the server does not report it.
 fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
     let infos = match Report::from_json(answer) {
         Some(Report::Channels(infos)) => infos,
@@ -253,7 +258,7 @@ fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
     };
     let fewest = infos.iter().map(|info| info.subscribers).min();
     fewest.ok_or_else(|| {
-        let reason = "it does not tell the subscribers (see --require-subscribers, and \
+        let reason = "it does not report the subscribers (see --require-subscribers, and \
              push_stream_channel_info_on_publish of the location)";
         Error::Protocol {
             url: "the publisher".to_owned(),
@@ -266,7 +271,7 @@ fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
 fn source(args: &Args) -> anyhow::Result<Source> {
     let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
     if args.is_by_line() {
-        // Told before anything is sent.
+        // Reported before anything is sent.
         return match file {
             Some(path) => {
                 std::fs::File::open(path)
@@ -294,12 +299,12 @@ fn source(args: &Args) -> anyhow::Result<Source> {
     Ok(Source::Text(text))
 }
 
-/// Somebody who forgot the message would wait for ever.
+/// Prints what is read from a terminal: a user who forgot the message would wait forever.
 fn hint(args: &Args, what: &str) {
     if std::io::stdin().is_terminal() && !args.response.quiet {
         let channel = args.channels().unwrap_or_else(|| "CHANNEL".to_owned());
         output::note(format_args!(
-            "reading {what} from the terminal; end with Ctrl-D, or stop with Ctrl-C and write: \
+            "reading {what} from the terminal; end with Ctrl-D, or stop with Ctrl-C and run: \
              pushctl pub {channel} 'the message'"
         ));
     }
@@ -323,7 +328,7 @@ fn read(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
 fn describe(answer: &[u8], channel: &str) -> String {
     let infos = match Report::from_json(answer) {
         Some(Report::Channels(infos)) => infos,
-        // A location may be configured to tell nothing.
+        // A location may be configured to send an empty response.
         _ if answer.trim_ascii().is_empty() => {
             return format!("published to {}\n", printable(channel));
         }

@@ -12,7 +12,8 @@ pub(super) struct ManyOptions {
     ///
     /// Empty lines are skipped, and a CR before the line break is removed. With plain HTTP, all
     /// requests share one connection and are pipelined; with HTTPS or a proxy, each request waits
-    /// for its response. The first rejection stops the run, which reports the acknowledged messages.
+    /// for its response. The first rejection stops the run, which reports the acknowledged
+    /// messages.
     #[arg(short, long)]
     pub(super) lines: bool,
     /// Publish each line as a JSON object
@@ -36,9 +37,9 @@ pub(super) struct ManyOptions {
     /// Replace {number}, {time}, {random} and the like
     ///
     /// Applies to texts, channels and the event id. {number} is the number of the message or line,
-    /// {number:6} has at least 6 digits, {number%10} is the remainder; {time} is the time (RFC 3339),
-    /// {ms} in milliseconds since 1970; {random} is 16 letters and digits, {random:100} is 100.
-    /// Other braces are kept.
+    /// {number:6} has at least 6 digits, {number%10} is the remainder; {time} is the time (RFC
+    /// 3339), {ms} in milliseconds since 1970; {random} is 16 letters and digits, {random:100} is
+    /// 100. Other braces are kept.
     #[arg(long)]
     pub(super) template: bool,
     /// Continue after a rejection

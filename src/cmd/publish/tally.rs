@@ -1,4 +1,4 @@
-//! What became of many messages: counted while they go, told at the end.
+//! Counts of a run of many messages, and their report.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use serde_json::{Value, json};
 
 use crate::client::Error;
 
-/// Refused messages that are told one by one; the others are only counted.
-const TOLD: usize = 100;
+/// Maximum number of rejections that are reported one by one; further ones are only counted.
+const MAX_REJECTIONS: usize = 100;
 
-/// The state of the books.
+/// Counts of a run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct PublishTally {
     /// `line` or `message`.
     pub unit: &'static str,
-    /// How many there are, if known.
+    /// Number of messages, if known.
     pub total: Option<u64>,
-    /// Taken by the server.
+    /// Number of messages that the server acknowledged.
     pub acknowledged: u64,
-    /// The number of the last one given to the network.
+    /// Number of the last message that was sent.
     pub last_sent: u64,
-    /// How many were refused.
-    pub refused: u64,
-    /// The first of them.
-    pub refusals: Vec<(u64, Error)>,
-    /// Sent, but without an answer: nobody knows.
+    /// Number of rejected messages.
+    pub rejected: u64,
+    /// The first rejections: the number of the message and the error.
+    pub rejections: Vec<(u64, Error)>,
+    /// Numbers of messages that were sent but have no response; they may be published or not.
     pub unanswered: Vec<u64>,
-    /// The first that was not sent, if something ended the work early.
+    /// Number of the first message that was not sent, if the run stopped early.
     pub next: Option<u64>,
 }
 
-impl Tally {
-    /// A message was refused.
-    pub fn refuse(&mut self, number: u64, error: Error) {
-        self.refused += 1;
-        if self.refusals.len() < TOLD {
-            self.refusals.push((number, error));
+impl PublishTally {
+    /// Counts a rejected message.
+    pub fn reject(&mut self, number: u64, error: Error) {
+        self.rejected += 1;
+        if self.rejections.len() < MAX_REJECTIONS {
+            self.rejections.push((number, error));
         }
     }
 
@@ -50,9 +50,9 @@ impl Tally {
         }
     }
 
-    /// What happened, when not everything went well.
+    /// The counts of a run that failed, for an error message.
     #[must_use]
-    pub fn story(&self) -> String {
+    pub fn describe_failure(&self) -> String {
         let mut text = self.progress();
         if !self.unanswered.is_empty() {
             let many = if self.unanswered.len() == 1 {
@@ -61,7 +61,7 @@ impl Tally {
                 "were"
             };
             text += &format!(
-                "; {} {many} sent and not answered, and may be published or not",
+                "; {} {many} sent without a response, and may be published or not",
                 self.ranges()
             );
         }
@@ -72,12 +72,15 @@ impl Tally {
                 HumanCount(next)
             );
         }
-        if let Some((number, _)) = self.refusals.first() {
-            if self.refused > 1 {
-                text += &format!("; {} were refused, the first is", HumanCount(self.refused));
+        if let Some((number, _)) = self.rejections.first() {
+            if self.rejected > 1 {
+                text += &format!(
+                    "; {} were rejected, the first is",
+                    HumanCount(self.rejected)
+                );
                 text += &format!(" {} {}", self.unit, HumanCount(*number));
             } else {
-                text += &format!("; {} {} was refused", self.unit, HumanCount(*number));
+                text += &format!("; {} {} was rejected", self.unit, HumanCount(*number));
             }
         }
         text
@@ -111,7 +114,7 @@ impl Tally {
         ranges
     }
 
-    /// All went well.
+    /// The counts of a run that succeeded.
     #[must_use]
     pub fn summary(&self, time: Duration) -> String {
         let seconds = time.as_secs_f64();
@@ -130,19 +133,22 @@ impl Tally {
         )
     }
 
-    /// Everything, for programs. `error` is what ended the work early.
+    /// The counts as JSON. `error` is the one that stopped the run early.
     #[must_use]
     pub fn to_json(&self, time: Duration, error: Option<&str>) -> String {
         let status = |error: &Error| match error {
             Error::Status { status, .. } | Error::Moved { status, .. } => Value::from(*status),
             _ => Value::Null,
         };
-        let told = |(number, error): &(u64, Error)| json!({self.unit: number, "status": status(error), "reason": error.to_string()});
+        let rejection = |(number, error): &(u64, Error)| {
+            let reason = error.to_string();
+            json!({self.unit: number, "status": status(error), "reason": reason})
+        };
         json!({
             "acknowledged": self.acknowledged,
             "total": self.total,
-            "refused": self.refused,
-            "refusals": self.refusals.iter().map(told).collect::<Vec<_>>(),
+            "refused": self.rejected,
+            "refusals": self.rejections.iter().map(rejection).collect::<Vec<_>>(),
             "unanswered": self.unanswered_ranges(),
             "next": self.next,
             "seconds": (time.as_secs_f64() * 1e6).round() / 1e6,
@@ -157,24 +163,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_story_names_what_is_known_and_what_is_not() {
-        let mut tally = Tally {
+    fn failures_are_described_with_their_counts() {
+        let mut tally = PublishTally {
             unit: "line",
             total: Some(100_000),
             acknowledged: 41_233,
-            ..Tally::default()
+            ..PublishTally::default()
         };
-        tally.refuse(41_234, Error::Request("no".to_owned()));
+        tally.reject(41_234, Error::Request("no".to_owned()));
         assert_eq!(
-            tally.story(),
-            "41,233 of 100,000 acknowledged; line 41,234 was refused"
+            tally.describe_failure(),
+            "41,233 of 100,000 acknowledged; line 41,234 was rejected"
         );
         tally.unanswered = vec![41_235, 41_236, 41_240];
         tally.next = Some(41_241);
         tally.total = None;
-        let expected = "41,233 acknowledged; lines 41,235 to 41,236, 41,240 were sent and not \
-                        answered, and may be published or not; \
-            nothing from line 41,241 on was sent; line 41,234 was refused";
-        assert_eq!(tally.story(), expected);
+        let expected = "41,233 acknowledged; lines 41,235 to 41,236, 41,240 were sent without \
+                        a response, and may be published or not; \
+            nothing from line 41,241 on was sent; line 41,234 was rejected";
+        assert_eq!(tally.describe_failure(), expected);
     }
 }

@@ -9,17 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cmd::exit::Usage;
 
-/// Most digits or letters that one placeholder becomes.
+/// Maximum number of digits or letters of a placeholder.
 const MAX_WIDTH: usize = 1 << 20;
 
-/// A text with placeholders, read.
+/// A parsed text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct PayloadTemplate(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Bytes(Vec<u8>),
-    /// The number, with so many digits at least, of the remainder if there is a divisor.
+    /// The number, or its remainder if there is a divisor, with at least `digits` digits.
     Number {
         digits: usize,
         divisor: Option<u64>,
@@ -29,11 +29,11 @@ enum Piece {
     Random(usize),
 }
 
-impl Template {
-    /// Reads a text.
+impl PayloadTemplate {
+    /// Parses a text.
     ///
     /// # Errors
-    /// [`Usage`] if a placeholder has a width or divisor that makes no sense.
+    /// [`Usage`] if the width or the divisor of a placeholder is invalid.
     pub fn new(text: &[u8]) -> Result<Self, Usage> {
         let mut pieces = Vec::new();
         let mut plain = Vec::new();
@@ -94,7 +94,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What stands between two braces, if it is a placeholder.
+/// Parses the text between two braces; `None` if it is not a placeholder.
 fn placeholder(inner: &[u8]) -> Result<Option<Piece>, Usage> {
     let Ok(inner) = std::str::from_utf8(inner) else {
         return Ok(None);
@@ -189,7 +189,7 @@ mod tests {
 
     fn expanded(text: &str, number: u64) -> String {
         String::from_utf8(
-            Template::new(text.as_bytes())
+            PayloadTemplate::new(text.as_bytes())
                 .expect(text)
                 .expand(number, &mut Random(1)),
         )
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(expanded(text, 17), expected, "{text}");
         }
         assert_eq!(
-            Template::new(b"\xff{n}")
+            PayloadTemplate::new(b"\xff{n}")
                 .expect("good")
                 .expand(1, &mut Random(1)),
             b"\xff1"
@@ -223,7 +223,7 @@ mod tests {
             "{time:3}",
             "{ms%2}",
         ] {
-            assert!(Template::new(text.as_bytes()).is_err(), "{text}");
+            assert!(PayloadTemplate::new(text.as_bytes()).is_err(), "{text}");
         }
     }
 

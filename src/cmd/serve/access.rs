@@ -1,7 +1,7 @@
-//! Who may use the built-in locations: clients by address or password, pages of browsers by origin,
-//! and names of the server.
+//! Access to the built-in locations: clients by address or password, web pages by origin, and names
+//! of the server.
 //!
-//! A configuration file has directives for that, so these options do not apply to one.
+//! A configuration file has directives instead, so these options conflict with one.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,10 +19,15 @@ use crate::server::config::{BrowserAccess, Expression, ListenAddress, WebSetting
 pub(super) struct AccessOptions {
     /// Accept only clients at this address or network
     ///
-    /// Repeatable. `unix:` stands for clients of unix sockets. Others get 403, also those on this machine: add
-    /// 127.0.0.1 for them. For the built-in locations; the directives in a configuration are allow
-    /// and deny.
-    #[arg(long, value_name = "ADDR", value_parser = clients, conflicts_with_all = ["nginx_conf", "config"])]
+    /// Repeatable. `unix:` stands for clients of unix sockets. Others get 403, also those on this
+    /// machine: add 127.0.0.1 for them. For the built-in locations; the directives in a
+    /// configuration are allow and deny.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_parser = clients,
+        conflicts_with_all = ["nginx_conf", "config"]
+    )]
     allow_from: Vec<Clients>,
     /// Require a user and password of this htpasswd file
     ///
@@ -37,7 +42,12 @@ pub(super) struct AccessOptions {
     /// ORIGIN is one such as https://app.example, `*` for all, or `null` for local files and
     /// sandboxed frames. Pages of other origins get 403; pages of the server itself and clients
     /// other than browsers are always accepted. For the built-in locations.
-    #[arg(long, value_name = "ORIGIN", value_parser = allowed_origin, conflicts_with_all = ["nginx_conf", "config"])]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_parser = allowed_origin,
+        conflicts_with_all = ["nginx_conf", "config"]
+    )]
     allow_origin: Vec<AllowedOrigin>,
     /// Host name of the server in requests (repeatable)
     ///
@@ -45,7 +55,13 @@ pub(super) struct AccessOptions {
     /// loopback addresses, requests for names other than these, localhost and addresses get 421,
     /// unless they come from a proxy of --real-ip-from; on other addresses only if this option is
     /// given. For the built-in locations.
-    #[arg(long, value_name = "NAME", value_parser = server_name, conflicts_with_all = ["nginx_conf", "config"], hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = server_name,
+        conflicts_with_all = ["nginx_conf", "config"],
+        hide_short_help = true
+    )]
     server_name: Vec<String>,
 }
 
@@ -57,7 +73,7 @@ enum AllowedOrigin {
 }
 
 impl AccessOptions {
-    /// Which pages may use the server.
+    /// Web pages that may use the server.
     pub(super) fn browser_access(&self) -> BrowserAccess {
         let named = self.allow_origin.iter().map(|allowed| match allowed {
             AllowedOrigin::All => None,
@@ -72,10 +88,10 @@ impl AccessOptions {
         }
     }
 
-    /// Which clients may enter.
+    /// Clients that may use the server.
     ///
     /// # Errors
-    /// When the file of users cannot be read.
+    /// When the htpasswd file cannot be read.
     pub(super) fn web(&self) -> anyhow::Result<Arc<WebSettings>> {
         let mut access: Vec<AccessRule> = self
             .allow_from
@@ -106,9 +122,9 @@ impl AccessOptions {
         }))
     }
 
-    /// Warns of addresses that others can reach although nothing controls the access, and of
+    /// Warns of addresses that other machines can reach without access control, and of
     /// `--allow-origin '*'`.
-    pub(super) fn warn(&self, addresses: &[ListenAddress]) {
+    pub(super) fn log_warnings(&self, addresses: &[ListenAddress]) {
         let is_open = self.allow_from.is_empty() && self.basic_auth.is_none();
         let is_reachable = |address: &&ListenAddress| match address {
             ListenAddress::Tcp(address) => !is_loopback(address.ip()),
@@ -116,9 +132,8 @@ impl AccessOptions {
         };
         for address in addresses.iter().filter(is_reachable).filter(|_| is_open) {
             tracing::warn!(
-                "{address} has no access control: all who can reach it can publish, read, list and \
-                 delete channels (restrict it \
-                 with --allow-from or --basic-auth, or use --listen 127.0.0.1:PORT)"
+                "{address} has no access control: any client that reaches it can publish, read, list \
+                 and delete channels (restrict it with --allow-from or --basic-auth, or use --listen 127.0.0.1:PORT)"
             );
         }
         if self
@@ -127,8 +142,8 @@ impl AccessOptions {
             .any(|allowed| matches!(allowed, AllowedOrigin::All))
         {
             tracing::warn!(
-                "--allow-origin '*': every web page that a user of this machine opens can publish, \
-                 read and delete channels"
+                "--allow-origin '*': any web page in a browser on this machine can publish, read \
+                 and delete channels"
             );
         }
     }
@@ -162,7 +177,7 @@ fn server_name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// An address, a network or `unix:`.
+/// Parses an address, a network or `unix:`.
 pub(super) fn clients(text: &str) -> Result<Clients, String> {
     Clients::parse(text)
         .filter(|clients| *clients != Clients::All)

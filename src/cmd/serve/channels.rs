@@ -23,22 +23,47 @@ pub(super) struct ChannelOptions {
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     channel_inactivity: Option<Duration>,
     /// Maximum number of channels; a further one gets 403 [default: 100000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        hide_short_help = true
+    )]
     max_channels: Option<u64>,
     /// Maximum length of a channel id in bytes; a longer one gets 400 [default: 1024]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u64).range(1..),
+        hide_short_help = true
+    )]
     max_channel_id_length: Option<u64>,
     /// Maximum number of channels in a request; more get 400 [default: 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        hide_short_help = true
+    )]
     max_channels_per_request: Option<u32>,
     /// Maximum number of subscribers of a channel; a further one gets 403 [default: 100000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        hide_short_help = true
+    )]
     max_subscribers_per_channel: Option<u64>,
     /// Maximum number of queued channel lists; a further one gets 503 [default: 32]
     ///
     /// Channel lists are `?id=ALL` and `?id=PREFIX*` at /channels-stats. They are built one at a
     /// time, off the shard threads. Equal lists in the queue share one place and one response.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        hide_short_help = true
+    )]
     max_waiting_lists: Option<u32>,
 }
 
@@ -78,7 +103,12 @@ pub(super) struct SlowConsumerOptions {
     /// disconnect closes the connection. skip resumes with the oldest available message, latest
     /// with the newest one; both report the number of missed messages to the subscriber. For the
     /// built-in locations; the directive in a configuration is pushctl_slow_consumer.
-    #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with_all = ["nginx_conf", "config"])]
+    #[arg(
+        long,
+        value_name = "POLICY",
+        value_parser = slow_policy,
+        conflicts_with_all = ["nginx_conf", "config"]
+    )]
     slow_consumer: Option<SlowPolicy>,
     /// Disconnect a client that accepts no data for this long [default: 60s]
     ///

@@ -126,7 +126,12 @@ pub(super) struct TcpOptions {
     #[arg(long, value_name = "TIME", value_parser = at_least_one_second, hide_short_help = true)]
     tcp_keepalive_interval: Option<Duration>,
     /// Unanswered probes before the connection is closed [default: 6]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=127), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=127),
+        hide_short_help = true
+    )]
     tcp_keepalive_probes: Option<u32>,
     /// Close a connection with data unacknowledged for this long; 0: system default [default: 2m]
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]

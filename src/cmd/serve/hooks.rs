@@ -24,13 +24,23 @@ pub(super) struct HookOptions {
     /// Maximum number of concurrent requests to back-ends, per shard [default: 512]
     ///
     /// Further requests wait, within --hook-timeout.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        hide_short_help = true
+    )]
     max_hooks: Option<u32>,
     /// Maximum number of queued notifications to back-ends, per shard [default: 4096]
     ///
     /// For nchan_subscribe_request and nchan_unsubscribe_request. Further ones are dropped, counted
     /// and logged. Notifications use up to half of --max-hooks.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        hide_short_help = true
+    )]
     max_hook_notices: Option<u32>,
 }
 

@@ -1,15 +1,15 @@
-//! `--listen`: addresses in place of those of the configuration, for all of its servers or for
-//! those of one address.
+//! `--listen`: replaces the addresses of the configuration, for all of its servers or for those of
+//! one address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::server::config::{Config, ListenAddress, Listener, Servers, VirtualServer};
 
-/// One `--listen`.
+/// A value of `--listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ListenOption {
-    /// The address of the configuration whose servers answer here; `None` = those of all.
+    /// The address of the configuration whose servers listen here; `None` = all servers.
     replaces: Option<Replaced>,
     address: ListenAddress,
 }
@@ -18,7 +18,7 @@ pub(super) struct ListenOption {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Replaced {
     Address(ListenAddress),
-    /// A port, whatever the address.
+    /// A port of any address.
     Port(u16),
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Replaced {
     }
 }
 
-/// Reads `ADDR` or `OLD=NEW`.
+/// Parses `ADDR` or `OLD=NEW`.
 pub(super) fn parse(text: &str) -> Result<ListenOption, String> {
     let Some((old, new)) = text.split_once('=') else {
         return Ok(ListenOption {
@@ -53,7 +53,7 @@ pub(super) fn parse(text: &str) -> Result<ListenOption, String> {
 fn address(text: &str) -> Result<ListenAddress, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() {
-            Err("the path of the socket is missing after 'unix:'".to_owned())
+            Err("missing path of the socket after 'unix:'".to_owned())
         } else {
             Ok(ListenAddress::Unix(path.into()))
         };
@@ -70,7 +70,7 @@ fn address(text: &str) -> Result<ListenAddress, String> {
     })
 }
 
-/// Replaces the addresses of a configuration; the error names an address that it does not have.
+/// Replaces the addresses of a configuration. The error names an address that it lacks.
 pub(super) fn apply(options: &[ListenOption], config: &mut Config) -> Result<(), String> {
     let mut listeners = Vec::new();
     for option in options {
@@ -118,13 +118,13 @@ fn replacing(
             "--listen {replaced}=...: the configuration does not listen on {replaced}"
         )),
         _ => Err(format!(
-            "--listen {replaced}=...: the configuration has several addresses with port \
-             {replaced}, write ADDRESS:PORT"
+            "--listen {replaced}=...: the configuration has more than one address with port \
+             {replaced} (use ADDRESS:PORT)"
         )),
     }
 }
 
-/// Warns of each server with push locations that no request can reach any more.
+/// Warns of each server with push locations that requests no longer reach.
 pub(super) fn warn_about_hidden(before: &Config, after: &Config) {
     for server in before
         .servers()
@@ -153,12 +153,12 @@ pub(super) fn warn_about_hidden(before: &Config, after: &Config) {
     }
 }
 
-/// The servers of a listener, and those of the addresses that have their own.
+/// The servers of a listener, including those of single addresses.
 fn all_servers(listener: &Listener) -> impl Iterator<Item = &Arc<Servers>> {
     std::iter::once(&listener.servers).chain(listener.overrides.iter().map(|(_, servers)| servers))
 }
 
-/// Whether a server answers for a name, or for requests with any other one.
+/// True if a server handles one of its names, or is the default server of a listener.
 fn is_reachable(server: &Arc<VirtualServer>, config: &Config) -> bool {
     config
         .listeners

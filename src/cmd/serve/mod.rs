@@ -1,4 +1,4 @@
-//! `pushctl serve`: runs a broker until it is told to end.
+//! `pushctl serve`: runs a broker until a signal stops it.
 
 mod access;
 mod channels;
@@ -24,7 +24,7 @@ use channels::{ChannelOptions, SlowConsumerOptions};
 use connections::{LimitOptions, TcpOptions, TimeoutOptions};
 use listen::ListenOption;
 use ready_file::ReadyFile;
-use reload::Steering;
+use reload::Controller;
 use signals::Signals;
 use start::{
     announce, follow_parent, raise_descriptor_limit, warn_about_needless, warn_without_endpoints,
@@ -70,15 +70,15 @@ Signals:
 pub struct Args {
     /// Address to listen on [default: 127.0.0.1:9080]
     ///
-    /// ADDR is ADDRESS:PORT, PORT or unix:PATH; port 0 is any free port. Repeatable. Replaces the addresses of the configuration, each for all of
-    /// its servers. OLD=NEW replaces one address (or port) of the configuration; its servers then
-    /// listen on NEW.
+    /// ADDR is ADDRESS:PORT, PORT or unix:PATH; port 0 is any free port. Repeatable. Replaces the
+    /// addresses of the configuration, each for all of its servers. OLD=NEW replaces one address
+    /// (or port) of the configuration; its servers then listen on NEW.
     #[arg(long, short, value_name = "[OLD=]ADDR", value_parser = listen::parse)]
     listen: Vec<ListenOption>,
     /// Configuration file, in TOML or as an nginx.conf
     ///
-    /// A file in TOML is named *.toml. Replaces the built-in locations. Options override the environment, and both override the
-    /// file. [env: PUSHCTL_SERVE_CONFIG]
+    /// A file in TOML is named *.toml. Replaces the built-in locations. Options override the
+    /// environment, and both override the file. [env: PUSHCTL_SERVE_CONFIG]
     #[arg(
         long,
         short,
@@ -96,8 +96,8 @@ pub struct Args {
     nginx_conf: Option<PathBuf>,
     /// Log level [default: info]
     ///
-    /// LEVEL is off, error, warn, info or debug. The log goes to stderr. error_log in a configuration sets another destination and default
-    /// level. [env: PUSHCTL_LOG]
+    /// LEVEL is off, error, warn, info or debug. The log goes to stderr. error_log in a
+    /// configuration sets another destination and default level. [env: PUSHCTL_LOG]
     #[arg(long, value_name = "LEVEL", env = "PUSHCTL_LOG", hide_env = true)]
     log_level: Option<LevelFilter>,
     /// Write the addresses to this file once the server listens on them, one per line
@@ -107,7 +107,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     ready_file: Option<PathBuf>,
     /// Number of threads that serve connections [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=64),
+        hide_short_help = true
+    )]
     shards: Option<u16>,
     /// Stop when the parent process, which has this id, ends
     #[arg(long, value_name = "PID", hide = true)]
@@ -132,13 +137,13 @@ pub struct Args {
     tcp: TcpOptions,
 }
 
-/// Runs a broker until it is told to end.
+/// Runs a broker until a signal stops it.
 ///
 /// # Errors
-/// When the configuration is wrong or an address cannot be listened on.
+/// When the configuration is invalid or the server cannot listen on an address.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::server::error_log::init(args.log_level);
-    // While there is no other thread, and no other descriptor of ours.
+    // Before there are threads and further descriptors.
     let passed = systemd::passed_sockets();
     if let Some(parent) = args.parent {
         follow_parent(parent)?;
@@ -146,7 +151,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let is_builtin = args.file().is_none();
     let mut config = match args.file() {
         Some(path) => {
-            let loaded = reload::told(nginx::load(path, &args.front.import_options()))?;
+            let loaded = reload::log_notices(nginx::load(path, &args.front.import_options()))?;
             warn_about_needless(&args.front.front_enforces, &loaded.left_to_front);
             loaded.config
         }
@@ -168,11 +173,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
-        // Whoever has read where it listens may end it properly.
+        // Before the addresses are announced: from then on a signal must stop the server in order.
         let signals = Signals::new()?;
         let server = Server::bind(config, passed)?;
         systemd::report_unused(&server);
-        let addresses = server.addresses().context("cannot ask for the address")?;
+        let addresses = server
+            .addresses()
+            .context("cannot get the listening address")?;
         let ready_file = args
             .ready_file
             .as_deref()
@@ -181,29 +188,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         announce(&addresses, is_builtin);
         warn_without_endpoints(has_endpoints);
         if is_builtin {
-            args.access.warn(&addresses);
+            args.access.log_warnings(&addresses);
         }
         tracing::info!("serving {}", server.served_counts());
         systemd::ready(&server.served_counts());
-        let (orders, coming) = mpsc::channel(MAX_ORDERS);
-        let mut steering = Steering {
+        let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMANDS);
+        let mut controller = Controller {
             args,
-            orders: orders.clone(),
+            commands: commands.clone(),
             ready_file,
         };
         tokio::select! {
-            ended = server.run(coming) => Ok(ended?),
-            never = steering.run(signals) => match never {},
-            never = systemd::keep_watchdog(orders) => match never {},
+            ended = server.run(queue) => Ok(ended?),
+            never = controller.run(signals) => match never {},
+            never = systemd::keep_watchdog(commands) => match never {},
         }
     });
-    // A file that is being read, of a disk that hangs, is not waited for.
+    // Does not wait for a blocked read, for example on a disk that hangs.
     runtime.shutdown_background();
     ended
 }
 
-/// Orders that wait for the server.
-const MAX_ORDERS: usize = 4;
+/// Maximum number of commands in the queue to the server.
+const MAX_QUEUED_COMMANDS: usize = 4;
 
 impl Args {
     /// Configuration file, if one is given.

@@ -1,4 +1,4 @@
-//! `--ready-file`: tells those who started the server that it listens, and where.
+//! `--ready-file`: reports the addresses once the server listens on them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,18 +7,18 @@ use anyhow::Context;
 use crate::cmd::files::{self, Durability};
 use crate::server::config::ListenAddress;
 
-/// A file that is there while the server listens.
+/// A file that exists while the server listens.
 pub(super) struct ReadyFile(PathBuf);
 
 impl ReadyFile {
-    /// Writes the addresses of the server; the file appears whole.
+    /// Writes the addresses of the server. The file appears complete.
     pub(super) fn write(path: &Path, addresses: &[ListenAddress]) -> anyhow::Result<Self> {
         let file = Self(path.to_owned());
         file.rewrite(addresses)?;
         Ok(file)
     }
 
-    /// Puts other addresses into the file.
+    /// Replaces the addresses in the file.
     pub(super) fn rewrite(&self, addresses: &[ListenAddress]) -> anyhow::Result<()> {
         let path = &self.0;
         let text: String = addresses
@@ -27,7 +27,7 @@ impl ReadyFile {
             .collect();
         let mut name = path
             .file_name()
-            .context("cannot write --ready-file: it has no name")?
+            .context("cannot write --ready-file: the path has no file name")?
             .to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = path.with_file_name(name);
@@ -38,7 +38,7 @@ impl ReadyFile {
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
+        // It may have been removed already.
         drop(std::fs::remove_file(&self.0));
     }
 }

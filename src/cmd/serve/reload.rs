@@ -1,4 +1,4 @@
-//! Steering a server that runs: from signals to orders, and what is said of a reload.
+//! Control of the running server: turns signals into commands, and reports reloads.
 
 use std::convert::Infallible;
 
@@ -13,51 +13,50 @@ use crate::cmd::exit::Usage;
 use crate::server::config::nginx::{self, DirectiveSupport, InvalidConfig, LoadedConfig};
 use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
-/// What steers the server.
-pub(super) struct Steering<'a> {
+/// Sends commands to the server.
+pub(super) struct Controller<'a> {
     pub(super) args: &'a Args,
-    pub(super) orders: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     pub(super) ready_file: Option<ReadyFile>,
 }
 
-impl Steering<'_> {
-    /// Does what signals ask for until the future is dropped.
+impl Controller<'_> {
+    /// Handles signals until the future is dropped.
     pub(super) async fn run(&mut self, mut signals: Signals) -> Infallible {
         loop {
-            let told = match signals.next().await {
-                // To end must not wait for a slow reload: names are looked up.
+            let request = match signals.next().await {
+                // A stop must not wait for a slow reload, which resolves names.
                 SignalRequest::Reload => tokio::select! {
                     () = self.reload() => continue,
                     kind = signals.stop() => SignalRequest::Stop(kind),
                 },
-                told => told,
+                request => request,
             };
-            match told {
+            match request {
                 SignalRequest::Stop(kind) => {
-                    tracing::info!("ending: telling subscribers, then closing");
+                    tracing::info!("stopping: sending footers to subscribers, then closing");
                     systemd::stopping();
-                    self.order(Command::Stop(kind)).await;
+                    self.send(Command::Stop(kind)).await;
                 }
                 SignalRequest::ReopenLogs => {
                     reopen_access_logs();
-                    tracing::info!("logs are opened anew");
+                    tracing::info!("reopened the access logs");
                 }
                 SignalRequest::Reload => {}
             }
         }
     }
 
-    async fn order(&self, order: Command) {
-        // A server that has ended needs no orders.
-        drop(self.orders.send(order).await);
+    async fn send(&self, command: Command) {
+        // Fails only after the server has ended.
+        drop(self.commands.send(command).await);
     }
 
-    /// Reads the configuration anew and lets the server go on with it; says what came of it.
+    /// Reloads the configuration, and reports the outcome.
     async fn reload(&self) {
         let Some(path) = self.args.file().cloned() else {
             tracing::info!(
-                "nothing to reload: the built-in locations do not change (--config and \
-                 --nginx-conf name a file)"
+                "nothing to reload: there is no configuration file (see --config and --nginx-conf)"
             );
             systemd::reloading();
             systemd::reloaded("nothing to reload");
@@ -67,7 +66,7 @@ impl Steering<'_> {
         let loading = path.clone();
         let options = self.args.front.import_options();
         let loaded = tokio::task::spawn_blocking(move || nginx::reload(&loading, &options)).await;
-        let result = match loaded.map(told) {
+        let result = match loaded.map(log_notices) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),
             Err(panic) => Err(panic.to_string()),
@@ -79,7 +78,7 @@ impl Steering<'_> {
                     .lines()
                     .for_each(|reason| tracing::error!("{reason}"));
                 tracing::error!(
-                    "not reloaded: {} stays as it was read before",
+                    "not reloaded: the previous content of {} stays in force",
                     path.display()
                 );
                 let first = reasons.lines().next().unwrap_or_default();
@@ -88,7 +87,7 @@ impl Steering<'_> {
         }
     }
 
-    /// Lets the server go on with what was read; what it serves then, or why it does not.
+    /// Passes the configuration to the server. Returns its new status, or the reason of a failure.
     async fn apply(&self, loaded: LoadedConfig) -> Result<String, String> {
         let LoadedConfig {
             mut config,
@@ -97,11 +96,11 @@ impl Steering<'_> {
         } = loaded;
         self.args.apply(&mut config)?;
         let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
-        let (answer, wait) = oneshot::channel();
-        self.order(Command::Reload(Box::new(config), answer)).await;
-        let reloaded = wait
+        let (sender, outcome) = oneshot::channel();
+        self.send(Command::Reload(Box::new(config), sender)).await;
+        let reloaded = outcome
             .await
-            .map_err(|_| "the server ends".to_owned())?
+            .map_err(|_| "the server is stopping".to_owned())?
             .map_err(|error| error.to_string())?;
         let Reloaded {
             counts,
@@ -133,7 +132,7 @@ impl Steering<'_> {
     }
 }
 
-/// Where the file says what is kept from it: `FILE:LINE: `.
+/// Location of a directive that needs a restart, as a prefix: `FILE:LINE: `.
 fn place(kept: &NeedsRestart, directives: &[DirectiveSupport]) -> String {
     let is_it = |treated: &&DirectiveSupport| {
         treated
@@ -153,8 +152,10 @@ fn place(kept: &NeedsRestart, directives: &[DirectiveSupport]) -> String {
         .unwrap_or_default()
 }
 
-/// Logs the notices of a file that was read; its mistakes are the error.
-pub(super) fn told(loaded: Result<LoadedConfig, InvalidConfig>) -> Result<LoadedConfig, Usage> {
+/// Logs the notices of a configuration file; the error has its mistakes.
+pub(super) fn log_notices(
+    loaded: Result<LoadedConfig, InvalidConfig>,
+) -> Result<LoadedConfig, Usage> {
     let (Ok(LoadedConfig { notices, .. }) | Err(InvalidConfig { notices, .. })) = &loaded;
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
     loaded.map_err(|mut mistakes| {

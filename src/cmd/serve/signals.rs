@@ -1,4 +1,4 @@
-//! The signals of `serve` and what they ask for.
+//! The signals of `serve` and the requests that they stand for.
 
 use std::io::IsTerminal;
 
@@ -7,18 +7,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::server::StopKind;
 
-/// The signals that are listened to.
+/// Handlers of the signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     quit: Signal,
     hangup: Signal,
     user1: Signal,
-    /// Which of stdin, stdout and stderr were a terminal at the start.
+    /// Whether stdin, stdout and stderr were terminals at the start.
     terminals: [bool; 3],
 }
 
-/// What a signal asks for.
+/// Request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalRequest {
     Stop(StopKind),
@@ -27,7 +27,7 @@ pub(super) enum SignalRequest {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Installs the handlers.
     pub(super) fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot wait for signals");
         Ok(Self {
@@ -40,22 +40,28 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             _ = self.hangup.recv() => self.hung_up(),
             _ = self.user1.recv() => SignalRequest::ReopenLogs,
-            kind = stop(&mut self.interrupt, &mut self.terminate, &mut self.quit) => SignalRequest::Stop(kind),
+            _ = self.interrupt.recv() => SignalRequest::Stop(StopKind::WithinGrace),
+            _ = self.terminate.recv() => SignalRequest::Stop(StopKind::WithinGrace),
+            _ = self.quit.recv() => SignalRequest::Stop(StopKind::Gracefully),
         }
     }
 
-    /// Waits for one that ends the server.
+    /// Waits for a signal that stops the server.
     pub(super) async fn stop(&mut self) -> StopKind {
-        stop(&mut self.interrupt, &mut self.terminate, &mut self.quit).await
+        tokio::select! {
+            _ = self.interrupt.recv() => StopKind::WithinGrace,
+            _ = self.terminate.recv() => StopKind::WithinGrace,
+            _ = self.quit.recv() => StopKind::Gracefully,
+        }
     }
 
-    /// SIGHUP also comes when the terminal is closed in which the server was started; then it is to
-    /// end, as other programs do.
+    /// SIGHUP also arrives when the terminal of the server is closed; then the server stops, like
+    /// other programs.
     fn hung_up(&self) -> SignalRequest {
         let is_gone = self
             .terminals
@@ -76,12 +82,4 @@ fn terminals() -> [bool; 3] {
         std::io::stdout().is_terminal(),
         std::io::stderr().is_terminal(),
     ]
-}
-
-async fn stop(interrupt: &mut Signal, terminate: &mut Signal, quit: &mut Signal) -> StopKind {
-    tokio::select! {
-        _ = interrupt.recv() => StopKind::WithinGrace,
-        _ = terminate.recv() => StopKind::WithinGrace,
-        _ = quit.recv() => StopKind::Gracefully,
-    }
 }

@@ -1,4 +1,4 @@
-//! The start of `serve`: what it says, and how many descriptors it may have.
+//! The start of `serve`: its announcement, and the limit of open files.
 
 use std::io::Write;
 
@@ -9,8 +9,7 @@ use rustix::process::{
 
 use crate::server::config::ListenAddress;
 
-/// Says on stdout where the server listens and, for the built-in locations, what to paste to try
-/// it.
+/// Prints the addresses on stdout and, for the built-in locations, commands to try them.
 pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
     let mut text = String::new();
     for address in addresses {
@@ -40,7 +39,7 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
         }
     }
     let mut stdout = std::io::stdout().lock();
-    // Nobody may be reading, which is no reason not to serve.
+    // A closed stdout is no reason not to serve.
     drop(
         stdout
             .write_all(text.as_bytes())
@@ -48,18 +47,16 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
     );
 }
 
-/// Whoever asks gets 404 or a redirection everywhere: hardly what was meant.
+/// Warns of a configuration without push locations: every request gets 404 or a redirection.
 pub(super) fn warn_without_endpoints(has_endpoints: bool) {
     if !has_endpoints {
         tracing::warn!(
-            "no push location is served: the configuration has none in its servers (pushctl check \
-             FILE shows them)"
+            "no push locations: no server of the configuration has one (see pushctl check FILE)"
         );
     }
 }
 
-/// Directives that are left to the front, and that no push location of the file has, may be
-/// misspelt.
+/// Warns of directives of --front-enforces that no push location has: they may be misspelt.
 pub(super) fn warn_about_needless(front_enforces: &[String], left_to_front: &[String]) {
     for name in front_enforces
         .iter()
@@ -69,11 +66,11 @@ pub(super) fn warn_about_needless(front_enforces: &[String], left_to_front: &[St
     }
 }
 
-/// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
+/// Descriptors that are not connections: listeners, runtimes, the log, a spare one.
 const OWN_DESCRIPTORS: u64 = 32;
 
-/// Every connection takes a descriptor, so as many as the system allows are wanted. Says how many
-/// connections that makes, and warns if somebody asked for more.
+/// Raises the limit of open files to its maximum: every connection takes a descriptor. Logs how
+/// many connections that allows, and warns if `--max-connections` is more.
 pub(super) fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
@@ -94,17 +91,17 @@ pub(super) fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
     let connections = room.min(max_connections as u64);
     tracing::info!(
         open_files,
-        "starting: can hold about {connections} connections"
+        "starting: capacity is about {connections} connections"
     );
     if is_given && room < max_connections as u64 {
         tracing::warn!(
             "--max-connections {max_connections} is more than the limit of open files allows \
-             (ulimit -n): further ones are refused"
+             (ulimit -n): further ones are rejected"
         );
     }
 }
 
-/// The kernel ends us with our parent, whatever ends that.
+/// Makes the kernel send SIGTERM to this process when its parent ends.
 pub(super) fn follow_parent(parent: i32) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))
         .context("cannot follow the parent process")?;

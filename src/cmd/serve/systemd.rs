@@ -1,5 +1,4 @@
-//! systemd: sockets that it opens for us, and telling it how we are. Without it nothing happens
-//! here.
+//! systemd: socket activation and notifications. Does nothing without systemd.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,11 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::server::{Command, InheritedSocket, ServedCounts, Server};
 
-/// Number of the first descriptor that is passed.
+/// Number of the first inherited descriptor.
 const FIRST_DESCRIPTOR: usize = 3;
 
-/// The listening sockets that were passed (`LISTEN_FDS`, `LISTEN_PID`); others are told and left
-/// alone. To be called before there are threads.
+/// Inherited listening sockets (`LISTEN_FDS`, `LISTEN_PID`); other descriptors are logged and left
+/// open. Must be called before there are threads.
 pub(super) fn passed_sockets() -> Vec<InheritedSocket> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
@@ -36,7 +35,7 @@ pub(super) fn passed_sockets() -> Vec<InheritedSocket> {
         match passed {
             Ok(socket) => sockets.push(socket),
             Err(error) => tracing::warn!(
-                "descriptor {} ({name}) that was passed is not used: {error}",
+                "inherited descriptor {} ({name}) is not used: {error}",
                 FIRST_DESCRIPTOR + at
             ),
         }
@@ -44,17 +43,17 @@ pub(super) fn passed_sockets() -> Vec<InheritedSocket> {
     sockets
 }
 
-/// Tells which of them the server has no use for.
+/// Logs inherited sockets that the server does not use.
 pub(super) fn report_unused(server: &Server) {
     for passed in server.unused_sockets() {
         tracing::warn!(
-            "the socket of {} that was passed is not used: no \"listen\" has this address",
+            "the inherited socket of {} is not used: no \"listen\" has this address",
             passed.address()
         );
     }
 }
 
-/// We serve.
+/// Reports that the server is ready.
 pub(super) fn ready(counts: &ServedCounts) {
     notify(&[
         NotifyState::Ready,
@@ -62,36 +61,36 @@ pub(super) fn ready(counts: &ServedCounts) {
     ]);
 }
 
-/// We read the configuration anew.
+/// Reports the start of a reload.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "cannot ask for the time"),
+        Err(error) => tracing::warn!(%error, "cannot get the monotonic time"),
     }
 }
 
-/// That is done, or came to nothing.
+/// Reports the end of a reload, with its outcome.
 pub(super) fn reloaded(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// We end.
+/// Reports that the server is stopping.
 pub(super) fn stopping() {
-    notify(&[NotifyState::Stopping, NotifyState::Status("ending")]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// Says that we are alive as often as is wanted (`WATCHDOG_USEC`), as long as every shard is.
-pub(super) async fn keep_watchdog(orders: mpsc::Sender<Command>) -> Infallible {
+/// Feeds the watchdog (`WATCHDOG_USEC`) while every shard responds.
+pub(super) async fn keep_watchdog(commands: mpsc::Sender<Command>) -> Infallible {
     let Some(time) = sd_notify::watchdog_enabled().filter(|time| *time > Duration::ZERO) else {
         return std::future::pending().await;
     };
-    // As systemd advises: half of the time.
+    // sd_watchdog_enabled(3) recommends half of the interval.
     let mut ticks = tokio::time::interval((time / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (answer, wait) = oneshot::channel();
-        if orders.send(Command::Probe(answer)).await.is_ok() && wait.await.is_ok() {
+        let (sender, response) = oneshot::channel();
+        if commands.send(Command::Probe(sender)).await.is_ok() && response.await.is_ok() {
             notify(&[NotifyState::Watchdog]);
         }
     }
@@ -99,6 +98,6 @@ pub(super) async fn keep_watchdog(orders: mpsc::Sender<Command>) -> Infallible {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell the service manager (NOTIFY_SOCKET)");
+        tracing::warn!(%error, "cannot notify the service manager (NOTIFY_SOCKET)");
     }
 }

@@ -1,4 +1,4 @@
-//! `--cursor-file`: where a subscription stands, kept over runs.
+//! `--cursor-file`: the position of a subscription, saved for the next run.
 //!
 //! One object of JSON on one line:
 //!
@@ -7,15 +7,15 @@
 //!  "seen":{"a":{"at":"1795248010:3","id":7}},"event_id":"e"}
 //! ```
 //!
-//! `seen` has the channels that gave something: time (unix seconds) and tag of the last message
-//! that was dealt with, and its id; the others start at `start`. A missing `start` means that
-//! backlogs of the first run are still outstanding.
+//! `seen` has the channels with messages: time (unix seconds) and tag of the last message that was
+//! handled, and its id; the other channels start at `start`. Without `start`, backlogs of the first
+//! run are still outstanding.
 //!
-//! A new content is written to `FILE.tmp`, synced to the disk and renamed, so that the file is
-//! whole at any moment, also after a power failure; an old content is safe, it lets messages come
-//! twice. `FILE.lock` is locked while a run lasts and stays: removing it would let two runs lock
-//! two files. Neither is opened through a link. `FILE` itself may be one: the file that it names is
-//! replaced, and only if that is a cursor of the same server and channels.
+//! New content is written to `FILE.tmp`, synced to disk and renamed, so that the file is complete
+//! at any time, also after a power failure. Outdated content is safe: it only repeats messages.
+//! `FILE.lock` is locked during a run and not removed, because two runs could then lock two files.
+//! Neither is opened through a link. `FILE` itself may be a link: its target is replaced, but only
+//! if that is a cursor of the same server and channels.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -32,10 +32,10 @@ use crate::cmd::files::{self, Durability};
 use crate::message::Position;
 
 const VERSION: u32 = 1;
-/// Most bytes of a cursor file: about a hundred thousand channels.
+/// Maximum size of a cursor file in bytes: about a hundred thousand channels.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A cursor file that this run holds.
+/// A cursor file that is locked by this run.
 #[derive(Debug)]
 pub(super) struct CursorFile {
     path: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct CursorFile {
     _lock: File,
 }
 
-/// What a file is for.
+/// Identity of a cursor: it fits one server and one set of channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Head {
     version: u32,
@@ -75,11 +75,11 @@ struct Seen {
 }
 
 impl CursorFile {
-    /// Locks the file for this server and these channels and reads it; no marks if it is not there
-    /// yet.
+    /// Locks and reads the file for this server and these channels; returns no marks if it does not
+    /// exist.
     ///
     /// # Errors
-    /// When another run has it, it is for something else, or is none.
+    /// When another run uses it, it is for another server or other channels, or is not a cursor.
     pub(super) fn open(
         path: &Path,
         server: &str,
@@ -87,14 +87,14 @@ impl CursorFile {
         durability: Durability,
     ) -> anyhow::Result<(Self, Option<Marks>)> {
         let path = target(path)?;
-        let beside = |ending: &str| {
+        let with_suffix = |ending: &str| {
             let mut name = path.clone().into_os_string();
             name.push(ending);
             PathBuf::from(name)
         };
-        // Before a lock is made next to it.
+        // Rejects an unsuitable file before its lock is created.
         content(&path)?;
-        let lock = lock(&path, &beside(".lock"))?;
+        let lock = lock(&path, &with_suffix(".lock"))?;
         let mut channels: Vec<String> = channels.collect();
         channels.sort();
         let head = Head {
@@ -107,7 +107,7 @@ impl CursorFile {
             .as_deref()
             .map(|text| read(text, &path, &head))
             .transpose()?;
-        let temporary = beside(".tmp");
+        let temporary = with_suffix(".tmp");
         let written = Mutex::new(text.unwrap_or_default());
         Ok((
             Self {
@@ -125,15 +125,15 @@ impl CursorFile {
     /// Replaces the content, if it changed.
     ///
     /// # Errors
-    /// That of the file system.
+    /// An error of the file system.
     pub(super) fn save(&self, marks: &Marks) -> anyhow::Result<()> {
         let seen = |mark: &Mark| Seen {
-            at: mark.position.map(place),
+            at: mark.position.map(format_position),
             id: mark.id,
         };
         let content = Content {
             head: self.head.clone(),
-            start: marks.start.map(place),
+            start: marks.start.map(format_position),
             seen: marks
                 .channels
                 .iter()
@@ -160,23 +160,23 @@ impl CursorFile {
     }
 }
 
-/// The file that `path` means. Where it is a link, its target is replaced and not the link.
+/// The target of `path` if it is a link, else `path`.
 fn target(path: &Path) -> Result<PathBuf, Usage> {
     match std::fs::canonicalize(path) {
         Ok(target) => Ok(target),
         Err(_) if path.is_symlink() => {
             let path = path.display();
             Err(Usage(format!(
-                "cannot use the cursor file '{path}': it is a link to nothing (remove it, or name \
-                 the file itself)"
+                "cannot use the cursor file '{path}': it is a broken link (remove it, or use \
+                 another file)"
             )))
         }
         Err(_) => Ok(path.to_owned()),
     }
 }
 
-/// The content of the file, if it is there. A device may have no end and cannot be replaced, so it
-/// must be a regular file.
+/// Content of the file, if it exists. It must be a regular file: a device may be endless and cannot
+/// be replaced.
 fn content(path: &Path) -> anyhow::Result<Option<String>> {
     let context = || format!("cannot read the cursor file '{}'", path.display());
     let file = match files::open_regular(path, OpenOptions::new().read(true)) {
@@ -184,7 +184,7 @@ fn content(path: &Path) -> anyhow::Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             return Err(Usage(format!(
-                "cannot use the cursor file '{}': {error} (name another one)",
+                "cannot use the cursor file '{}': {error} (use another one)",
                 path.display()
             ))
             .into());
@@ -198,12 +198,12 @@ fn content(path: &Path) -> anyhow::Result<Option<String>> {
     if text.len() as u64 > MAX_BYTES {
         let reason = format!("it is larger than {} MiB", MAX_BYTES >> 20);
         return Err(Usage(format!(
-            "cannot use the cursor file '{}': {reason} (name another one)",
+            "cannot use the cursor file '{}': {reason} (use another one)",
             path.display()
         ))
         .into());
     }
-    // What is no text is no cursor, and told as such.
+    // Bytes that are not UTF-8 are reported as an invalid cursor.
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
@@ -213,14 +213,14 @@ fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
         OpenOptions::new().create(true).truncate(false).write(true),
     );
     let lock = opened.map_err(|error| {
-        // It is a link, or no file.
+        // It is a link or not a regular file.
         let mend = if error.kind() == ErrorKind::InvalidInput {
             " (remove it)"
         } else {
             ""
         };
         anyhow::Error::new(error).context(format!(
-            "cannot open the lock '{}' of --cursor-file{mend}",
+            "cannot open the lock file '{}' of --cursor-file{mend}",
             lock_path.display()
         ))
     })?;
@@ -228,7 +228,7 @@ fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             anyhow::bail!(
-                "the cursor file '{}' is in use by another run (end that one, or name another \
+                "the cursor file '{}' is in use by another run (stop that one, or use another \
                  file)",
                 path.display()
             )
@@ -243,22 +243,22 @@ fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     let path = path.display();
     let damaged = |reason: String| {
         Usage(format!(
-            "cannot use the cursor file '{path}': {reason} (remove it to start anew)"
+            "cannot use the cursor file '{path}': {reason} (remove it to start over)"
         ))
     };
     let content: Content = serde_json::from_str(text).map_err(|error| {
-        let mend = "name another file, or remove this one if it is a damaged cursor";
+        let mend = "use another file, or remove this one if it is a damaged cursor";
         Usage(format!(
-            "cannot use the cursor file '{path}': it is no cursor: {error} ({mend})"
+            "cannot use the cursor file '{path}': it is not a cursor: {error} ({mend})"
         ))
     })?;
     if content.head.version != VERSION {
         return Err(damaged(format!(
-            "its version is {}, and this program knows {VERSION}",
+            "its version is {}, this program supports {VERSION}",
             content.head.version
         )));
     }
-    let mend = "name that one, use another file, or remove this one to start anew";
+    let mend = "use that one, another file, or remove this one to start over";
     if content.head.server != head.server {
         let of = &content.head.server;
         let here = &head.server;
@@ -276,7 +276,7 @@ fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     }
     let position = |text: Option<String>| {
         text.map(|text| {
-            parse_place(&text).ok_or_else(|| damaged(format!("'{text}' is no TIME:TAG")))
+            parse_position(&text).ok_or_else(|| damaged(format!("'{text}' is not a TIME:TAG")))
         })
         .transpose()
     };
@@ -297,12 +297,12 @@ fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     })
 }
 
-/// A position as `--since` takes it.
-pub(super) fn place(position: Position) -> String {
+/// A position in the format of `--since`.
+pub(super) fn format_position(position: Position) -> String {
     format!("{}:{}", position.time, position.tag)
 }
 
-fn parse_place(text: &str) -> Option<Position> {
+fn parse_position(text: &str) -> Option<Position> {
     let (time, tag) = text.split_once(':')?;
     Some(Position::new(time.parse().ok()?, tag.parse().ok()?))
 }

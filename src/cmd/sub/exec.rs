@@ -1,5 +1,5 @@
-//! `--exec`: a command per message, several at a time, and a cursor that is the oldest message not
-//! yet dealt with.
+//! `--exec`: a command per message, up to N concurrently, and a cursor at the oldest unfinished
+//! message.
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
@@ -16,14 +16,14 @@ use super::cursor_file::{self, CursorFile};
 use super::queue::{EventReceiver, Item};
 use super::report;
 use super::template::Field;
-use super::watch::{End, Stop, Tally, Watch, place_of};
+use super::watch::{End, HandledTally, Stop, Watch, position_of};
 use crate::client::marks::{Marks, Step};
 use crate::client::{Event, Message};
 use crate::cmd::output::{Stdout, note};
 use crate::cmd::profile::{TOKEN_VARIABLE, URL_VARIABLE, url_without_credentials};
 use crate::message::Position;
 
-/// The environment of a command.
+/// Environment variables of a command.
 const VARIABLES: [(&str, Field); 8] = [
     ("PUSHCTL_CHANNEL", Field::Channel),
     ("PUSHCTL_ID", Field::Id),
@@ -35,7 +35,7 @@ const VARIABLES: [(&str, Field); 8] = [
     ("PUSHCTL_EVENT_TYPE", Field::EventType),
 ];
 
-/// Runs commands until something ends the run, and then waits for those that are running.
+/// Runs commands until the run ends, and then waits for running commands.
 pub(super) struct Runner<'a> {
     pub(super) command: &'a str,
     pub(super) jobs: usize,
@@ -43,28 +43,35 @@ pub(super) struct Runner<'a> {
     pub(super) fail_on_gap: bool,
     /// The channel, if one is followed.
     pub(super) only: Option<&'a str>,
-    /// Writes the cursor, so that nobody waits for a disk here.
+    /// Its thread writes the cursor, so that this one never blocks on a disk.
     pub(super) stdout: &'a Stdout,
-    pub(super) tally: &'a Tally,
+    pub(super) tally: &'a HandledTally,
     pub(super) file: Option<Arc<CursorFile>>,
     pub(super) ledger: Ledger,
     /// A command failed.
     pub(super) failed: bool,
 }
 
-/// A command that ended: its number, and what became of it.
-type Ended = (u64, String, anyhow::Result<ExitStatus>);
+/// The end of a command.
+struct FinishedJob {
+    /// Number of its message in the ledger.
+    number: u64,
+    /// Position of its message; empty if the server sends none.
+    position: String,
+    status: anyhow::Result<ExitStatus>,
+}
 
 impl Runner<'_> {
-    /// Why the run ended, and whether a command failed. What ends it may come twice: the second
-    /// time nobody waits for the commands that are still running.
+    /// Returns the end of the run, and whether a command failed. A second signal stops waiting for
+    /// running commands.
     pub(super) async fn run(
         mut self,
         queue: &mut EventReceiver,
         watch: &mut Watch,
         mut stop: Stop<'_>,
     ) -> anyhow::Result<(End, bool)> {
-        let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<LocalBoxFuture<'_, FinishedJob>> =
+            FuturesUnordered::new();
         let mut end: Option<anyhow::Result<End>> = None;
         loop {
             let takes_more = end.is_none() && running.len() < self.jobs;
@@ -75,8 +82,8 @@ impl Runner<'_> {
                 }
             }
             tokio::select! {
-                Some(ended) = running.next(), if !running.is_empty() => {
-                    if self.ended(ended).await? {
+                Some(job) = running.next(), if !running.is_empty() => {
+                    if self.finish(job).await? {
                         end.get_or_insert(Ok(End::CommandFailed));
                     }
                 }
@@ -85,7 +92,9 @@ impl Runner<'_> {
                         break;
                     }
                     end = Some(stopped);
-                    stop = Box::pin(async { crate::cmd::interrupted().await.map(|()| End::Interrupted) });
+                    stop = Box::pin(async {
+                        crate::cmd::interrupted().await.map(|()| End::Interrupted)
+                    });
                 }
                 mut items = queue.take(1), if takes_more => {
                     let (job, ended) = self.take(items.pop(), watch).await?;
@@ -103,7 +112,7 @@ impl Runner<'_> {
         item: Option<Item>,
         watch: &mut Watch,
     ) -> anyhow::Result<(
-        Option<LocalBoxFuture<'static, Ended>>,
+        Option<LocalBoxFuture<'static, FinishedJob>>,
         Option<anyhow::Result<End>>,
     )> {
         let event = match item {
@@ -112,12 +121,12 @@ impl Runner<'_> {
             Some(Err(error)) => return Ok((None, Some(Err(error.into())))),
             Some(Ok(Some(event))) => event,
         };
-        report::tell(&event);
+        report::print(&event);
         let mut end = None;
         let mut job = None;
         match event {
             Event::Message(message, step) => {
-                end = watch.see(&message).map(Ok);
+                end = watch.check(&message).map(Ok);
                 let number = self.ledger.open(step);
                 job = Some(self.job(number, message)?);
             }
@@ -133,17 +142,21 @@ impl Runner<'_> {
         Ok((job, end))
     }
 
-    fn job(&self, number: u64, message: Message) -> anyhow::Result<LocalBoxFuture<'static, Ended>> {
+    fn job(
+        &self,
+        number: u64,
+        message: Message,
+    ) -> anyhow::Result<LocalBoxFuture<'static, FinishedJob>> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(self.command).stdin(Stdio::piped());
-        // The command is to handle a message; the secrets of this run are not part of it.
+        // The command handles a message and does not need the secrets of this run.
         command.env_remove(TOKEN_VARIABLE);
         if let Some(url) = url_without_credentials() {
             command.env(URL_VARIABLE, url);
         }
         for (name, field) in VARIABLES {
             match field.of(&message, self.only) {
-                // No variable can carry a NUL.
+                // A variable cannot contain a NUL.
                 Some(value) => command.env(name, String::from_utf8_lossy(&value).replace('\0', "")),
                 None => command.env_remove(name),
             };
@@ -152,39 +165,39 @@ impl Runner<'_> {
             .spawn()
             .context("cannot run the command of --exec with 'sh'")?;
         let stdin = child.stdin.take();
-        let place = place_of(&message).unwrap_or_default();
+        let position = position_of(&message).unwrap_or_default();
         Ok(Box::pin(async move {
-            let feed = async move {
+            let write = async move {
                 if let Some(mut stdin) = stdin {
-                    // It may end without reading.
+                    // The command may end without reading.
                     let _ = stdin.write_all(&message.text).await;
                 }
             };
-            let ((), status) = tokio::join!(feed, child.wait());
-            (
+            let ((), status) = tokio::join!(write, child.wait());
+            FinishedJob {
                 number,
-                place,
-                status.context("cannot wait for the command of --exec"),
-            )
+                position,
+                status: status.context("cannot wait for the command of --exec"),
+            }
         }))
     }
 
-    /// Notes the end of a command; true if it ends the run.
-    async fn ended(&mut self, (number, place, status): Ended) -> anyhow::Result<bool> {
-        let status = status?;
+    /// Records the end of a command. Returns true if it ends the run.
+    async fn finish(&mut self, job: FinishedJob) -> anyhow::Result<bool> {
+        let status = job.status?;
         let is_good = status.success();
         if !is_good {
             self.failed = true;
-            let at = if place.is_empty() {
+            let at = if job.position.is_empty() {
                 String::new()
             } else {
-                format!(" (message at {place})")
+                format!(" (message at {})", job.position)
             };
             note(format_args!("the command of --exec failed: {status}{at}"));
         }
         if is_good || !self.ack_on_success {
             self.tally.add(1, None);
-            self.ledger.close(number);
+            self.ledger.close(job.number);
             self.save().await?;
         }
         Ok(!is_good && self.ack_on_success)
@@ -199,7 +212,7 @@ impl Runner<'_> {
     async fn save(&mut self) -> anyhow::Result<()> {
         let moved = self.ledger.settle();
         self.tally
-            .all_done_to(self.ledger.place.map(cursor_file::place));
+            .all_done_to(self.ledger.position.map(cursor_file::format_position));
         let Some(file) = self.file.as_ref().filter(|_| moved) else {
             return Ok(());
         };
@@ -211,15 +224,15 @@ impl Runner<'_> {
     }
 }
 
-/// What was begun and what is done. The marks follow the oldest that is not done.
+/// Started and finished messages. The marks follow the oldest unfinished one.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     marks: Marks,
     /// Number of the first entry.
     first: u64,
     entries: VecDeque<(Step, bool)>,
-    /// The last message behind which all are done that came before it.
-    place: Option<Position>,
+    /// Position of the last message of which all predecessors are finished.
+    position: Option<Position>,
 }
 
 impl Ledger {
@@ -242,13 +255,13 @@ impl Ledger {
         }
     }
 
-    /// Moves the marks behind what is done; false if nothing was.
+    /// Moves the marks past finished messages. Returns false if they did not move.
     fn settle(&mut self) -> bool {
         let mut moved = false;
         while self.entries.front().is_some_and(|(_, done)| *done) {
             if let Some((step, _)) = self.entries.pop_front() {
                 if let Step::Message(_, mark, _) = &step {
-                    self.place = mark.position.or(self.place);
+                    self.position = mark.position.or(self.position);
                 }
                 self.marks.record(step);
                 self.first += 1;

@@ -30,9 +30,9 @@ use crate::client::{Dialect, Endpoints, Mode, Subscription};
 use cursor_file::CursorFile;
 use exec::{Ledger, Runner};
 use options::{DeliveryOptions, ExecOptions, OutputForm, OutputOptions, StartOptions, StopOptions};
-use print::{Form, Printer};
+use print::{MessageFormat, Printer};
 use start::{ModeChoice, Since};
-use watch::{End, Stop, Tally, Watch};
+use watch::{End, HandledTally, Stop, Watch};
 
 macro_rules! examples {
     () => {
@@ -92,7 +92,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         Some(deadline) => deadline,
         None => None,
     };
-    let form = form(&args.output)?;
+    let format = message_format(&args.output)?;
     let endpoints = args.server.endpoints(url)?;
     let modes = args.modes();
     // Reports an invalid channel before anything else.
@@ -119,7 +119,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     };
     let subscription = Subscription::new(args.server.client()?, endpoints, settings);
     let context = Context {
-        form,
+        format,
         only,
         file,
         marks,
@@ -204,7 +204,7 @@ impl Args {
 
 /// Settings of a run that are derived from its arguments.
 struct Context {
-    form: Form,
+    format: MessageFormat,
     /// The channel, if there is only one.
     only: Option<String>,
     file: Option<Arc<CursorFile>>,
@@ -214,7 +214,7 @@ struct Context {
 
 async fn follow(args: &Args, subscription: Subscription, context: Context) -> anyhow::Result<Code> {
     let stdout = output::Stdout::start()?;
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(HandledTally::default());
     let mut watch = Watch::new(&args.stop);
     let (sender, mut queue) = queue::queue(args.stop.idle_timeout);
     let mut stop: Stop<'_> = Box::pin(stop(context.deadline));
@@ -241,7 +241,7 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
         .await?
     } else {
         let printer = Printer {
-            form: &context.form,
+            format: &context.format,
             for_terminal: std::io::stdout().is_terminal(),
             only,
             stdout: &stdout,
@@ -316,19 +316,21 @@ fn first_marks(start: &Start) -> Marks {
     }
 }
 
-fn form(args: &OutputOptions) -> Result<Form, Usage> {
+fn message_format(args: &OutputOptions) -> Result<MessageFormat, Usage> {
     match (args.output, &args.template) {
-        (Some(OutputForm::Template), None) => Err(Usage(
-            "--output template needs a format (see --template)".to_owned(),
-        )),
-        (Some(OutputForm::Text | OutputForm::Json), Some(_)) => {
-            Err(Usage("--template is for --output template".to_owned()))
+        (Some(OutputForm::Template), None) => {
+            Err(Usage("--output template requires --template".to_owned()))
         }
-        (Some(OutputForm::Template) | None, Some(template)) => Ok(Form::Template(template.clone())),
-        (Some(OutputForm::Json), None) => Ok(Form::Json),
-        (Some(OutputForm::Text), None) => Ok(Form::Text),
-        (None, None) if args.json => Ok(Form::Json),
-        (None, None) if args.raw => Ok(Form::Raw),
-        (None, None) => Ok(Form::Text),
+        (Some(OutputForm::Text | OutputForm::Json), Some(_)) => Err(Usage(
+            "--template conflicts with --output text and json".to_owned(),
+        )),
+        (Some(OutputForm::Template) | None, Some(template)) => {
+            Ok(MessageFormat::Template(template.clone()))
+        }
+        (Some(OutputForm::Json), None) => Ok(MessageFormat::Json),
+        (Some(OutputForm::Text), None) => Ok(MessageFormat::Text),
+        (None, None) if args.json => Ok(MessageFormat::Json),
+        (None, None) if args.raw => Ok(MessageFormat::Raw),
+        (None, None) => Ok(MessageFormat::Text),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::start::{self, ModeChoice, Since};
-use super::template::Template;
+use super::template::MessageTemplate;
 use crate::cmd::args;
 
 /// Where a run starts, and where the next one resumes.
@@ -18,7 +18,13 @@ pub(super) struct StartOptions {
     /// stored messages of each channel. A time is RFC 3339 (UTC without a
     /// zone; a date alone means its first second), an HTTP date or unix seconds. TIME:TAG starts
     /// after the message with that time and tag, id:EVENT-ID after the one with that event id.
-    #[arg(short, long, value_name = "START", value_parser = start::since, allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "START",
+        value_parser = start::since,
+        allow_hyphen_values = true
+    )]
     pub(super) since: Option<Since>,
     /// Start with the last N stored messages of each channel
     #[arg(
@@ -34,9 +40,9 @@ pub(super) struct StartOptions {
     /// FILE is replaced atomically after standard output has accepted a message (or its command has
     /// ended), and holds the position in every channel: the next run resumes exactly there, in any
     /// mode. The starting position is saved as soon as it is known, so that a run without messages
-    /// loses none. --since and --backlog apply only if FILE does not exist. FILE is for one run at a
-    /// time (FILE.lock guards it and is not removed), and for the same server and channels only. If
-    /// FILE is a link, its target is replaced; FILE.tmp and FILE.lock must not be links.
+    /// loses none. --since and --backlog apply only if FILE does not exist. FILE is for one run at
+    /// a time (FILE.lock guards it and is not removed), and for the same server and channels only.
+    /// If FILE is a link, its target is replaced; FILE.tmp and FILE.lock must not be links.
     #[arg(long, value_name = "FILE")]
     pub(super) cursor_file: Option<PathBuf>,
     /// Do not sync the cursor file to disk: a power failure may damage it
@@ -53,19 +59,31 @@ pub(super) struct OutputOptions {
     pub(super) json: bool,
     /// Print each message in this format
     ///
-    /// Such as '{time} {channel}: {text}'. Fields: {channel} {text} {time} (HTTP date) {unix} (seconds) {tag} {cursor} (unix:tag, for
-    /// --since) {id} {event_id} {event_type} {size} {json}; a field that the server does not send
-    /// is empty. Escapes: {{ }} \n \t \r \0 \e \\ \xHH. A line break follows, unless FORMAT ends in
-    /// \c.
-    #[arg(long, value_name = "FORMAT", value_parser = Template::parse, conflicts_with_all = ["json", "raw"])]
-    pub(super) template: Option<Template>,
+    /// Such as '{time} {channel}: {text}'. Fields: {channel} {text} {time} (HTTP date) {unix}
+    /// (seconds) {tag} {cursor} (unix:tag, for --since) {id} {event_id} {event_type} {size} {json};
+    /// a field that the server does not send is empty. Escapes: {{ }} \n \t \r \0 \e \\ \xHH. A
+    /// line break follows, unless FORMAT ends in \c.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = MessageTemplate::parse,
+        conflicts_with_all = ["json", "raw"]
+    )]
+    pub(super) template: Option<MessageTemplate>,
     /// Print the bytes of the messages only, without line breaks and escapes
     ///
     /// Control characters are not escaped on a terminal.
     #[arg(long, conflicts_with = "json", hide_short_help = true)]
     pub(super) raw: bool,
     /// Format of the output [default: text]
-    #[arg(short, long, value_enum, value_name = "FORM", conflicts_with_all = ["json", "raw"], hide_short_help = true)]
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORM",
+        conflicts_with_all = ["json", "raw"],
+        hide_short_help = true
+    )]
     pub(super) output: Option<OutputForm>,
 }
 
@@ -86,10 +104,10 @@ pub(super) enum OutputForm {
 pub(super) struct ExecOptions {
     /// Run a shell command for each message
     ///
-    /// The message is not printed. 'sh -c' runs the command, with the message on standard input and its fields in the environment:
-    /// PUSHCTL_CHANNEL, _ID, _TIME (HTTP date), _UNIX, _TAG, _CURSOR, _EVENT_ID, _EVENT_TYPE.
-    /// PUSHCTL_TOKEN and the user and password of PUSHCTL_URL are not passed to it. If a command
-    /// fails, the exit code of the run is 9.
+    /// The message is not printed. 'sh -c' runs the command, with the message on standard input and
+    /// its fields in the environment: PUSHCTL_CHANNEL, _ID, _TIME (HTTP date), _UNIX, _TAG,
+    /// _CURSOR, _EVENT_ID, _EVENT_TYPE. PUSHCTL_TOKEN and the user and password of PUSHCTL_URL are
+    /// not passed to it. If a command fails, the exit code of the run is 9.
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["json", "raw", "template", "output"])]
     pub(super) exec: Option<String>,
     /// Number of commands that run concurrently
@@ -167,7 +185,13 @@ pub(super) struct DeliveryOptions {
     ///
     /// The default is 0 before the first connection and forever after it. Statuses 401, 403, 404
     /// and most others from 400 to 499 are never retried.
-    #[arg(long, alias = "retries", value_name = "N|forever", value_parser = retries, hide_short_help = true)]
+    #[arg(
+        long,
+        alias = "retries",
+        value_name = "N|forever",
+        value_parser = retries,
+        hide_short_help = true
+    )]
     pub(super) retry: Option<u32>,
     /// Reconnect after this time without data, not even a ping; 0: never
     ///

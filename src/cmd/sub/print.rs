@@ -1,43 +1,44 @@
-//! Printing messages. What came together is written together, and the cursor file follows once it
-//! was accepted.
+//! Prints messages. Messages that arrive together are written together; the cursor is saved once
+//! standard output has accepted them.
 
 use std::sync::Arc;
 
 use super::cursor_file::CursorFile;
 use super::queue::EventReceiver;
 use super::report;
-use super::template::Template;
-use super::watch::{End, Tally, Watch, place_of};
+use super::template::MessageTemplate;
+use super::watch::{End, HandledTally, Watch, position_of};
 use crate::client::marks::Marks;
 use crate::client::{Event, Message};
 use crate::cmd::escape;
 use crate::cmd::output::Stdout;
 
-/// Bytes that are written at once; most events of a quiet channel come alone.
+/// Bytes after which a batch is written.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// How messages look.
+/// Output format of a message.
 #[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(super) enum MessageFormat {
     /// Text and a line break.
     Text,
     /// An object per line.
     Json,
-    /// As the user says.
-    Template(Template),
-    /// Nothing but the text.
+    /// The format of `--template`.
+    Template(MessageTemplate),
+    /// The text only.
     Raw,
 }
 
-/// Prints events until something ends the run.
+/// Prints events until the run ends.
 pub(super) struct Printer<'a> {
-    pub(super) form: &'a Form,
-    /// Standard output is a terminal: what would command it is escaped, except in [`Form::Raw`].
+    pub(super) format: &'a MessageFormat,
+    /// Standard output is a terminal: control characters are escaped, except in
+    /// [`MessageFormat::Raw`].
     pub(super) for_terminal: bool,
     /// The channel, if one is followed.
     pub(super) only: Option<&'a str>,
     pub(super) stdout: &'a Stdout,
-    pub(super) tally: Arc<Tally>,
+    pub(super) tally: Arc<HandledTally>,
     pub(super) file: Option<Arc<CursorFile>>,
     pub(super) marks: Marks,
     pub(super) fail_on_gap: bool,
@@ -94,25 +95,25 @@ impl Printer<'_> {
         batch: &mut Batch,
     ) -> anyhow::Result<Option<End>> {
         if !matches!(event, Event::Message(..) | Event::Moved(_)) {
-            // What came before is on the screen before it.
+            // Earlier messages are printed before a note about a later event.
             self.flush(batch).await?;
-            report::tell(&event);
+            report::print(&event);
         }
         let (step, end) = match event {
             Event::Message(message, step) => {
                 self.write(&message, &mut batch.bytes);
                 batch.count += 1;
-                batch.last = place_of(&message).or(batch.last.take());
-                (Some(step), watch.see(&message))
+                batch.last = position_of(&message).or(batch.last.take());
+                (Some(step), watch.check(&message))
             }
             Event::Missed(message, gap, step) => {
-                if matches!(self.form, Form::Json) {
+                if matches!(self.format, MessageFormat::Json) {
                     self.write_json(&report::gap_line(&message, gap), &mut batch.bytes);
                 }
                 (step, self.fail_on_gap.then_some(End::Gap))
             }
             Event::Deleted(channel, farewell, step) => {
-                if matches!(self.form, Form::Json) {
+                if matches!(self.format, MessageFormat::Json) {
                     self.write_json(&report::deleted_line(&channel, &farewell), &mut batch.bytes);
                 }
                 (Some(step), None)
@@ -128,12 +129,12 @@ impl Printer<'_> {
     }
 
     fn write(&self, message: &Message, out: &mut Vec<u8>) {
-        match self.form {
-            Form::Text if self.for_terminal => escape::message(&message.text, out),
-            Form::Text => out.extend_from_slice(&message.text),
-            Form::Raw => return out.extend_from_slice(&message.text),
-            Form::Json => return self.write_json(&message.to_json(), out),
-            Form::Template(template) => {
+        match self.format {
+            MessageFormat::Text if self.for_terminal => escape::message(&message.text, out),
+            MessageFormat::Text => out.extend_from_slice(&message.text),
+            MessageFormat::Raw => return out.extend_from_slice(&message.text),
+            MessageFormat::Json => return self.write_json(&message.to_json(), out),
+            MessageFormat::Template(template) => {
                 return template.write(message, self.only, self.for_terminal, out);
             }
         }
@@ -149,7 +150,7 @@ impl Printer<'_> {
         out.push(b'\n');
     }
 
-    /// Writes the batch; when it was accepted it counts, and the cursor moves behind it.
+    /// Writes the batch. Once it is accepted, it is counted and the cursor is saved.
     async fn flush(&self, batch: &mut Batch) -> anyhow::Result<()> {
         let Batch {
             bytes,

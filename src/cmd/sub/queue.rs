@@ -1,5 +1,5 @@
-//! Events between the subscription and whoever deals with them: a bounded read-ahead, so that
-//! messages that came together are dealt with together.
+//! Queue of events between the subscription and the printer or runner: a bounded read-ahead, so
+//! that messages that arrive together are handled together.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Error, Event, Subscription};
 
-/// Most events that wait.
+/// Maximum number of queued events.
 pub(super) const MAX_EVENTS: usize = 4096;
-/// Most KiB of text that wait; a larger message waits alone.
+/// Maximum size of queued texts in KiB; a larger message is queued alone.
 const MAX_KIB: u32 = 4096;
 
-/// What the subscription had to say; nothing comes after an error or `None`.
+/// An event, or the end of the subscription: an error or `None` is the last item.
 pub(super) type Item = Result<Option<Event>, Error>;
 
-/// The end at which events are taken.
+/// Receiver of the queue.
 pub(super) struct EventReceiver {
     items: mpsc::Receiver<Item>,
     room: Rc<Semaphore>,
     idle: Option<Duration>,
-    /// When the last message was taken.
+    /// Time at which the last message was received.
     last: Instant,
 }
 
-/// The end at which events are put.
+/// Sender of the queue.
 pub(super) struct EventSender {
     items: mpsc::Sender<Item>,
     room: Rc<Semaphore>,
 }
 
-/// Both ends; taking gives up when no message comes for `idle`.
+/// Creates a queue. The receiver gives up when no message arrives for `idle`.
 pub(super) fn queue(idle: Option<Duration>) -> (EventSender, EventReceiver) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
     let room = Rc::new(Semaphore::new(MAX_KIB as usize));
@@ -53,8 +53,8 @@ pub(super) fn queue(idle: Option<Duration>) -> (EventSender, EventReceiver) {
 impl EventSender {
     /// Reads the subscription to its end.
     pub(super) async fn read(self, mut subscription: Subscription) {
-        // Nobody asks a server for more than is wanted: whoever takes sees what is there before the
-        // next read.
+        // Yields before the next read, so that the receiver can close the queue first: nothing is
+        // requested from the server that is not used.
         while !self.items.is_closed() {
             let item = subscription.next().await;
             let is_last = !matches!(item, Ok(Some(_)));
@@ -72,17 +72,16 @@ impl EventSender {
 }
 
 impl EventReceiver {
-    /// Nothing more is wanted.
+    /// Closes the queue.
     pub(super) fn close(&mut self) {
         self.items.close();
     }
 
-    /// Takes what is there, up to `most` items, or waits for the next; nothing if no message came
-    /// for too long.
+    /// Receives up to `most` items, and waits for the first; empty after the idle time.
     pub(super) async fn take(&mut self, most: usize) -> Vec<Item> {
         let mut items = Vec::new();
         match self.idle.and_then(|idle| self.last.checked_add(idle)) {
-            // What is there already is taken at any rate.
+            // Items that are queued already are received even after the deadline.
             Some(deadline) => {
                 drop(timeout_at(deadline, self.items.recv_many(&mut items, most)).await)
             }

@@ -1,4 +1,4 @@
-//! What `sub` tells on stderr while it runs, and gaps as lines of JSON.
+//! Notes of `sub` on stderr, and gaps and deletions as lines of JSON.
 
 use crate::client::message::Gap;
 use crate::client::{Error, Event, Message, Mode};
@@ -6,11 +6,11 @@ use crate::cmd::escape::printable;
 use crate::cmd::output::note;
 use crate::protocol::GAP_ID;
 
-/// Why the number of messages is not known.
+/// Reason for a gap of unknown size.
 const RESTARTED: &str = "the server was restarted, or the channel was deleted and created again";
 
-/// Tells the user about an event that is no message.
-pub(super) fn tell(event: &Event) {
+/// Prints an event that is not a message on stderr.
+pub(super) fn print(event: &Event) {
     match event {
         Event::Message(..) | Event::Moved(_) => {}
         Event::Missed(message, gap, _) => {
@@ -30,20 +30,20 @@ pub(super) fn tell(event: &Event) {
             note(format_args!("channel '{channel}' was deleted"))
         }
         Event::Deleted(channel, farewell, _) => {
-            // One line, whatever the farewell has.
+            // Escaped, because the farewell may have line breaks.
             let farewell = printable(&String::from_utf8_lossy(farewell));
             note(format_args!("channel '{channel}' was deleted: {farewell}"));
         }
         Event::Retrying(error, delay) => note(format_args!(
-            "{error}; trying again in {:.1} s",
+            "{error}; retrying in {:.1} s",
             delay.as_secs_f32()
         )),
-        Event::ModeFallback(error, mode) => fallen(error, *mode),
+        Event::ModeFallback(error, mode) => print_fallback(error, *mode),
         Event::Notice(notice) => note(notice),
     }
 }
 
-fn fallen(error: &Error, mode: Mode) {
+fn print_fallback(error: &Error, mode: Mode) {
     let name = match mode {
         Mode::Ws => "ws",
         Mode::Ev => "ev",
@@ -51,10 +51,10 @@ fn fallen(error: &Error, mode: Mode) {
         Mode::Stream => "stream",
         Mode::Poll => "poll",
     };
-    note(format_args!("{error}; going on with mode {name}"));
+    note(format_args!("{error}; continuing in mode {name}"));
 }
 
-/// A gap in the shape of the server's own object.
+/// A gap as JSON, in the format of the server.
 pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
     let text = if message.text.is_empty() {
         gap.to_string().into_bytes()
@@ -72,7 +72,8 @@ pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
     .to_json()
 }
 
-/// The end of a channel as an object.
+/// The deletion of a channel as JSON.
 pub(super) fn deleted_line(channel: &str, farewell: &[u8]) -> String {
-    serde_json::json!({"deleted": true, "channel": channel, "text": String::from_utf8_lossy(farewell)}).to_string()
+    let text = String::from_utf8_lossy(farewell);
+    serde_json::json!({"deleted": true, "channel": channel, "text": text}).to_string()
 }

@@ -8,7 +8,7 @@ use crate::cmd::args;
 use crate::cmd::exit::Usage;
 use crate::message::Position;
 
-/// A mode, or the first that works.
+/// A delivery mode, or the first one that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ModeChoice {
     /// The first of ws, ev and lp that works
@@ -67,7 +67,7 @@ pub(super) fn modes(first: ModeChoice, fallback: &[ModeChoice]) -> Vec<Mode> {
 /// A value of `--since`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Since {
-    /// `-N`: the last so many messages of each channel.
+    /// `-N`: the last N messages of each channel.
     Last(u64),
     /// Anything else.
     Start(Start),
@@ -76,19 +76,19 @@ pub(super) enum Since {
 const SINCE_FORMS: &str = "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix \
                            seconds, TIME:TAG such as 1795248000:3, or id:EVENT-ID";
 
-/// Reads a value of `--since`.
+/// Parses a value of `--since`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why it is invalid.
 pub(super) fn since(text: &str) -> Result<Since, String> {
     since_at(text, crate::message::unix_now())
 }
 
 fn since_at(text: &str, now: u64) -> Result<Since, String> {
-    let refuse = || format!("it is no place to start ({SINCE_FORMS})");
+    let refuse = || format!("not a start position ({SINCE_FORMS})");
     let start = match text {
         "now" => Start::New,
-        // Second 0 is no time for some servers.
+        // Some servers do not accept second 0.
         "all" => Start::Since(1),
         _ => {
             if let Some(event_id) = text.strip_prefix("id:") {
@@ -108,7 +108,7 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
             }
             if let Some(time) = clock_time(text) {
                 return Err(format!(
-                    "'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has \
+                    "'{time}' is not a full time (add a date: 2026-11-21T{time}Z; TIME:TAG has \
                      unix seconds)"
                 ));
             }
@@ -121,7 +121,7 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
     Ok(Since::Start(start))
 }
 
-/// Reads `TIME:TAG`. The minutes and seconds of a time without zone are no tag.
+/// Parses `TIME:TAG`. The minutes and seconds of a time without zone are not a tag.
 fn position(text: &str, now: u64) -> Option<Position> {
     let (time, tag) = text.rsplit_once(':')?;
     if !(time.ends_with('Z')
@@ -136,18 +136,17 @@ fn position(text: &str, now: u64) -> Option<Position> {
     ))
 }
 
-/// The least time of a `TIME:TAG`: 1973, long before any server.
+/// Minimum time of a `TIME:TAG`: 1973, long before any server.
 const FIRST_TIME: u64 = 100_000_000;
 
-/// What looks like `TIME:TAG` but means a time of the day.
+/// A time of day that looks like `TIME:TAG`.
 fn clock_time(text: &str) -> Option<&str> {
     let time = text.split(':').next()?.parse::<u64>().ok()?;
     (text.contains(':') && time < FIRST_TIME).then_some(text)
 }
 
-/// The channels, each once: a channel that is named twice would deliver every message twice. A
-/// backtrack in the module's spelling (`news.b5`) is understood, unless the names are those of
-/// servers that have none.
+/// The channels without duplicates, which would deliver every message twice. A backlog in the
+/// syntax of the module (`news.b5`) is parsed, unless the server has none (`is_bare`).
 pub(super) fn channels(
     names: &[String],
     backlog: Option<u64>,

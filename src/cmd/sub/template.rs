@@ -1,4 +1,4 @@
-//! `--template`: a line out of the fields of a message. Pure.
+//! `--template`: formats the fields of a message. Pure.
 //!
 //! `{field}` is a field, `{{` and `}}` are braces; `\n`, `\t`, `\r`, `\0`, `\e`, `\\` and `\xHH`
 //! are bytes. A line break follows, unless the template ends in `\c`.
@@ -7,7 +7,7 @@ use crate::client::Message;
 use crate::cmd::escape;
 use crate::message::http_date;
 
-/// What a template may name, and the environment variables of `--exec` after their prefix.
+/// Field of a message in a template, and in the environment of `--exec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Channel,
@@ -39,8 +39,8 @@ const FIELDS: [(&str, Field); 11] = [
 ];
 
 impl Field {
-    /// The bytes of the field in `message`; none if the server did not tell it. `only` is the
-    /// channel, if one is followed.
+    /// Value of the field in `message`; `None` if the server did not send it. `only` is the
+    /// channel, if only one is followed.
     pub(super) fn of(self, message: &Message, only: Option<&str>) -> Option<Vec<u8>> {
         let text = match self {
             Self::Text => return Some(message.text.clone()),
@@ -67,15 +67,15 @@ enum Part {
     Field(Field),
 }
 
-/// A template that was read.
+/// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(Vec<Part>);
+pub(super) struct MessageTemplate(Vec<Part>);
 
-impl Template {
-    /// Reads a template.
+impl MessageTemplate {
+    /// Parses a template.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The invalid part.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut bytes = Vec::new();
@@ -115,8 +115,8 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Appends `message` in this form. For a terminal fields are escaped; the template itself may
-    /// command it.
+    /// Appends `message` in this format. For a terminal, fields are escaped; the template itself
+    /// may contain control characters.
     pub(super) fn write(
         &self,
         message: &Message,
@@ -151,14 +151,11 @@ fn field(name: &str) -> Result<Field, String> {
         .map(|(_, field)| *field);
     found.ok_or_else(|| {
         let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
-        format!(
-            "there is no field '{{{name}}}' (there are: {})",
-            known.join(", ")
-        )
+        format!("unknown field '{{{name}}}' (known: {})", known.join(", "))
     })
 }
 
-/// Reads what follows a backslash and returns the rest.
+/// Parses an escape after its backslash, and returns the rest.
 fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
     let letter = text
         .chars()
@@ -204,9 +201,12 @@ mod tests {
         };
         let written = |text: &str| {
             let mut out = Vec::new();
-            Template::parse(text)
-                .expect(text)
-                .write(&message, Some("only"), false, &mut out);
+            MessageTemplate::parse(text).expect(text).write(
+                &message,
+                Some("only"),
+                false,
+                &mut out,
+            );
             out
         };
         assert_eq!(
@@ -231,7 +231,7 @@ mod tests {
             (r"\x4", "two"),
             ("\\", "backslash"),
         ] {
-            let error = Template::parse(text).expect_err(text);
+            let error = MessageTemplate::parse(text).expect_err(text);
             assert!(error.contains(mention), "{text}: {error}");
         }
     }

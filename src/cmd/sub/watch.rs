@@ -1,5 +1,4 @@
-//! What ends a run: conditions on messages, the clock and the user; and the exit codes of these
-//! ends.
+//! The end of a run: stop conditions, the clock and signals; and their exit codes.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,16 +6,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use regex::bytes::Regex;
 
-use super::cursor_file::place;
+use super::cursor_file::format_position;
 use super::options::StopOptions;
 use crate::client::Message;
 use crate::cmd::exit::Code;
 use crate::cmd::output::note;
 
-/// Why a run ended.
+/// Reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// As many messages as asked for.
+    /// The number of messages of `--count`.
     Count,
     /// A message matched `--until`.
     Until,
@@ -30,7 +29,7 @@ pub(super) enum End {
     Idle,
     /// The time of `--timeout` is over.
     TimedOut,
-    /// The reader of standard output has gone.
+    /// The reader of standard output has closed it.
     Unread,
     /// A signal.
     Interrupted,
@@ -38,10 +37,10 @@ pub(super) enum End {
     CommandFailed,
 }
 
-/// What comes from outside to end a run.
+/// Completes when the deadline or a signal ends the run.
 pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = anyhow::Result<End>> + 'a>>;
 
-/// The conditions on messages.
+/// Stop conditions on messages.
 pub(super) struct Watch {
     missing: Option<u64>,
     until: Option<Regex>,
@@ -57,8 +56,8 @@ impl Watch {
         }
     }
 
-    /// Counts a message; tells if it is the last.
-    pub(super) fn see(&mut self, message: &Message) -> Option<End> {
+    /// Checks a message. Returns the reason if it is the last one.
+    pub(super) fn check(&mut self, message: &Message) -> Option<End> {
         self.missing = self.missing.map(|missing| missing.saturating_sub(1));
         let matches = |pattern: &Option<Regex>| {
             pattern
@@ -74,8 +73,8 @@ impl Watch {
         (self.missing == Some(0)).then_some(End::Count)
     }
 
-    /// Tells the user why the run ended, where that is not plain, and returns the exit code.
-    pub(super) fn conclude(&self, args: &StopOptions, end: End, tally: &Tally) -> Code {
+    /// Reports an end that is not obvious, and returns the exit code.
+    pub(super) fn conclude(&self, args: &StopOptions, end: End, tally: &HandledTally) -> Code {
         let open = match (self.missing.filter(|missing| *missing > 0), &self.until) {
             (Some(missing), _) => Some(format!(
                 "{missing} {} before --count",
@@ -121,7 +120,7 @@ impl Watch {
                     |time: Option<Duration>| humantime::format_duration(time.unwrap_or_default());
                 if end == End::Idle {
                     note(format_args!(
-                        "{wanted}: none came for {}",
+                        "{wanted}: none arrived for {}",
                         time(args.idle_timeout)
                     ));
                 } else {
@@ -137,47 +136,48 @@ impl Watch {
     }
 }
 
-/// What was dealt with.
+/// Handled messages.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counted>);
+pub(super) struct HandledTally(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
     messages: u64,
-    place: Option<Place>,
+    position: Option<ResumePoint>,
 }
 
-/// From where another run may go on without missing anything.
+/// Position at which another run can resume without a gap.
 #[derive(Debug)]
-enum Place {
-    /// The last message, since they are dealt with in order.
+enum ResumePoint {
+    /// The last message: they are handled in order.
     Last(String),
-    /// The last message before the oldest that is not done.
+    /// The last message before the oldest unfinished one.
     AllDone(String),
 }
 
-impl Tally {
-    /// Adds messages and where the last of them stands, if that is known.
+impl HandledTally {
+    /// Adds messages, and the position of the last one if it is known.
     pub(super) fn add(&self, count: u64, last: Option<String>) {
         let mut tally = self.0.lock();
         tally.messages += count;
-        tally.place = last.map(Place::Last).or(tally.place.take());
+        tally.position = last.map(ResumePoint::Last).or(tally.position.take());
     }
 
-    /// Notes the message up to which all are done, where they are not dealt with in order.
-    pub(super) fn all_done_to(&self, place: Option<String>) {
-        self.0.lock().place = place.map(Place::AllDone);
+    /// Records the position up to which all messages are finished, if they are handled out of
+    /// order.
+    pub(super) fn all_done_to(&self, position: Option<String>) {
+        self.0.lock().position = position.map(ResumePoint::AllDone);
     }
 }
 
-/// Where a message stands, as `--since` takes it.
-pub(super) fn place_of(message: &Message) -> Option<String> {
-    message.position().map(place)
+/// Position of a message in the format of `--since`.
+pub(super) fn position_of(message: &Message) -> Option<String> {
+    message.position().map(format_position)
 }
 
-impl std::fmt::Display for Tally {
+impl std::fmt::Display for HandledTally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counted { messages, place } = &*self.0.lock();
+        let Counted { messages, position } = &*self.0.lock();
         write!(
             formatter,
             "interrupted after {messages} {}",
@@ -187,14 +187,14 @@ impl std::fmt::Display for Tally {
                 "messages"
             }
         )?;
-        match place {
-            Some(Place::Last(place)) => write!(
+        match position {
+            Some(ResumePoint::Last(position)) => write!(
                 formatter,
-                ", the last at {place} (--since {place} goes on there)"
+                ", the last at {position} (resume with --since {position})"
             ),
-            Some(Place::AllDone(place)) => write!(
+            Some(ResumePoint::AllDone(position)) => write!(
                 formatter,
-                ", all up to {place} (--since {place} goes on there)"
+                ", all up to {position} (resume with --since {position})"
             ),
             None => Ok(()),
         }

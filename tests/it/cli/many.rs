@@ -114,7 +114,7 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
     let args = ["c", "--lines", "--in-flight", "1", "-f", file];
     let outcome = publish(&fake.url, &args, "");
     let expected = format!(
-        "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was refused: \
+        "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was rejected: \
          {}/pub?id=c returned 403 Forbidden: no\n",
         fake.url
     );
@@ -174,7 +174,7 @@ fn what_was_sent_and_not_answered_is_told_and_not_sent_again() {
         "; nothing from line 6 on was sent"
     };
     let told = format!(
-        "pushctl: 2 acknowledged; lines 3 to 5 were sent and not answered, and may be published or \
+        "pushctl: 2 acknowledged; lines 3 to 5 were sent without a response, and may be published or \
          not{unsent}: the connection to "
     );
     assert!(outcome.stderr.starts_with(&told), "{}", outcome.stderr);
@@ -295,16 +295,16 @@ fn a_wrong_line_of_ndjson_is_told_with_its_field() {
     let cases = [
         (
             "{\"txt\":\"x\"}",
-            "cannot use line 2 of standard input: there is no field 'txt' (there are channel, \
+            "cannot use line 2 of standard input: unknown field 'txt' (known: channel, \
              text, base64, event_id, event_type)",
         ),
         (
             "{\"text\":7}",
-            "cannot use line 2 of standard input: the field 'text' is no string",
+            "cannot use line 2 of standard input: the field 'text' is not a string",
         ),
         (
             "nonsense",
-            "cannot use line 2 of standard input: it is no JSON (column 2)",
+            "cannot use line 2 of standard input: invalid JSON (column 2)",
         ),
     ];
     for (line, expected) in cases {
@@ -378,8 +378,8 @@ fn too_few_subscribers_have_an_exit_code() {
         0
     );
     let outcome = publish(&fake.url, &["a", "x", "--require-subscribers", "2"], "");
-    let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; it \
-                was published nevertheless)\n";
+    let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; the \
+                message is published nevertheless)\n";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (12, told));
     let outcome = publish(
         &fake.url,
@@ -464,7 +464,7 @@ fn a_server_that_stops_answering_is_given_up() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = publish(&fake.url, &["c", "--lines", "--timeout", "100ms"], "1\n2\n");
     let expected = format!(
-        "pushctl: 0 acknowledged; lines 1 to 2 were sent and not answered, and may be published or \
+        "pushctl: 0 acknowledged; lines 1 to 2 were sent without a response, and may be published or \
          not: \
          no response from {}/pub?id=c within 100ms (see --timeout)\n",
         fake.url

@@ -684,7 +684,7 @@ fn a_profile_names_the_dialect() {
         outcome.code == 2
             && outcome
                 .stderr
-                .contains("there is no dialect 'nshan' (push-stream, nhpm or nchan)"),
+                .contains("unknown dialect 'nshan' (push-stream, nhpm or nchan)"),
         "{outcome:?}"
     );
 }

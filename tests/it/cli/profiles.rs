@@ -200,7 +200,7 @@ fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
         ("[servers.x]\ntoken = \"hidden\"\n", "missing field `url`"),
         (
             "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\"\ntoken_file = \"f\"\n",
-            "it has several tokens",
+            "it has more than one token",
         ),
         (
             "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\\n\"\n[servers.x]\n",
@@ -208,11 +208,11 @@ fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
         ),
         (
             "[servers.x]\nurl = \"http://h\"\nmode = \"pigeon\"\n",
-            "there is no mode 'pigeon'",
+            "unknown mode 'pigeon'",
         ),
         (
             "[servers.a]\nurl = \"http://h\"\n[servers.b]\nurl = \"http://h\"\n",
-            "there is no server 'x' in ",
+            "unknown server 'x' in ",
         ),
     ];
     for (text, mention) in cases {
@@ -231,7 +231,7 @@ fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
     }
     assert_eq!(
         run(&["pub", "--server", "x", "a", "x"], b"").stderr,
-        "pushctl: there is no server 'x': there is no configuration file \
+        "pushctl: unknown server 'x': no configuration file \
          /nonexistent/pushctl/config.toml (see --server)\n"
     );
     assert_eq!(
@@ -334,7 +334,7 @@ fn commands_without_a_server_refuse_one() {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2, "{args:?}");
         assert!(
-            outcome.stderr.contains("talks to no server"),
+            outcome.stderr.contains("do not apply to this command"),
             "{args:?}: {}",
             outcome.stderr
         );

@@ -325,7 +325,7 @@ fn assertions_tell_the_values() {
     );
     let (code, told) = run(&["--assert", "subscribers"]);
     assert!(
-        code == 2 && told.contains("'subscribers' is no condition"),
+        code == 2 && told.contains("'subscribers' is not a condition"),
         "{told}"
     );
 }

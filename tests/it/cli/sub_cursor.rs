@@ -86,7 +86,7 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
         0
     );
     let outcome = fake.run(&["sub", "a", "b", "--cursor-file", path]);
-    let mend = "(name that one, use another file, or remove this one to start anew)";
+    let mend = "(use that one, another file, or remove this one to start over)";
     assert_eq!(
         (outcome.code, outcome.stderr),
         (
@@ -119,7 +119,7 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
         (
             1,
             format!(
-                "pushctl: the cursor file '{path}' is in use by another run (end that one, or name \
+                "pushctl: the cursor file '{path}' is in use by another run (stop that one, or use \
                  another file)\n"
             )
         )
@@ -127,8 +127,8 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
     child.kill().expect("it is ours");
     child.wait().expect("it ends");
     for (text, mention) in [
-        ("", "it is no cursor"),
-        ("{}", "it is no cursor"),
+        ("", "it is not a cursor"),
+        ("{}", "it is not a cursor"),
         (&content(&fake, 1).replace(":1,", ":2,"), "version is 2"),
     ] {
         std::fs::write(&file, text).expect("it is ours");
@@ -274,12 +274,12 @@ fn only_a_regular_file_is_a_cursor_file() {
         .and_then(|file| file.set_len((16 << 20) + 1))
         .expect("a sparse file");
     for (path, mention) in [
-        ("/dev/full", "it is no regular file"),
+        ("/dev/full", "not a regular file"),
         (
             directory.path().to_str().expect("UTF-8"),
-            "it is no regular file",
+            "not a regular file",
         ),
-        (link.to_str().expect("UTF-8"), "it is a link to nothing"),
+        (link.to_str().expect("UTF-8"), "it is a broken link"),
         (large.to_str().expect("UTF-8"), "it is larger than 16 MiB"),
     ] {
         let outcome = fake.run(&["sub", "a", "-n", "1", "--cursor-file", path]);
@@ -345,7 +345,7 @@ fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
     let output = child.wait_with_output().expect("it ends");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains(", all up to 1795220361:1 (--since 1795220361:1 goes on there)"),
+        told.contains(", all up to 1795220361:1 (resume with --since 1795220361:1)"),
         "{told}"
     );
 }

@@ -77,7 +77,7 @@ fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
     let (outcome, _) = fake.run_for(&["sub", "a"], "--idle-timeout", have_come);
     assert_eq!(ended(&outcome), (0, "m1\nm2\n", ""));
     let (outcome, limit) = fake.run_for(&["sub", "a", "--count", "3"], "--idle-timeout", have_come);
-    let told = format!("pushctl: received 2 of 3 messages (--count): none came for {limit}\n");
+    let told = format!("pushctl: received 2 of 3 messages (--count): none arrived for {limit}\n");
     assert_eq!(ended(&outcome), (6, "m1\nm2\n", told.as_str()));
 }
 
@@ -162,12 +162,12 @@ fn messages_are_printed_in_the_form_asked_for() {
     for (args, mention) in [
         (
             &["--template", "{txt}"][..],
-            "there is no field '{txt}' (there are: channel, text, time, unix, tag",
+            "unknown field '{txt}' (known: channel, text, time, unix, tag",
         ),
         (&["--output", "template"], "--template"),
         (
             &["--output", "json", "--template", "x"],
-            "--template is for",
+            "--template conflicts with --output",
         ),
         (&["--raw", "--json"], "--json"),
         (&["--jobs", "2"], "--exec"),
@@ -326,7 +326,7 @@ fn a_mode_that_does_not_work_gives_way_to_the_next_with_the_same_cursor() {
         outcome.stderr
     );
     assert!(
-        outcome.stderr.ends_with("going on with mode lp\n"),
+        outcome.stderr.ends_with("continuing in mode lp\n"),
         "{}",
         outcome.stderr
     );
@@ -369,8 +369,8 @@ fn an_interrupted_run_tells_how_far_it_came() {
     assert_eq!(lines.nth(1).expect("a line").expect("text"), "m2");
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
-    let expected = "pushctl: interrupted after 2 messages, the last at 1795220361:2 (--since \
-                    1795220361:2 goes on there)\n";
+    let expected = "pushctl: interrupted after 2 messages, the last at 1795220361:2 (resume \
+                    with --since 1795220361:2)\n";
     assert_eq!(
         (
             output.status.code(),

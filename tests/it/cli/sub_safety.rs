@@ -301,7 +301,7 @@ fn a_lock_that_is_no_regular_file_is_rejected() {
             outcome.stderr
         );
         assert!(
-            outcome.stderr.contains("c.lock'") && outcome.stderr.contains("no regular file"),
+            outcome.stderr.contains("c.lock'") && outcome.stderr.contains("not a regular file"),
             "{}",
             outcome.stderr
         );
@@ -317,7 +317,7 @@ fn a_fifo_in_the_place_of_the_cursor_is_rejected_at_once() {
     let outcome = with_cursor(&directory);
     assert_eq!(outcome.code, 2);
     assert!(
-        outcome.stderr.contains("it is no regular file"),
+        outcome.stderr.contains("not a regular file"),
         "{}",
         outcome.stderr
     );

@@ -50,7 +50,7 @@ fn a_proxy_that_buffers_streams_is_recognised() {
         let told = stderr(child);
         assert!(
             told.contains(&format!("/ev/{channel} for "))
-                && told.ends_with("going on with mode lp\n"),
+                && told.ends_with("continuing in mode lp\n"),
             "{told}"
         );
         assert!(
@@ -152,7 +152,7 @@ fn a_silent_mode_is_the_last_resort_and_then_is_waited_for() {
         outcome.stderr
     );
     assert!(
-        outcome.stderr.ends_with("going on with mode ev\n"),
+        outcome.stderr.ends_with("continuing in mode ev\n"),
         "{}",
         outcome.stderr
     );

@@ -66,7 +66,7 @@ fn wait_tells_what_it_saw_last_when_the_time_is_over() {
         "<9",
     ];
     let (outcome, limit) = fake.run_for(&args, "--timeout", |outcome| {
-        !outcome.stderr.contains("did not answer")
+        !outcome.stderr.contains("did not respond")
     });
     let told = format!(
         "pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: \
@@ -148,7 +148,7 @@ fn a_refusal_ends_the_waiting() {
 fn wrong_conditions_are_told_with_the_mend() {
     for (args, mention) in [
         (&["wait", "--subscribers", "3"][..], "'>=3'"),
-        (&["wait", "--stored", ">=many"], "'many' is no number"),
+        (&["wait", "--stored", ">=many"], "'many' is not a number"),
         (&["wait", "--ready", "--stored", ">=1"], "--stored"),
         (
             &["wait", "-c", "news*", "--stored", ">=1"],

@@ -135,7 +135,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
         (
             &["--url", "http://h", "with-server", "true"],
             2,
-            "talks to no server",
+            "do not apply to this command",
         ),
     ];
     for (args, code, mention) in cases {

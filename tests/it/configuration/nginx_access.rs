@@ -534,7 +534,7 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
     std::fs::rename(&log, &moved).expect("the log can be moved");
     server.signal(rustix::process::Signal::USR1);
     wait_until("the signal is seen", || {
-        server.stderr().contains("logs are opened anew")
+        server.stderr().contains("reopened the access logs")
     });
     drop(server.follow("/sub", &[]));
     wait_until("the subscription is logged at its end", || {

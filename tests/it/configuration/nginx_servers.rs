@@ -353,7 +353,9 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
         "events {} http { server { listen 127.0.0.1:{{PORT}}; location / { return 200 x; } } }",
     );
     wait_until("it is told", || {
-        server.stderr().contains("no push location is served")
+        server
+            .stderr()
+            .contains("no push locations: no server of the configuration has one")
     });
     server.stop();
 }
@@ -433,9 +435,9 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     std::fs::rename(&log, &moved).expect("a file can be moved");
     server.signal(Signal::USR1);
     wait_until("the log is there again", || {
-        read(&log).contains("opened anew")
+        read(&log).contains("reopened the access logs")
     });
-    assert!(!read(&moved).contains("opened anew"));
+    assert!(!read(&moved).contains("reopened the access logs"));
     server.stop();
     let quiet = Server::try_with_conf(&conf, &["--log-level", "off"])
         .unwrap_or_else(|error| panic!("{error}"));

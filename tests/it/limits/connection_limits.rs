@@ -232,7 +232,7 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     let _turn = turn();
     let server = Server::with_descriptors(LIMIT, &["--shards", "2"]);
     wait_until("the limit is told", || {
-        logged(&server, "can hold about 32 connections") == 1
+        logged(&server, "capacity is about 32 connections") == 1
     });
     let mut follower = server.follow("/sub/c", &[]);
     let mut publisher = server.connect();

@@ -351,7 +351,7 @@ fn lists_that_were_asked_for_are_sent_before_the_end() {
     wait_until("it is begun", || file.with_extension("reached").exists());
     server.terminate();
     wait_until("the server has heard of its end", || {
-        server.stderr().contains("ending: ")
+        server.stderr().contains("stopping: ")
     });
     std::fs::remove_file(file).expect("the file is there");
     let list = client.read_response();

@@ -92,7 +92,7 @@ fn the_manager_is_told_of_start_reloads_and_end() {
     );
 
     server.stop();
-    assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=ending\n");
+    assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=stopping\n");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_passed_socket_is_used_for_its_address() {
     assert_eq!(server.get("/channels-stats").head.status, 200);
     let stderr = server.stderr();
     assert!(
-        stderr.contains("descriptor 4 (junk) that was passed is not used: fd 4 is not a socket"),
+        stderr.contains("inherited descriptor 4 (junk) is not used: fd 4 is not a socket"),
         "{stderr}"
     );
     assert!(
@@ -216,7 +216,7 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
     )
     .unwrap_or_else(|error| panic!("{error}"));
     let unused = format!(
-        "the socket of http://{address} that was passed is not used: no \"listen\" has this address"
+        "the inherited socket of http://{address} is not used: no \"listen\" has this address"
     );
     wait_until("it is told", || server.stderr().contains(&unused));
     // Twice: what is taken away can be added again.
