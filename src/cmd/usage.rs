@@ -17,8 +17,25 @@ pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = with_negative_numbers(Cli::command());
     let matches = command
         .try_get_matches_from_mut(std::env::args_os())
-        .map_err(without_wrong_suggestions)?;
+        .map_err(|error| match text_taken_for_help(&error) {
+            Some(word) => command.error(
+                ErrorKind::UnknownArgument,
+                format!("unexpected argument '{word}' found (write '-- {word}' for a text)"),
+            ),
+            None => without_wrong_suggestions(error),
+        })?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The word for which clap prints the help: it takes `-hello` for `-h` with further letters.
+fn text_taken_for_help(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::DisplayHelp {
+        return None;
+    }
+    let mut words = std::env::args()
+        .skip(1)
+        .take_while(|word| word != "--" && word != "-h" && word != "--help");
+    words.find(|word| word.starts_with("-h") && word.len() > 2)
 }
 
 /// Reports `-n -3` as an invalid number, not as an unknown option.

@@ -76,6 +76,20 @@ fn words_and_options_of_other_tools_get_those_of_this_one() {
 }
 
 #[test]
+fn a_text_that_begins_with_h_is_not_a_request_for_help() {
+    let outcome = run(&["pub", "ch", "-hello"], b"");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""));
+    assert!(
+        outcome.stderr.contains("'-hello'") && outcome.stderr.contains("'-- -hello'"),
+        "{}",
+        outcome.stderr
+    );
+    for args in [&["pub", "ch", "-h"][..], &["pub", "--help", "-hello"]] {
+        assert_eq!(run(args, b"").code, 0, "{args:?}");
+    }
+}
+
+#[test]
 fn a_negative_number_is_a_wrong_value() {
     for (args, option) in [
         (&["sub", "a", "-n", "-3"][..], "--count"),
