@@ -36,7 +36,8 @@ macro_rules! codes {
     () => {
         "\
 Exit codes: that of the command, 128+N if signal N ended it, and
-  125  the broker could not be started, or ended before the command
+  125  the options of the broker are invalid, it could not be started, or it
+       ended before the command
   126  the command could not be started
   127  the command was not found"
     };
@@ -108,16 +109,11 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
     words.extend(options.iter().cloned());
     // Reports invalid options before anything is started.
-    Cli::try_parse_from(&words).map_err(|error| {
-        Usage(
-            error
-                .render()
-                .to_string()
-                .trim_start_matches("error: ")
-                .trim_end()
-                .to_owned(),
-        )
-    })?;
+    if let Err(error) = Cli::try_parse_from(&words) {
+        let text = error.render().to_string();
+        output::report_lines(text.trim_start_matches("error: ").trim_end());
+        return Ok(BROKER_FAILED);
+    }
     let mut signals = Forwarded::new()?;
     let (mut broker, url) = match start(options) {
         Ok(started) => started,

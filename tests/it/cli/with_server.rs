@@ -121,7 +121,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
         ),
         (
             &["with-server", "--frobnicate", "--", "true"],
-            2,
+            125,
             "--frobnicate",
         ),
         (&["with-server"], 2, "COMMAND"),
@@ -129,7 +129,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
         (&["with-server", "false", "--", "x"], 1, ""),
         (
             &["with-server", "--url", "http://h", "--", "true"],
-            2,
+            125,
             "--url",
         ),
         (
