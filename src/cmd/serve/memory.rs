@@ -1,6 +1,6 @@
 //! Limits on the memory of the server.
 
-use super::values::size;
+use super::values::memory_size;
 use crate::server::config::{BrokerSettings, MemoryAccounting};
 
 /// Options about memory.
@@ -14,7 +14,7 @@ pub(super) struct MemoryOptions {
     /// exceed it by a sixteenth (at least 1m), so that statistics can be read and channels deleted.
     /// Incoming requests may use another half of it, at least 8m. Replaces the size of shared
     /// memory in a configuration, which is counted as nginx counts it and excludes connections.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
     memory: Option<u64>,
     /// Separate memory limit for connections [default: part of --memory]
     ///
@@ -22,7 +22,7 @@ pub(super) struct MemoryOptions {
     /// KiB, another one 2.2 KiB. When it is exhausted, new connections get 503, and subscribers
     /// that do not accept their data are disconnected. [default with a configuration that sets a
     /// size of shared memory: 256m]
-    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size, hide_short_help = true)]
     connection_memory: Option<u64>,
 }
 

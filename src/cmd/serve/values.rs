@@ -18,6 +18,21 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
 }
 
+/// Minimum of `--memory` and `--connection-memory`: a server with less rejects every request.
+const MIN_MEMORY_BYTES: u64 = 1 << 20;
+
+/// Parses a size of memory. A number without unit is often meant in MiB, so small ones are rejected.
+pub(super) fn memory_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes < MIN_MEMORY_BYTES {
+        let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        return Err(format!(
+            "{bytes} bytes is less than the minimum of 1m (write {digits}m for {digits} MiB)"
+        ));
+    }
+    Ok(bytes)
+}
+
 /// Parses a size or 0.
 pub(super) fn size_or_zero(text: &str) -> Result<u64, String> {
     if text == "0" { Ok(0) } else { size(text) }
