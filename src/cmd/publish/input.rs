@@ -207,15 +207,16 @@ impl Reader {
                 continue;
             }
             let entry = match self.format {
-                LineFormat::Plain => Ok(Entry {
+                LineFormat::Plain => Ok(Some(Entry {
                     number,
                     text: line,
                     ..Entry::default()
-                }),
+                })),
                 LineFormat::Json => object(&line, number),
             };
             match entry {
-                Ok(entry) => self.add(entry)?,
+                Ok(Some(entry)) => self.add(entry)?,
+                Ok(None) => {}
                 Err(reason) => {
                     self.flush()?;
                     return Err(Some(
@@ -250,16 +251,25 @@ impl Reader {
 /// The fields of a line of `--ndjson`.
 const FIELDS: [&str; 5] = ["channel", "text", "base64", "event_id", "event_type"];
 
-/// Parses a line of `--ndjson`.
+/// Further fields of the lines of `sub --json`, which do not apply to a new message.
+const IGNORED_FIELDS: [&str; 3] = ["id", "tag", "time"];
+/// Fields of lines of `sub --json` that are not messages: gaps and deleted channels.
+const NOTICE_FIELDS: [&str; 2] = ["missed", "deleted"];
+
+/// Parses a line of `--ndjson`. Lines of `sub --json` are accepted, too: its names of fields are
+/// synonyms, and its lines that are not messages return `None`.
 ///
 /// # Errors
 /// The invalid field, and the reason.
-fn object(line: &[u8], number: u64) -> Result<Entry, String> {
+fn object(line: &[u8], number: u64) -> Result<Option<Entry>, String> {
     let value: Value = serde_json::from_slice(line)
         .map_err(|error| format!("invalid JSON (column {})", error.column()))?;
     let Value::Object(object) = value else {
         return Err(r#"not a JSON object (write {"channel":"…","text":"…"})"#.to_owned());
     };
+    if NOTICE_FIELDS.iter().any(|name| object.contains_key(*name)) {
+        return Ok(None);
+    }
     let mut entry = Entry {
         number,
         ..Entry::default()
@@ -267,7 +277,13 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
     let mut text = None;
     let mut bytes = None;
     for (name, value) in object {
-        if !FIELDS.contains(&name.as_str()) {
+        let name = match name.as_str() {
+            ignored if IGNORED_FIELDS.contains(&ignored) => continue,
+            "eventid" => "event_id",
+            "eventtype" => "event_type",
+            other => other,
+        };
+        if !FIELDS.contains(&name) {
             return Err(format!(
                 "unknown field '{name}' (known: {})",
                 FIELDS.join(", ")
@@ -279,7 +295,7 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
             Value::Null => continue,
             _ => return Err(format!("the field '{name}' is not a string")),
         };
-        match name.as_str() {
+        match name {
             "channel" => entry.channel = Some(value),
             "text" => text = Some(value.into_bytes()),
             "base64" => {
@@ -301,7 +317,7 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
     if entry.text.is_empty() {
         return Err("the message is empty, which servers reject".to_owned());
     }
-    Ok(entry)
+    Ok(Some(entry))
 }
 
 #[cfg(test)]
@@ -318,11 +334,31 @@ mod tests {
             event_id: Some("i".to_owned()),
             event_type: Some("y".to_owned()),
         };
-        assert_eq!(object(line, 7), Ok(entry));
+        assert_eq!(object(line, 7), Ok(Some(entry)));
         assert_eq!(
-            object(br#"{"base64":"/wA=","event_id":null}"#, 1).map(|entry| entry.text),
-            Ok(vec![0xff, 0])
+            object(br#"{"base64":"/wA=","event_id":null}"#, 1)
+                .map(|entry| entry.map(|entry| entry.text)),
+            Ok(Some(vec![0xff, 0]))
         );
+    }
+
+    #[test]
+    fn lines_of_sub_are_accepted() {
+        let line = br#"{"id":3,"channel":"c","text":"t","tag":1,"time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"i","eventtype":"y"}"#;
+        let entry = Entry {
+            number: 7,
+            channel: Some("c".to_owned()),
+            text: b"t".to_vec(),
+            event_id: Some("i".to_owned()),
+            event_type: Some("y".to_owned()),
+        };
+        assert_eq!(object(line, 7), Ok(Some(entry)));
+        for line in [
+            r#"{"id":-3,"channel":"c","text":"3 messages were missed","missed":3}"#,
+            r#"{"deleted":true,"channel":"c","text":"Channel deleted"}"#,
+        ] {
+            assert_eq!(object(line.as_bytes(), 1), Ok(None), "{line}");
+        }
     }
 
     #[test]
