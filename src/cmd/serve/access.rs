@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::start::Hints;
 use crate::server::config::browsers::{AllowedOrigins, Origin, split_port};
 use crate::server::config::web::{AccessRule, Authentication, Clients};
 use crate::server::config::{BrowserAccess, Expression, ListenAddress, WebSettings};
@@ -120,6 +121,13 @@ impl AccessOptions {
             authentication: authentication.transpose()?,
             ..WebSettings::default()
         }))
+    }
+
+    /// Properties that the commands at the start depend on.
+    pub(super) fn hints(&self) -> Hints {
+        Hints {
+            requires_password: self.basic_auth.is_some(),
+        }
     }
 
     /// Warns of addresses that other machines can reach without access control, and of

@@ -185,7 +185,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .as_deref()
             .map(|path| ReadyFile::write(path, &addresses))
             .transpose()?;
-        announce(&addresses, is_builtin);
+        announce(&addresses, is_builtin.then(|| args.access.hints()));
         warn_without_endpoints(has_endpoints);
         if is_builtin {
             args.access.log_warnings(&addresses);

@@ -118,7 +118,7 @@ impl Controller<'_> {
         opened
             .iter()
             .for_each(|address| tracing::info!("listening on {address}"));
-        announce(&opened, false);
+        announce(&opened, None);
         if let Some(Err(error)) = self
             .ready_file
             .as_ref()

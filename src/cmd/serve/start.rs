@@ -1,6 +1,7 @@
 //! The start of `serve`: its announcement, and the limit of open files.
 
 use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 use rustix::process::{
@@ -10,14 +11,18 @@ use rustix::process::{
 use crate::server::config::ListenAddress;
 
 /// Prints the addresses on stdout and, for the built-in locations, commands to try them.
-pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
+///
+/// `hints` is `None` with a configuration file.
+pub(super) fn announce(addresses: &[ListenAddress], hints: Option<Hints>) {
     let mut text = String::new();
     for address in addresses {
         text += &format!("listening on {address}\n");
     }
-    if let (true, Some(address)) = (is_builtin, addresses.first()) {
-        let (option, base) = match address {
-            ListenAddress::Tcp(_) => (String::new(), address.to_string()),
+    if let (Some(hints), Some(address)) = (hints, addresses.first()) {
+        let (mut option, base) = match address {
+            ListenAddress::Tcp(address) => {
+                (String::new(), format!("http://{}", connectable(*address)))
+            }
             ListenAddress::Unix(path) => {
                 let quoted = path.display().to_string().replace('\'', r"'\''");
                 text += &format!(
@@ -30,11 +35,15 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
                 )
             }
         };
+        let is_tcp = option.is_empty();
+        if hints.requires_password {
+            option += "-u USER:PASSWORD ";
+        }
         text += &format!(
             "publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\n\
              follow:   curl {option}-N '{base}/sub/ch1'\n"
         );
-        if option.is_empty() {
+        if is_tcp {
             text += &format!("try it:   {base}/ in a browser\n");
         }
     }
@@ -45,6 +54,23 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush()),
     );
+}
+
+/// Properties of the built-in locations that the printed commands depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hints {
+    pub(super) requires_password: bool,
+}
+
+/// The address for clients on this machine: the unspecified address is replaced by loopback.
+fn connectable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// Warns of a configuration without push locations: every request gets 404 or a redirection.
