@@ -422,9 +422,12 @@ fn redirect_hint(location: Option<&str>, server: Option<&str>) -> String {
 fn explanation(status: u16, explain: Option<&str>) -> String {
     match (explain, status) {
         (Some(text), _) => format!(": {}", lower_first(text.trim_end_matches('.'))),
-        (None, 401 | 403) => {
-            " (the server requires other credentials or another channel, see --header)".to_owned()
-        }
+        (None, 401) => " (the server requires credentials: use a URL with USER:PASSWORD@, \
+                        --header or a token)"
+            .to_owned(),
+        (None, 403) => " (the server rejects this address, these credentials or this channel; see \
+                        --allow-from of 'serve')"
+            .to_owned(),
         (None, 404) => {
             " (no such channel or location, see --url and the --…-path options)".to_owned()
         }

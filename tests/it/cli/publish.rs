@@ -131,8 +131,14 @@ fn pub_tells_why_it_was_refused() {
         (
             status("401 Unauthorized", ""),
             4,
-            "401 Unauthorized (the server requires other credentials or another channel, see \
-             --header)",
+            "401 Unauthorized (the server requires credentials: use a URL with USER:PASSWORD@, \
+             --header or a token)",
+        ),
+        (
+            status("403 Forbidden", ""),
+            4,
+            "403 Forbidden (the server rejects this address, these credentials or this channel; \
+             see --allow-from of 'serve')",
         ),
         (
             status("404 Not Found", ""),
