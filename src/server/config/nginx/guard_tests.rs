@@ -21,7 +21,7 @@ pub(super) fn mistakes(text: &str) -> Vec<String> {
     mistakes.mistakes.iter().map(ToString::to_string).collect()
 }
 
-fn with_front(text: &str, names: &[&str]) -> Result<LoadedConfig, InvalidConfig> {
+pub(super) fn with_front(text: &str, names: &[&str]) -> Result<LoadedConfig, InvalidConfig> {
     let front_enforces = FrontEnforces(names.iter().map(|name| (*name).to_owned()).collect());
     parse_with(
         "conf",
@@ -351,25 +351,32 @@ fn a_location_serves_no_files_with_rules_that_are_not_enforced() {
 }
 
 #[test]
-fn guards_survive_toml() {
-    let text = in_server(&format!(
-        "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ \
-         auth_jwt z; }} }}"
-    ));
-    let toml = to_toml("conf", text.as_bytes()).expect("TOML");
-    let found = parse("conf.toml", toml.as_bytes()).expect_err("a mistake");
-    for name in ["ssl_verify_client", "auth_ldap", "auth_jwt"] {
-        assert_eq!(
-            found
-                .mistakes
-                .iter()
-                .filter(|mistake| mistake.text.contains(&format!("\"{name}\"")))
-                .count(),
-            1,
-            "{found}\n{toml}"
+fn satisfy_any_with_a_rule_of_the_front_and_own_rules_is_a_mistake() {
+    let own_rules = [
+        "allow 10.0.0.0/8; deny all;",
+        "auth_basic a; auth_basic_user_file users;",
+        "limit_except GET { deny all; }",
+    ];
+    for rule in own_rules {
+        let text = |satisfy: &str| {
+            in_server(&format!(
+                "location /a {{ {PUSH} satisfy {satisfy}; {rule}\nauth_ldap x; }}"
+            ))
+        };
+        let found = with_front(&text("any"), &["auth_ldap"])
+            .expect_err("pushctl would reject clients")
+            .to_string();
+        assert!(
+            found.starts_with("conf:5: \"satisfy any\" with \"auth_ldap\""),
+            "{rule}: {found}"
+        );
+        assert!(
+            with_front(&text("all"), &["auth_ldap"]).is_ok(),
+            "{rule} with \"satisfy all\""
         );
     }
-    let opened =
-        format!("front_enforces = [\"auth_ldap\", \"auth_jwt\", \"ssl_verify_client\"]\n{toml}");
-    assert!(parse("conf.toml", opened.as_bytes()).is_ok(), "{opened}");
+    let without_rules = in_server(&format!(
+        "location /a {{ {PUSH} satisfy any; auth_ldap x; limit_req zone=a; }}"
+    ));
+    assert!(with_front(&without_rules, &["all"]).is_ok());
 }

@@ -3,7 +3,7 @@
 //! requests to pushctl, enforces it.
 
 use super::super::VariableNames;
-use super::super::web::Gate;
+use super::super::web::{Gate, WebSettings};
 use super::blocks::InnerBlock;
 use super::build::Builder;
 use super::classes::{Class, GuardKind, class, class_of};
@@ -33,6 +33,49 @@ impl GuardDirective {
             is_inherited: guard.is_inherited(),
         }
     }
+
+    /// Whether it is one of the rules that `satisfy` combines.
+    fn is_access_rule(&self) -> bool {
+        self.guard == GuardKind::Access
+            || self.name.starts_with("access_by_lua")
+            || self.name == "js_access"
+    }
+}
+
+/// A directive that selects channels, with the variable in it that has no value in pushctl.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChannelVariable {
+    directive: String,
+    variable: Option<String>,
+    place: SourcePlace,
+}
+
+/// Directives that select channels.
+const CHANNEL_DIRECTIVES: [&str; 8] = [
+    "nchan_channel_group",
+    "nchan_channel_id",
+    "nchan_pub_channel_id",
+    "nchan_publisher_channel_id",
+    "nchan_pubsub_channel_id",
+    "nchan_sub_channel_id",
+    "nchan_subscriber_channel_id",
+    "push_stream_channels_path",
+];
+
+/// The directives of a block that select channels, and those of the enclosing block that it does
+/// not override.
+pub(super) fn inherit_channels(
+    own: Vec<ChannelVariable>,
+    outer: &[ChannelVariable],
+) -> Vec<ChannelVariable> {
+    let is_overridden =
+        |known: &ChannelVariable| own.iter().any(|other| other.directive == known.directive);
+    let inherited: Vec<ChannelVariable> = outer
+        .iter()
+        .filter(|known| !is_overridden(known))
+        .cloned()
+        .collect();
+    [own, inherited].concat()
 }
 
 /// Names of the directives that the front enforces; `all` stands for every directive.
@@ -145,7 +188,15 @@ impl Builder<'_> {
     /// Reports a variable without a value in a directive: one that only outputs the variable
     /// outputs an empty text, any other one is a guard.
     pub(super) fn add_unavailable_variable(&self, directive: &Directive, scope: &mut Scope) {
-        let Some(variable) = names::unavailable(directive, &self.names) else {
+        let unavailable = names::unavailable(directive, &self.names);
+        if CHANNEL_DIRECTIVES.contains(&directive.name.as_str()) {
+            scope.level.channel_variables.push(ChannelVariable {
+                directive: directive.name.clone(),
+                variable: unavailable.clone(),
+                place: directive.place,
+            });
+        }
+        let Some(variable) = unavailable else {
             if let Some(variable) = names::of_response(directive, &self.names) {
                 let reason =
                     "depends on the response, which is not known yet when pushctl adds headers";
@@ -242,9 +293,61 @@ impl Builder<'_> {
                         with set_real_ip_from or --real-ip-from";
             self.report.notice(location, text);
         }
+        if is_push {
+            self.check_satisfy_any(level, location);
+            self.check_channel_variables(level, location);
+        }
         level.content_gate = Some(content);
         level.answer_gate = Some(answers);
         level.internal_from_front = Some(is_entered_from_front);
+    }
+
+    /// Reports `satisfy any` of a push location with a guard that is left to the front: pushctl
+    /// would reject the clients that only the guard admits, by its own rules.
+    fn check_satisfy_any(&mut self, level: &Level, location: SourcePlace) {
+        let has_rules = |web: &WebSettings| {
+            !web.access.is_empty() || web.authentication.is_some() || web.auth_request.is_some()
+        };
+        let web = level.web();
+        let is_ruled = has_rules(&web)
+            || web
+                .limit_except
+                .as_ref()
+                .is_some_and(|limit| has_rules(&limit.web));
+        if !web.satisfy_any || !is_ruled {
+            return;
+        }
+        let waived = level
+            .guards
+            .iter()
+            .find(|guard| guard.is_access_rule() && self.front_enforces(level, &guard.name));
+        if let Some(GuardDirective { name, place, .. }) = waived {
+            let text = format!(
+                "\"satisfy any\" with \"{name}\", which is left to the front: pushctl would \
+                 reject the clients that only \"{name}\" admits: use \"satisfy all\", or remove \
+                 the other access rules of this location"
+            );
+            self.report.guard(*place, location, text);
+        }
+    }
+
+    /// Reports channels that depend on a variable that is left to the front: the front can enforce
+    /// a rule, but only pushctl selects the channels.
+    pub(super) fn check_channel_variables(&mut self, level: &Level, location: SourcePlace) {
+        for channel in &level.channel_variables {
+            let Some(variable) = &channel.variable else {
+                continue;
+            };
+            if self.front_enforces(level, variable) {
+                let text = format!(
+                    "variable \"${variable}\" in \"{}\" has no reliable value in pushctl, \
+                     which the front cannot change: let nginx in front send the value in a \
+                     header and read it as $http_NAME",
+                    channel.directive
+                );
+                self.report.guard(channel.place, location, text);
+            }
+        }
     }
 
     fn front_enforces(&self, level: &Level, name: &str) -> bool {

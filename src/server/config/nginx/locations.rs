@@ -289,6 +289,9 @@ impl Builder<'_> {
                 Ok(_) if self.is_left_to_front(directive, location.level) => {}
                 Ok(condition) => {
                     let level = scope.level.inherit(location.level);
+                    if location.endpoint != Endpoint::None {
+                        self.check_channel_variables(&level, directive.place);
+                    }
                     let level = self.with_push_settings(level, location.endpoint);
                     let settings = level.settings(location.paddings.clone(), location.broker);
                     steps.push(RewriteStep::If {

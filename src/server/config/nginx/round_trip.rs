@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::guard_tests::{PUSH, in_server};
 use super::*;
 
 /// A configuration as text.
@@ -199,4 +200,28 @@ fn text_that_toml_cannot_hold_is_an_error_with_its_place() {
         toml.contains("[[upstream]]\nname = \"UP\"\nrules = [\n  [\"server\", \"127.0.0.1:1\"]"),
         "{toml}"
     );
+}
+
+#[test]
+fn guards_survive_toml() {
+    let text = in_server(&format!(
+        "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ \
+         auth_jwt z; }} }}"
+    ));
+    let toml = to_toml("conf", text.as_bytes()).expect("TOML");
+    let found = parse("conf.toml", toml.as_bytes()).expect_err("a mistake");
+    for name in ["ssl_verify_client", "auth_ldap", "auth_jwt"] {
+        assert_eq!(
+            found
+                .mistakes
+                .iter()
+                .filter(|mistake| mistake.text.contains(&format!("\"{name}\"")))
+                .count(),
+            1,
+            "{found}\n{toml}"
+        );
+    }
+    let opened =
+        format!("front_enforces = [\"auth_ldap\", \"auth_jwt\", \"ssl_verify_client\"]\n{toml}");
+    assert!(parse("conf.toml", opened.as_bytes()).is_ok(), "{opened}");
 }

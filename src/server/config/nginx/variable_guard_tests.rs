@@ -1,6 +1,6 @@
 //! Rules of push locations with a variable whose value pushctl does not have.
 
-use super::guard_tests::{PUSH, in_server, mistakes};
+use super::guard_tests::{PUSH, in_server, mistakes, with_front};
 use super::{parse, to_toml};
 
 #[test]
@@ -110,4 +110,45 @@ fn captures_with_the_name_of_a_variable_of_nginx_are_mistakes() {
         ))),
         [""; 0]
     );
+}
+
+#[test]
+fn the_front_cannot_supply_a_variable_that_selects_channels() {
+    let with_geo =
+        |content: &str| in_server(content).replace("server {", "geo $d { default 1; } server {");
+    for (content, line) in [
+        (
+            "location /a { push_stream_publisher;\npush_stream_channels_path $d; }",
+            5,
+        ),
+        (
+            "push_stream_channels_path x$d;\nlocation /a { push_stream_publisher; }",
+            4,
+        ),
+        (
+            "location /a { push_stream_publisher; push_stream_channels_path a;\n\
+             if ($arg_k) { push_stream_channels_path $d; } }",
+            5,
+        ),
+        ("location /a { nchan_pubsub; nchan_channel_id $d; }", 4),
+    ] {
+        for names in [&["d"], &["all"]] {
+            let found = with_front(&with_geo(content), names)
+                .expect_err("the channels are unknown")
+                .to_string();
+            assert!(
+                found.starts_with(&format!("conf:{line}: variable \"$d\" in \""))
+                    && found.contains("$http_NAME"),
+                "{content}: {found}"
+            );
+        }
+    }
+    for content in [
+        "push_stream_channels_path $d;\n\
+         location /a { push_stream_publisher; push_stream_channels_path a; }",
+        "location /a { push_stream_publisher; push_stream_channels_path a;\n\
+         if ($d) { return 403; } }",
+    ] {
+        assert!(with_front(&with_geo(content), &["d"]).is_ok(), "{content}");
+    }
 }
