@@ -1,10 +1,9 @@
-//! `auth_basic` against clients that want to keep the server busy, and what nginx accepts of
-//! credentials and files of users.
+//! `auth_basic`: expensive and repeated credentials, and the formats that nginx accepts in user
+//! files.
 
 use std::net::SocketAddr;
 
-use crate::configuration::nginx_access::{Asked, compare};
-use crate::support::{Connection, Directory, Server, Socket, conf};
+use crate::support::{ComparedRequest, Connection, Directory, Server, Socket, compare, conf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +34,7 @@ fn status(server: &Server, user: &str, password: &str) -> u16 {
 }
 
 #[test]
-fn credentials_and_realms_are_those_of_nginx() {
+fn credentials_and_realms_match_nginx() {
     let directory = Directory::new("users");
     // The passwords are "secret": `openssl passwd -1 -salt saltsalt`, plain.
     let users = directory.write(
@@ -79,7 +78,7 @@ fn credentials_and_realms_are_those_of_nginx() {
         .iter()
         .map(|value| [("Authorization", value.as_str())])
         .collect();
-    let mut requests: Vec<Asked<'_>> = vec![
+    let mut requests: Vec<ComparedRequest<'_>> = vec![
         ("GET", "/a", &[]),
         ("GET", "/a?open=1", &[]),
         ("GET", "/any", &[]),

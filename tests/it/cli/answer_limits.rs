@@ -1,5 +1,4 @@
-//! Servers that send without end: what is read of an answer, of a message and of interim responses
-//! is bounded.
+//! Servers that send without end: responses, messages and interim responses are read up to a limit.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fake::{Fake, Reply, chunked, ok, run};
 
-/// A server that answers with `head` and then with `piece` until the client is gone; its URL, and
-/// how many bytes went out.
+/// Starts a server that sends `head` and then `piece` until the client disconnects. Returns its URL
+/// and the number of bytes sent.
 fn endless(head: &'static str, piece: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -33,11 +32,11 @@ fn endless(head: &'static str, piece: &'static [u8]) -> (String, Arc<AtomicUsize
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
-/// What may be on the way in buffers when the client stops.
+/// Upper bound of bytes in socket buffers when the client stops reading.
 const ON_THE_WAY: usize = 24 << 20;
 
 #[test]
-fn the_answer_to_a_publication_is_read_up_to_its_limit() {
+fn publication_responses_are_read_up_to_the_limit() {
     for args in [&["pub", "a", "x"][..], &["rm", "a"]] {
         let (url, sent) = endless(OK, &[b'x'; 65536]);
         let outcome = run(&[args, &["--url", url.as_str()]].concat(), b"");
@@ -173,7 +172,7 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
-fn parts_of_an_answer_give_pub_no_more_time() {
+fn partial_responses_do_not_extend_the_timeout_of_pub() {
     for head in [
         "HTTP/1.1 200 OK\r\nX-A: ",
         "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
@@ -198,7 +197,7 @@ fn parts_of_an_answer_give_pub_no_more_time() {
 }
 
 #[test]
-fn a_large_answer_names_no_option_of_another_command() {
+fn an_oversized_response_names_only_options_of_its_command() {
     let (url, _) = endless(OK, &[b' '; 65536]);
     let outcome = run(&["stats", "--url", &url], b"");
     assert_eq!(outcome.code, 7, "{}", outcome.stderr);

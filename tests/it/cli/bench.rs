@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fake::{Fake, Outcome, Reply, chunked, ok, refused, run};
 use super::resume::Server;
 
-/// What the server does wrong with the message of that id, for its first subscriber.
+/// Fault that the server injects for the message with that id, for its first subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
@@ -23,13 +23,13 @@ pub(super) enum Fault {
     Shorten(usize),
     /// Hangs up instead of sending it, to all subscribers.
     HangUp(usize),
-    /// Does not take it, and does not answer.
+    /// Neither accepts nor answers it.
     Silence(usize),
-    /// Delivers it, and answers half a second later.
+    /// Delivers it and responds half a second later.
     Stall(usize),
 }
 
-/// How long a stalling server takes; what is late because of it is later than most of this.
+/// Duration of a stall; messages delayed by it are later than most of this.
 const STALL: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A broker of eventsource messages with one channel.
@@ -101,7 +101,7 @@ pub(super) fn broker(fault: Fault) -> Fake {
     })
 }
 
-fn bench(fault: Fault, args: &[&str]) -> (Outcome, Value) {
+pub(super) fn bench(fault: Fault, args: &[&str]) -> (Outcome, Value) {
     let outcome =
         broker(fault).run(&[&["bench", "-n", "3", "--messages", "10", "--json"], args].concat());
     let report = serde_json::from_str(&outcome.stdout)
@@ -141,7 +141,7 @@ fn bench_reports_a_faultless_run() {
 }
 
 #[test]
-fn bench_tells_lost_repeated_and_reordered_messages() {
+fn bench_reports_lost_repeated_and_reordered_messages() {
     for (fault, expected) in [
         (Fault::Lose(4), [1, 0, 0]),
         (Fault::Lose(10), [1, 0, 0]),
@@ -169,12 +169,12 @@ fn bench_leaves_no_channel_behind() {
     let channel = lines
         .iter()
         .find_map(|line| line.strip_prefix("GET /ev/"))
-        .expect("somebody subscribes");
+        .expect("a subscriber connects");
     assert_eq!(lines.last(), Some(&format!("DELETE /pub?id={channel}")));
 }
 
 #[test]
-fn bench_ends_when_a_subscriber_is_refused() {
+fn bench_ends_when_a_subscriber_is_rejected() {
     let fake = Fake::always(&refused(
         "403 Forbidden",
         "Subscribers limit per channel has been exceeded.",
@@ -233,7 +233,7 @@ fn bench_finds_no_fault_in_our_own_server() {
 }
 
 #[test]
-fn bench_tells_damaged_texts() {
+fn bench_reports_corrupt_texts() {
     for fault in [Fault::Damage(4), Fault::Shorten(10)] {
         let (outcome, report) = bench(fault, &["--timeout", "2s"]);
         assert_eq!(
@@ -245,7 +245,7 @@ fn bench_tells_damaged_texts() {
 }
 
 #[test]
-fn bench_tells_why_subscribers_left() {
+fn bench_reports_why_subscribers_disconnected() {
     let (outcome, report) = bench(Fault::HangUp(4), &["--timeout", "20s"]);
     assert_eq!(
         (outcome.code, &report["lost"], &report["disconnected"]),
@@ -261,7 +261,7 @@ fn bench_tells_why_subscribers_left() {
 }
 
 #[test]
-fn bench_does_not_wait_for_ever_for_an_answer() {
+fn bench_gives_up_on_a_silent_server() {
     let fake = broker(Fault::Silence(4));
     let outcome = fake.run(&[
         "bench",
@@ -311,7 +311,7 @@ fn bench_tidies_up_when_interrupted() {
     .expect("it runs");
     let output = child.wait_with_output().expect("it ends");
     let report = String::from_utf8(output.stdout).expect("UTF-8");
-    // What was measured until then is told.
+    // Results up to the interruption are reported.
     assert_eq!(
         (
             output.status.code(),
@@ -334,218 +334,10 @@ fn a_stalling_server_makes_everything_behind_it_late() {
         (outcome.code, &report["delivered"], &report["rate"]),
         (0, &30.into(), &200.0.into())
     );
-    // Seven of ten messages were due long before they could be sent, and say so.
+    // Seven of ten messages were due long before they could be sent, which their latencies show.
     assert!(
         report["latency_ms"]["p50"].as_f64() > Some(400.0),
         "{report}"
     );
     assert!(report["behind_ms"].as_f64() > Some(400.0), "{report}");
-}
-
-#[test]
-fn several_processes_add_up_to_one() {
-    for (fault, faults, code) in [
-        (Fault::None, [0, 0, 0], 0),
-        (Fault::Lose(4), [1, 0, 0], 8),
-        (Fault::Repeat(4), [0, 1, 0], 8),
-        (Fault::Delay(4), [0, 0, 1], 8),
-    ] {
-        let args = [
-            "bench",
-            "-n",
-            "7",
-            "--messages",
-            "10",
-            "--json",
-            "--processes",
-            "3",
-            "--timeout",
-            "5s",
-            "--warm-up",
-            "1ms",
-        ];
-        let fake = broker(fault);
-        let outcome = fake.run(&args);
-        let report: Value = serde_json::from_str(&outcome.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
-        assert_eq!(
-            [&report["lost"], &report["duplicated"], &report["reordered"]],
-            faults
-        );
-        assert_eq!(
-            (outcome.code, &report["processes"], &report["expected"]),
-            (code, &3.into(), &70.into()),
-            "{}",
-            outcome.stderr
-        );
-        let counted: u64 = report["histogram"]
-            .as_array()
-            .expect("bars")
-            .iter()
-            .filter_map(|bar| bar["count"].as_u64())
-            .sum();
-        let in_time: u64 = report["timeline"]["delivered"]
-            .as_array()
-            .expect("steps")
-            .iter()
-            .filter_map(Value::as_u64)
-            .sum();
-        assert_eq!(
-            in_time,
-            report["delivered"].as_u64().expect("a number"),
-            "each delivery is in one step of time"
-        );
-        assert!(counted >= in_time, "{report}");
-    }
-}
-
-#[test]
-fn several_processes_find_no_fault_in_our_own_server() {
-    let server = Server::start();
-    let args = [
-        "bench",
-        "--url",
-        &server.address,
-        "-n",
-        "90",
-        "--channels",
-        "4",
-        "--messages",
-        "25",
-        "--processes",
-        "3",
-        "--json",
-    ];
-    let outcome = run(&args, b"");
-    let report: Value = serde_json::from_str(&outcome.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    for (key, value) in [
-        ("published", 100),
-        ("expected", 2250),
-        ("delivered", 2250),
-        ("lost", 0),
-        ("disconnected", 0),
-        ("processes", 3),
-    ] {
-        assert_eq!(report[key], value, "{key}");
-    }
-}
-
-#[test]
-fn a_process_that_cannot_connect_tells_why() {
-    let fake = Fake::always(&refused(
-        "403 Forbidden",
-        "Subscribers limit per channel has been exceeded.",
-    ));
-    let outcome = fake.run(&["bench", "-n", "4", "--processes", "2"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
-    assert!(
-        outcome
-            .stderr
-            .ends_with("returned 403 Forbidden: subscribers limit per channel has been exceeded\n"),
-        "{}",
-        outcome.stderr
-    );
-}
-
-#[test]
-fn a_warm_up_is_counted_but_not_measured() {
-    let (outcome, report) = bench(Fault::None, &["--warm-up", "50ms", "--rate", "100"]);
-    assert_eq!(
-        (
-            outcome.code,
-            &report["published"],
-            &report["delivered"],
-            &report["lost"]
-        ),
-        (0, &10.into(), &30.into(), &0.into())
-    );
-    let warmed = report["warm_up_published"].as_u64().expect("a number");
-    assert!((1..=5).contains(&warmed), "{warmed}");
-    let (outcome, report) = bench(
-        Fault::Lose(1),
-        &["--warm-up", "50ms", "--rate", "100", "--timeout", "1s"],
-    );
-    assert_eq!(
-        (outcome.code, &report["delivered"], &report["lost"]),
-        (8, &30.into(), &1.into()),
-        "lost in the warm-up"
-    );
-}
-
-#[test]
-fn connections_come_at_once_or_at_a_rate() {
-    for args in [&["--storm"][..], &["--connect-rate", "500"]] {
-        let (outcome, report) = bench(Fault::None, args);
-        assert_eq!(
-            (outcome.code, &report["storm"]),
-            (0, &(args.len() == 1).into())
-        );
-        assert!(report["connect_ms"]["max"].as_f64() > Some(0.0), "{report}");
-    }
-    assert_eq!(
-        run(&["bench", "--storm", "--connect-rate", "5"], b"").code,
-        2
-    );
-}
-
-#[test]
-fn connections_take_the_addresses_of_bind_in_turn() {
-    // Each address has room for half of the subscribers; statistics and publishers come from
-    // 127.0.0.1.
-    let server = crate::support::Server::start(&["--max-connections-per-address", "4"]);
-    for addresses in [["127.0.0.2", "127.0.0.3"], ["127.0.0.4", "127.0.0.5"]] {
-        let [first, second] = addresses;
-        let outcome = run(
-            &[
-                "bench",
-                "--url",
-                server.url(),
-                "-n",
-                "8",
-                "--messages",
-                "5",
-                "--processes",
-                "1",
-                "--bind",
-                first,
-                "--bind",
-                second,
-            ],
-            b"",
-        );
-        assert_eq!(outcome.code, 0, "{outcome:?}");
-    }
-    server.stop();
-}
-
-#[test]
-fn too_few_local_addresses_are_reported_at_the_start() {
-    let server = crate::support::Server::start(&[]);
-    let bind = ["--bind", "127.0.0.2", "--bind", "127.0.0.3"];
-    let outcome = run(
-        &[
-            &[
-                "bench",
-                "--url",
-                server.url(),
-                "-n",
-                "140000",
-                "--processes",
-                "1",
-            ][..],
-            &bind,
-        ]
-        .concat(),
-        b"",
-    );
-    assert_eq!(outcome.code, 2, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("more ports than 2 local addresses have"),
-        "{outcome:?}"
-    );
-    server.stop();
 }

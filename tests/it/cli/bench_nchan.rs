@@ -1,5 +1,5 @@
-//! `pushctl bench` against Debian's nchan, whose messages are plain texts: anybody can check our
-//! claims.
+//! `pushctl bench` against Debian's nchan, so that its results can be reproduced with another
+//! server.
 //!
 //! Needs nginx and `libnginx-mod-nchan`, which `tests/run --install` installs.
 
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::fake::run;
-use super::stats::new_folder;
+use crate::support::Directory;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -19,6 +19,7 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 struct Nchan {
     child: Child,
     address: String,
+    _directory: Directory,
 }
 
 impl Nchan {
@@ -31,8 +32,8 @@ impl Nchan {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .to_string();
-        let folder = new_folder();
-        let shown = folder.display();
+        let directory = Directory::new("nchan");
+        let shown = directory.path().display();
         let configuration = format!(
             "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes \
              1; daemon off;\n\
@@ -46,18 +47,18 @@ impl Nchan {
              location ~ /sub/(.*) {{ nchan_subscriber; nchan_channel_id $1; \
              nchan_subscriber_first_message newest; }} }} }}\n"
         );
-        let file = folder.join("nginx.conf");
-        std::fs::write(&file, configuration).expect("the folder is writable");
+        let file = directory.write("nginx.conf", &configuration);
         let mut command = Command::new("nginx");
         command
             .arg("-p")
-            .arg(&folder)
+            .arg(directory.path())
             .arg("-c")
             .arg(&file)
             .stderr(Stdio::null());
         let nchan = Self {
             child: command.spawn().expect("nginx starts"),
             address,
+            _directory: directory,
         };
         crate::support::wait_until("nginx listens", || {
             TcpStream::connect(&nchan.address).is_ok()

@@ -1,9 +1,9 @@
-//! What `pushctl bench` makes of a result: the text, the page, comparisons, assertions.
+//! Reports of `pushctl bench`: text, HTML page, comparisons, assertions.
 
 use serde_json::Value;
 
 use super::bench::{Fault, broker};
-use super::stats::new_folder;
+use crate::support::Directory;
 
 /// `text` with every number that varies from run to run written as `#`.
 fn normalised(text: &str) -> String {
@@ -90,8 +90,9 @@ fn bars_are_ascii_where_there_is_no_utf8() {
 }
 
 #[test]
-fn the_page_stands_alone() {
-    let page = new_folder().join("report.html");
+fn the_html_report_is_self_contained() {
+    let directory = Directory::new("bench");
+    let page = directory.path().join("report.html");
     let fake = broker(Fault::Lose(2));
     let outcome = fake.run(&[
         "bench",
@@ -128,7 +129,7 @@ fn the_page_stands_alone() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_told_before_the_run() {
+fn an_unwritable_report_is_reported_before_the_run() {
     let fake = broker(Fault::None);
     let outcome = fake.run(&["bench", "-n", "2", "--report", "/nonexistent/report.html"]);
     assert_eq!(
@@ -144,7 +145,8 @@ fn a_page_that_cannot_be_written_is_told_before_the_run() {
 
 #[test]
 fn runs_are_compared() {
-    let folder = new_folder();
+    let directory = Directory::new("bench");
+    let folder = directory.path();
     let old = folder.join("old.json");
     let first = broker(Fault::None).run(&["bench", "-n", "2", "--messages", "3", "--json"]);
     std::fs::write(&old, &first.stdout).expect("the folder is writable");
@@ -219,7 +221,7 @@ fn conditions_decide_the_exit_code() {
             "--assert",
             conditions,
         ]);
-        // Mistakes are told before the run.
+        // Errors are reported before the run.
         assert_eq!(
             outcome.code == 2,
             fake.requests().is_empty(),
@@ -238,14 +240,17 @@ fn conditions_decide_the_exit_code() {
             "pushctl: assertion failed: 'delivered>6' does not hold: delivered is 6\n".to_owned()
         )
     );
-    let (code, told) = run("p98<1ms");
+    let (code, reported) = run("p98<1ms");
     assert!(
         code == 2
-            && told.contains(
+            && reported.contains(
                 "there is no field 'p98'; there are: min, mean, p50, p90, p99, p99.9, max, lost, "
             ),
-        "{told}"
+        "{reported}"
     );
-    let (code, told) = run("p99<5");
-    assert!(code == 2 && told.contains("write it with a unit"), "{told}");
+    let (code, reported) = run("p99<5");
+    assert!(
+        code == 2 && reported.contains("write it with a unit"),
+        "{reported}"
+    );
 }

@@ -1,5 +1,5 @@
-//! `pushctl check` on files with nchan: what is not supported costs only the locations that need
-//! it, and is listed under "to do".
+//! `pushctl check` on files with nchan: unsupported directives disable only the locations that need
+//! them, and are listed under "to do".
 
 use super::check_syntax::checked;
 use crate::support::{Server, conf, wait_until};
@@ -15,7 +15,7 @@ fn to_do(text: &str) -> &str {
 }
 
 #[test]
-fn locations_with_redis_stand_under_to_do() {
+fn locations_with_redis_are_listed_under_to_do() {
     let redis = "upstream r { nchan_redis_server 127.0.0.1:6379; nchan_redis_ssl on; \
                  nchan_redis_password secret; }";
     for location in ["nchan_redis_pass r;", "nchan_use_redis on;"] {
@@ -198,7 +198,7 @@ fn hooks_that_cannot_work_are_reported() {
             "{hook}: {report}"
         );
         let server = Server::with_conf(&conf("", &nowhere.replace("HOOK", hook)));
-        // The last line of the start comes after the warnings.
+        // The startup line follows the warnings.
         wait_until("the start is logged", || {
             server.stderr().contains("serving ")
         });

@@ -129,7 +129,7 @@ fn an_unknown_variable_names_the_foreign_directive_that_sets_it() {
         assert!(text.contains(&expected), "{expected}\n{text}");
         assert_eq!(code, Some(2), "{text}");
     }
-    // These define it for the whole file: it is known, but not its value.
+    // These define the variable for the whole file: its name is valid, its value unknown.
     for setter in [
         "perl_set $chan 'sub { return 1; }';",
         "js_set $chan main.chan;",
@@ -281,7 +281,7 @@ fn quic_listeners_are_ignored_and_never_opened() {
 }
 
 #[test]
-fn names_of_old_versions_get_the_name_of_today() {
+fn renamed_directives_are_reported_with_the_current_name() {
     for (directive, hint) in [
         (
             "push_stream_websocket;",
@@ -325,7 +325,7 @@ fn names_of_old_versions_get_the_name_of_today() {
 }
 
 #[test]
-fn directives_in_the_wrong_block_get_the_right_one_and_a_part_its_whole() {
+fn misplaced_directives_are_reported_with_the_right_block() {
     let (_, text) = checked(&file("push_stream_subscriber;", "", ""));
     assert!(
         text.contains(

@@ -1,5 +1,4 @@
-//! The completion scripts in the real shells (Debian's bash, zsh and fish): what a line offers, how
-//! it is inserted, and that nothing of the line is run but the program.
+//! The completion scripts in Debian's bash, zsh and fish: candidates, quoting, and safety.
 //!
 //! bash and zsh are interactive shells on a pseudo terminal of zsh's `zpty`; fish completes with
 //! `complete -C`.
@@ -8,27 +7,11 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::completion_shells::{BASH, Completed, OUTER, Shell, ZSH};
 use super::fake::{Fake, ok};
 use crate::support::Directory;
 
-/// A shell to complete in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-}
-
-const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
-
-/// What a completion came to.
-#[derive(Debug)]
-struct Completed {
-    /// What is offered, sorted.
-    offered: Vec<String>,
-    /// The line after the Tab key; fish does not show it.
-    line: String,
-}
+pub(super) const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
 /// Channels of the server, as publishers may name them.
 const CHANNELS: [&str; 9] = [
@@ -44,13 +27,13 @@ const CHANNELS: [&str; 9] = [
 ];
 
 /// A directory with the program, its scripts and traps: commands that note that they ran.
-struct Home {
-    directory: Directory,
-    server: Fake,
+pub(super) struct Home {
+    pub(super) directory: Directory,
+    pub(super) server: Fake,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let info = |name: &&str| {
             format!(
                 "{{\"channel\": \"{name}\", \"published_messages\": 1, \"stored_messages\": 1, \
@@ -97,18 +80,18 @@ impl Home {
         Self { directory, server }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Has the file with named servers.
-    fn configure(&self, text: &str) {
+    pub(super) fn configure(&self, text: &str) {
         let file = self.directory.write("config/pushctl/config.toml", text);
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     }
 
     /// Presses the Tab key behind this line.
-    fn tab(&self, shell: Shell, line: &str) -> Completed {
+    pub(super) fn tab(&self, shell: Shell, line: &str) -> Completed {
         let hits = self.path().join("hits");
         let _ = std::fs::remove_file(&hits);
         let mut command = Command::new(if shell == Shell::Fish { "fish" } else { "zsh" });
@@ -178,7 +161,7 @@ impl Home {
         }
     }
 
-    fn assert_nothing_ran(&self, shell: Shell, line: &str) {
+    pub(super) fn assert_nothing_ran(&self, shell: Shell, line: &str) {
         assert!(
             !self.path().join("ran").exists(),
             "{shell:?} ran something of: {line}"
@@ -190,126 +173,8 @@ impl Home {
     }
 }
 
-/// Types a line and the keys behind it into the shell of the arguments, once that shows its prompt,
-/// and waits for its end.
-const OUTER: &str = r#"
-zmodload zsh/zpty
-line=$1
-shift
-zpty shell "$@"
-zpty -r shell seen '*READY>*'
-zpty -w -n shell "$line"$'\t\C-x\C-x'
-while zpty -r shell seen; do print -rn -- "$seen"; done
-"#;
-
-/// Writes what is offered and the line into the file HITS.
-const BASH: &str = r#"
-PS1='READY>'
-bind 'set completion-query-items 0'
-bind 'set page-completions off'
-bind 'set bell-style none'
-eval "generated$(declare -f _pushctl_with_names)"
-_pushctl_with_names() {
-    generated_pushctl_with_names "$@"
-    ((${#COMPREPLY[@]})) && printf 'HIT:%s\n' "${COMPREPLY[@]}" >> "$HITS"
-    return 0
-}
-finish() { printf 'LINE:%s\n' "$READLINE_LINE" >> "$HITS"; exit; }
-bind -x '"\C-x\C-x": finish'
-"#;
-
-const ZSH: &str = r#"
-fpath=($ZDOTDIR/functions $fpath)
-autoload -U compinit
-compinit -u -D
-PROMPT='READY>'
-LISTMAX=100000
-setopt no_beep no_auto_menu
-compadd() {
-    if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then
-        builtin compadd "$@"
-        return $?
-    fi
-    local -a hits
-    builtin compadd -A hits "$@"
-    (( $#hits )) && print -rl -- HIT:$^hits >> $HITS
-    builtin compadd "$@"
-}
-finish() { print -r -- "LINE:$BUFFER" >> $HITS; kill -KILL $$ }
-zle -N finish
-bindkey '^X^X' finish
-# The shell's own expansion of the word runs commands in it.
-bindkey '^I' complete-word
-"#;
-
 #[test]
-fn no_completion_runs_what_was_typed() {
-    let home = Home::new();
-    for shell in SHELLS {
-        for line in [
-            "pushctl sub deploy",
-            "pushctl sub deploy ",
-            "pushctl sub rm ",
-            "pushctl sub news deploy ",
-            "pushctl rm deploy rm ",
-            "pushctl pub deploy ",
-            "pushctl stats deploy",
-            "pushctl wait -c deploy",
-            "pushctl sub -u deploy ",
-            "pushctl sub $(touch ran)",
-            "pushctl sub $(touch ran) ",
-            "pushctl sub \"$(touch ran)",
-            "pushctl sub `touch ran` ",
-            "pushctl --url $(touch ran) sub ",
-            "pushctl sub --url=$(touch ran) ",
-            "pushctl sub --mode=$(touch ran)",
-            "pushctl sub --cursor-file $(touch ran)/",
-            "pushctl sub --cursor-file `touch ran`/",
-            "pushctl sub --cursor-file=$(touch ran)/",
-            "pushctl sub --cursor-file=/$(touch ran)/b/",
-            "pushctl sub --cursor-file \"$(touch ran)/",
-            "pushctl sub --cursor-file ${(e):-\\$(touch ran)}/",
-            "pushctl sub --cursor-file *(e:'touch ran':)",
-            "pushctl sub --cursor-file <(touch ran)",
-            "pushctl check $(touch ran)/",
-            "pushctl --config-file $(touch ran)/ sub ",
-            "pushctl $(touch ran)/",
-            "pushctl sub -H ",
-            "pushctl sub a[$(touch ran)]",
-            "pushctl $(touch ran) ",
-            "pushctl sub ; deploy ",
-        ] {
-            // Lines that end a command complete something else.
-            if line.contains(';') && shell != Shell::Fish {
-                continue;
-            }
-            home.tab(shell, line);
-            home.assert_nothing_ran(shell, line);
-        }
-    }
-}
-
-#[test]
-fn a_token_command_of_a_typed_file_is_not_run_for_a_completion() {
-    let home = Home::new();
-    let url = &home.server.url;
-    let config = format!(
-        "default = \"x\"\n[servers.x]\nurl = \"{url}\"\ntoken_command = [\"touch\", \"ran\"]\n"
-    );
-    home.directory.write("typed.toml", &config);
-    for shell in SHELLS {
-        for line in [
-            "pushctl sub --server x --config-file typed.toml ne",
-            "pushctl --config-file=typed.toml --server=x sub ne",
-        ] {
-            assert_eq!(home.tab(shell, line).offered.len(), 2, "{shell:?}");
-            home.assert_nothing_ran(shell, line);
-        }
-    }
-}
-
-#[test]
-fn names_are_offered_wherever_the_line_wants_one() {
+fn names_are_offered_wherever_one_is_expected() {
     let home = Home::new();
     for shell in SHELLS {
         let plain = ["new york", "news"];
@@ -351,7 +216,7 @@ fn names_are_offered_wherever_the_line_wants_one() {
             "{shell:?}"
         );
         assert_eq!(other.server.requests().len(), 2, "{shell:?}");
-        // Names of options, and what terminals or shells would take for something else.
+        // Names that look like options, and characters special to terminals or shells.
         for line in ["pushctl sub -r", "pushctl sub esc"] {
             let offered = home.tab(shell, line).offered;
             assert!(

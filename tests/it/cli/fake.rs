@@ -10,12 +10,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
 
-/// The `Date` of every answer.
+/// The `Date` of every response.
 pub(crate) const DATE: &str = "Sat, 21 Nov 2026 00:19:20 GMT";
-/// No wait of a test lasts longer; a passing test never gets near it.
+/// Upper bound of every wait of a test, far above the usual duration.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// `GET /ev/a`
@@ -37,9 +37,9 @@ impl Request {
     }
 }
 
-/// What the server does with a request.
+/// Scripted reaction to a request.
 pub(crate) enum Reply {
-    /// Sends this and takes the next request of the connection.
+    /// Sends this and reads the next request of the connection.
     Send(String),
     /// Sends this and closes the connection.
     Close(String),
@@ -51,17 +51,17 @@ pub(crate) enum Reply {
     Keep(String, Arc<Mutex<Vec<TcpStream>>>),
 }
 
-/// A running server. It answers `HEAD` and `OPTIONS` by itself, which only ask for the clock and
-/// the dialect; those requests are not recorded.
+/// A running server. It answers `HEAD` and `OPTIONS`, which query the clock and the dialect,
+/// without recording them.
 pub(crate) struct Fake {
     /// For `--url`.
     pub(crate) url: String,
-    seen: Arc<(Mutex<Vec<Request>>, Condvar)>,
+    seen: Arc<Recorded>,
 }
 
 impl Fake {
-    /// Starts a server that asks `script` for its answers: the request, and how many were there
-    /// before it.
+    /// Starts a server whose replies are computed by `script` from the request and the number of
+    /// earlier requests.
     pub(crate) fn start(script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -81,7 +81,7 @@ impl Fake {
         fake
     }
 
-    /// A server that answers all requests alike.
+    /// Starts a server with one reply to all requests.
     pub(crate) fn always(answer: &str) -> Self {
         let answer = answer.to_owned();
         Self::start(move |_, _| Reply::Send(answer.clone()))
@@ -96,7 +96,7 @@ impl Fake {
             .clone()
     }
 
-    /// Waits until there were so many requests.
+    /// Waits for `count` requests.
     pub(crate) fn wait_for(&self, count: usize) {
         let seen = self.seen.0.lock().expect("no test fails with the lock");
         let (seen, _) = self
@@ -112,9 +112,9 @@ impl Fake {
         run(&[&["--url", self.url.as_str()], args].concat(), b"")
     }
 
-    /// Runs the program with a time limit, the value of `option`, and returns that as well. A busy
-    /// machine may need longer until the program has got what it was sent (`has_come`): then it
-    /// runs again with a longer limit.
+    /// Runs the program with a time limit, the value of `option`, which is returned as well. The
+    /// limit is raised until the program has received all data (`has_come`), since a busy machine
+    /// may need longer.
     pub(crate) fn run_for(
         &self,
         args: &[&str],
@@ -145,15 +145,17 @@ impl Fake {
     }
 }
 
-fn serve(
-    mut socket: TcpStream,
-    script: &(dyn Fn(&Request, usize) -> Reply + Send + Sync),
-    seen: &(Mutex<Vec<Request>>, Condvar),
-) {
+/// Computes a reply from a request and the number of earlier ones.
+type Script = dyn Fn(&Request, usize) -> Reply + Send + Sync;
+
+/// Recorded requests, and the signal that there is a new one.
+type Recorded = (Mutex<Vec<Request>>, Condvar);
+
+fn serve(mut socket: TcpStream, script: &Script, seen: &Recorded) {
     let mut reader = BufReader::new(socket.try_clone().expect("a socket can be cloned"));
     while let Some(request) = read(&mut reader) {
         if request.line.starts_with("OPTIONS ") {
-            // As the module answers: that is how it is told from nchan.
+            // The module's response, which distinguishes it from nchan.
             let answer = format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
             if socket.write_all(answer.as_bytes()).is_err() {
                 return;
@@ -173,7 +175,7 @@ fn serve(
         };
         let reply = script(&request, number);
         seen.1.notify_all();
-        // A client may be gone, and some tests want it so.
+        // The client may have disconnected, on purpose in some tests.
         let bytes = match &reply {
             Reply::Send(text) | Reply::Close(text) | Reply::Hold(text) | Reply::Keep(text, _) => {
                 text.clone().into_bytes()
@@ -226,7 +228,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     Some(request)
 }
 
-/// The module's answer to a websocket handshake (RFC 6455, section 4.2.2).
+/// The module's response to a websocket handshake (RFC 6455, section 4.2.2).
 fn upgrade(request: &Request) -> String {
     let key = request
         .header("Sec-WebSocket-Key")
@@ -257,17 +259,17 @@ pub(crate) fn ok(headers: &str, body: &str) -> String {
     )
 }
 
-/// A bodyless answer with further header lines, each with its line break.
+/// A response without body, with further header lines (each with CRLF).
 pub(crate) fn status(line: &str, headers: &str) -> String {
     format!("HTTP/1.1 {line}\r\nDate: {DATE}\r\n{headers}Content-Length: 0\r\n\r\n")
 }
 
-/// A refusal in the module's words.
+/// A rejection with the module's explanation.
 pub(crate) fn refused(line: &str, explain: &str) -> String {
     status(line, &format!("X-Nginx-PushStream-Explain: {explain}\r\n"))
 }
 
-/// The head of an endless answer and its first chunks.
+/// The head of an endless response and its first chunks.
 pub(crate) fn chunked(chunks: &[&str]) -> String {
     let mut text = format!(
         "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
@@ -282,7 +284,8 @@ pub(crate) fn chunked(chunks: &[&str]) -> String {
 /// An object of the template of the module's JavaScript client, in which nothing is escaped.
 pub(crate) fn object(id: i64, channel: &str, text: &str, second: u32, tag: u32) -> String {
     format!(
-        r#"{{"id":{id},"channel":"{channel}","text":"{text}","tag":"{tag}","time":"Sat, 21 Nov 2026 00:19:{second:02} GMT","eventid":""}}"#
+        "{{\"id\":{id},\"channel\":\"{channel}\",\"text\":\"{text}\",\"tag\":\"{tag}\",\
+         \"time\":\"Sat, 21 Nov 2026 00:19:{second:02} GMT\",\"eventid\":\"\"}}"
     )
 }
 
@@ -315,14 +318,14 @@ pub(crate) fn run(args: &[&str], input: &[u8]) -> Outcome {
     }
 }
 
-/// The program, not started, without anything of the environment that it looks at.
+/// The command, not started, with an environment free of `pushctl` variables.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl"));
     command
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // The configuration of whoever runs the tests must not matter.
+    // The configuration of the user who runs the tests must not have an effect.
     command.env("XDG_CONFIG_HOME", "/nonexistent");
     for name in [
         "PUSHCTL_URL",

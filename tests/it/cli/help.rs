@@ -51,7 +51,7 @@ fn hidden_options_are_in_the_long_help() {
     }
 }
 
-/// True if an option has an entry of its own.
+/// True if an option has a separate entry.
 fn lists(help: &str, option: &str) -> bool {
     help.lines().any(|line| {
         let mut words = line.split_whitespace().map(|word| {

@@ -1,4 +1,4 @@
-//! `pushctl pub` with many messages: order, books, and what is told when something goes wrong.
+//! `pushctl pub` with many messages: order, acknowledgements, and error reports.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::fake::{Fake, Outcome, Reply, command, ok, refused, run, status};
 use crate::support::{Directory, Server};
 
-const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \
+pub(super) const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \
+                               \"stored_messages\": 2, \
                     \"subscribers\": 1}\r\n";
 
 /// The program against `url` with that input.
-fn publish(url: &str, args: &[&str], input: &str) -> Outcome {
+pub(super) fn publish(url: &str, args: &[&str], input: &str) -> Outcome {
     run(&[&["pub", "--url", url], args].concat(), input.as_bytes())
 }
 
@@ -46,7 +47,8 @@ fn lines_arrive_each_once_and_in_order() {
         .collect();
     let outcome = publish(server.url(), &["c", "--lines", "--json"], &lines);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    let expected = json!({"acknowledged": 5000, "total": null, "refused": 0, "refusals": [], "unanswered": [], "next": null, "error": null});
+    let expected = json!({"acknowledged": 5000, "total": null, "refused": 0, "refusals": [],
+        "unanswered": [], "next": null, "error": null});
     assert_eq!(books(&outcome), expected);
     let expected: Vec<String> = (1..=5000).map(|number| format!("line {number}")).collect();
     assert_eq!(stored(&server, "c", 5000), expected);
@@ -70,7 +72,7 @@ fn all_lines_go_over_one_connection() {
     let (mut socket, _) = listener.accept().expect("a connection");
     let mut child = child;
     drop(child.stdin.take());
-    // All three come before anything is answered.
+    // All three requests arrive before the first response.
     let mut requests = Vec::new();
     while !requests.ends_with(b"three") {
         let mut bytes = [0; 4096];
@@ -88,10 +90,10 @@ fn all_lines_go_over_one_connection() {
         .write_all(ok("", INFO).repeat(3).as_bytes())
         .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8(output.stdout).expect("text");
+    let reported = String::from_utf8(output.stdout).expect("text");
     assert!(
-        told.starts_with("3 messages acknowledged in ") && told.ends_with(" per second)\n"),
-        "{told}"
+        reported.starts_with("3 messages acknowledged in ") && reported.ends_with(" per second)\n"),
+        "{reported}"
     );
     assert_eq!(
         (output.status.code(), output.stderr.as_slice()),
@@ -100,7 +102,7 @@ fn all_lines_go_over_one_connection() {
 }
 
 #[test]
-fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
+fn rejections_are_reported_with_their_line_and_end_the_run() {
     let fake = Fake::start(|request, _| {
         Reply::Send(if request.body == b"bad" {
             refused("403 Forbidden", "No.")
@@ -133,25 +135,27 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
         "",
     );
     let reason = format!("{}/pub?id=c returned 403 Forbidden: no", fake.url);
-    let expected = json!({"acknowledged": 4, "total": 5, "refused": 1, "refusals": [{"line": 4, "status": 403, "reason": reason}],
+    let expected = json!({"acknowledged": 4, "total": 5, "refused": 1, "refusals": [{"line": 4,
+        "status": 403, "reason": reason}],
         "unanswered": [], "next": null, "error": reason});
     assert_eq!((outcome.code, books(&outcome)), (4, expected));
 }
 
 #[test]
-fn what_was_sent_and_not_answered_is_told_and_not_sent_again() {
+fn unacknowledged_messages_are_reported_and_not_resent() {
     let fake = Fake::start(|_, number| match number {
         0 | 1 => Reply::Send(ok("", INFO)),
         _ => Reply::Close(String::new()),
     });
     let outcome = publish(&fake.url, &["c", "--lines", "--json"], "1\n2\n3\n4\n5\n");
-    let expected = json!({"acknowledged": 2, "total": null, "refused": 0, "refusals": [], "unanswered": [[3, 5]]});
+    let expected = json!({"acknowledged": 2, "total": null, "refused": 0, "refusals": [],
+        "unanswered": [[3, 5]]});
     let mut found = books(&outcome);
     let next = found
         .as_object_mut()
         .expect("an object")
         .remove("next")
-        .expect("where to go on");
+        .expect("the line to resume at");
     assert!(
         next.is_null() || next == 6,
         "the end of the input is seen by then, or not: {next}"
@@ -173,16 +177,16 @@ fn what_was_sent_and_not_answered_is_told_and_not_sent_again() {
     } else {
         "; nothing from line 6 on was sent"
     };
-    let told = format!(
+    let reported = format!(
         "pushctl: 2 acknowledged; lines 3 to 5 were sent without a response, and may be published or \
          not{unsent}: the connection to "
     );
-    assert!(outcome.stderr.starts_with(&told), "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with(&reported), "{}", outcome.stderr);
     assert_eq!(fake.requests().len(), 3, "nothing came twice");
 }
 
 #[test]
-fn unanswered_messages_are_sent_again_on_request() {
+fn unacknowledged_messages_are_resent_on_request() {
     let fake = Fake::start(|_, number| match number {
         2 => Reply::Close(String::new()),
         _ => Reply::Send(ok("", INFO)),
@@ -203,14 +207,14 @@ fn unanswered_messages_are_sent_again_on_request() {
 
 #[test]
 fn an_announced_end_of_the_connection_loses_and_repeats_nothing() {
-    // As nginx does it after `keepalive_requests`: the answer says so, and what came behind that
-    // request is not looked at.
+    // Like nginx after `keepalive_requests`: the response announces the end, and pipelined requests
+    // after it are discarded.
     let fake = Fake::start(|_, number| match number % 10 {
         9 => Reply::Close(ok("Connection: close\r\n", INFO)),
         _ => Reply::Send(ok("", INFO)),
     });
     let lines: String = (1..=95).map(|number| format!("{number}\n")).collect();
-    // Not more ahead than what the socket buffers without a reset, which could swallow answers.
+    // Few enough that the socket buffers them without a reset, which could discard responses.
     let outcome = publish(&fake.url, &["c", "--lines", "--in-flight", "4"], &lines);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     let bodies: Vec<_> = fake
@@ -227,7 +231,7 @@ fn an_announced_end_of_the_connection_loses_and_repeats_nothing() {
 }
 
 #[test]
-fn an_interrupted_run_tells_what_was_acknowledged() {
+fn an_interrupted_run_reports_acknowledged_messages() {
     let fake = Fake::start(|_, _| Reply::Send(ok("", INFO)));
     let mut child = fake
         .command(&["pub", "c", "--lines", "--rate", "1/h"])
@@ -237,170 +241,18 @@ fn an_interrupted_run_tells_what_was_acknowledged() {
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"one\ntwo\nthree\n").expect("it reads");
     fake.wait_for(1);
-    // The answer may not have been counted yet, but it is waited for.
+    // The response may not have been counted yet; wait for it.
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8(output.stderr).expect("text");
+    let reported = String::from_utf8(output.stderr).expect("text");
     assert_eq!(
-        (output.status.code(), told.as_str()),
+        (output.status.code(), reported.as_str()),
         (
             Some(130),
             "pushctl: 1 acknowledged; nothing from line 2 on was sent; interrupted\n"
         )
     );
     drop(stdin);
-}
-
-#[test]
-fn ndjson_names_channel_id_and_type() {
-    let fake = Fake::always(&ok("", INFO));
-    let input = "{\"channel\":\"x\",\"text\":\"t1\",\"event_id\":\"i\",\"event_type\":\"y\"}\n\n\
-                 {\"base64\":\"/wA=\"}\n";
-    let outcome = publish(
-        &fake.url,
-        &["d", "--ndjson", "--event-type", "z", "--quiet"],
-        input,
-    );
-    assert_eq!(
-        (
-            outcome.code,
-            outcome.stdout.as_str(),
-            outcome.stderr.as_str()
-        ),
-        (0, "", "")
-    );
-    let requests = fake.requests();
-    let seen = |number: usize| {
-        let request = &requests[number];
-        (
-            request.line.as_str(),
-            request.body.as_slice(),
-            request.header("Event-Id"),
-            request.header("Event-Type"),
-        )
-    };
-    assert_eq!(
-        seen(0),
-        ("POST /pub?id=x", b"t1".as_slice(), Some("i"), Some("y"))
-    );
-    assert_eq!(
-        seen(1),
-        ("POST /pub?id=d", [0xff, 0].as_slice(), None, Some("z"))
-    );
-}
-
-#[test]
-fn a_wrong_line_of_ndjson_is_told_with_its_field() {
-    let fake = Fake::always(&ok("", INFO));
-    let cases = [
-        (
-            "{\"txt\":\"x\"}",
-            "cannot use line 2 of standard input: unknown field 'txt' (known: channel, \
-             text, base64, event_id, event_type)",
-        ),
-        (
-            "{\"text\":7}",
-            "cannot use line 2 of standard input: the field 'text' is not a string",
-        ),
-        (
-            "nonsense",
-            "cannot use line 2 of standard input: invalid JSON (column 2)",
-        ),
-    ];
-    for (line, expected) in cases {
-        let outcome = publish(
-            &fake.url,
-            &["d", "--ndjson"],
-            &format!("{{\"text\":\"good\"}}\n{line}\n"),
-        );
-        let expected =
-            format!("pushctl: 1 acknowledged; nothing from line 2 on was sent: {expected}\n");
-        assert_eq!((outcome.code, outcome.stderr), (2, expected));
-    }
-    let outcome = publish(&fake.url, &["--ndjson"], "{\"text\":\"good\"}\n");
-    assert_eq!(outcome.code, 2);
-    assert!(
-        outcome.stderr.contains("line 1: it has no field 'channel'"),
-        "{}",
-        outcome.stderr
-    );
-}
-
-#[test]
-fn repeated_texts_have_counters() {
-    let fake = Fake::always(&ok("", INFO));
-    let args = [
-        "c{n%2}",
-        "{\"n\":{n:3}}",
-        "--template",
-        "--repeat",
-        "3",
-        "--event-id",
-        "e{n}",
-        "-c",
-        "d",
-        "--quiet",
-    ];
-    assert_eq!(publish(&fake.url, &args, "").code, 0);
-    let seen: Vec<_> = fake
-        .requests()
-        .iter()
-        .map(|request| {
-            (
-                request.line.clone(),
-                String::from_utf8_lossy(&request.body).into_owned(),
-                request.header("Event-Id").map(str::to_owned),
-            )
-        })
-        .collect();
-    let expected = [
-        ("c1", "001", "e1"),
-        ("c0", "002", "e2"),
-        ("c1", "003", "e3"),
-    ];
-    let expected: Vec<_> = expected
-        .map(|(channel, text, id)| {
-            (
-                format!("POST /pub?id={channel}/d"),
-                format!("{{\"n\":{text}}}"),
-                Some(id.to_owned()),
-            )
-        })
-        .into();
-    assert_eq!(seen, expected);
-}
-
-#[test]
-fn too_few_subscribers_have_an_exit_code() {
-    let fake = Fake::always(&ok("", INFO));
-    assert_eq!(
-        publish(&fake.url, &["a", "x", "--require-subscribers", "1"], "").code,
-        0
-    );
-    let outcome = publish(&fake.url, &["a", "x", "--require-subscribers", "2"], "");
-    let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; the \
-                message is published nevertheless)\n";
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (12, told));
-    let outcome = publish(
-        &fake.url,
-        &[
-            "a",
-            "--lines",
-            "--in-flight",
-            "1",
-            "--require-subscribers",
-            "2",
-        ],
-        "x\ny\n",
-    );
-    assert_eq!(outcome.code, 12, "{}", outcome.stderr);
-    assert_eq!(fake.requests().len(), 3, "the second line was not sent");
-    let outcome = publish(
-        &Fake::always(&ok("", "")).url,
-        &["a", "x", "--require-subscribers", "1"],
-        "",
-    );
-    assert_eq!(outcome.code, 7, "{}", outcome.stderr);
 }
 
 #[test]
@@ -427,39 +279,6 @@ fn lines_go_out_while_the_source_waits() {
 }
 
 #[test]
-fn a_proxy_is_used_one_message_after_the_other() {
-    let proxy = Fake::always(&ok("", INFO));
-    let mut child = command(&[
-        "pub",
-        "--url",
-        "http://push.example",
-        "c",
-        "--lines",
-        "--quiet",
-    ])
-    .env("http_proxy", &proxy.url)
-    .stdin(Stdio::piped())
-    .spawn()
-    .expect("it starts");
-    child
-        .stdin
-        .take()
-        .expect("it is piped")
-        .write_all(b"1\n2\n")
-        .expect("it reads");
-    assert_eq!(
-        child.wait_with_output().expect("it ends").status.code(),
-        Some(0)
-    );
-    let lines: Vec<_> = proxy
-        .requests()
-        .iter()
-        .map(|request| request.line.clone())
-        .collect();
-    assert_eq!(lines, vec!["POST http://push.example/pub?id=c"; 2]);
-}
-
-#[test]
 fn a_server_that_stops_answering_is_given_up() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = publish(&fake.url, &["c", "--lines", "--timeout", "100ms"], "1\n2\n");
@@ -473,7 +292,7 @@ fn a_server_that_stops_answering_is_given_up() {
 }
 
 #[test]
-fn an_answer_that_is_no_http_is_told() {
+fn a_non_http_response_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     let server = std::thread::spawn(move || {
@@ -499,6 +318,6 @@ fn an_answer_that_is_no_http_is_told() {
     assert_eq!(
         publish(&url, &["c", "--lines"], "1\n").code,
         3,
-        "nobody is there any more"
+        "the subscriber has left"
     );
 }

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use super::fake::{Fake, Reply, ok, run, status};
 use crate::support::{Directory, Server};
 
-/// A server with these locations and nothing else.
+/// A server with these locations only.
 fn server(directory: &Directory, memory: &str, locations: &str) -> Server {
     let conf = format!(
         "events {{}}\nhttp {{ {memory} server {{ listen 127.0.0.1:9103;\n{locations}\n}} }}\n"
@@ -21,7 +21,7 @@ fn server(directory: &Directory, memory: &str, locations: &str) -> Server {
     ])
 }
 
-/// The URL of a server that gives this answer to every request.
+/// The URL of a server with one reply to every request.
 fn same_answer(answer: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -70,7 +70,7 @@ fn a_missing_statistics_location_is_not_an_empty_channel() {
         );
     }
     without.stop();
-    // A web server that answers without a page, and one with a text.
+    // Web servers that respond without a body and with a text.
     for answer in [
         status("404 Not Found", ""),
         "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nnone"

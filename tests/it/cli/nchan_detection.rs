@@ -1,4 +1,4 @@
-//! nchan (Debian's) without `--dialect`, its locations that begin with new messages, and its
+//! Debian's nchan without `--dialect`, with locations that begin with new messages, and with its
 //! streams under `bench`.
 
 use super::fake::{Outcome, run};
@@ -38,7 +38,7 @@ fn nchan_is_found_at_its_usual_path() {
 }
 
 #[test]
-fn a_server_with_nothing_there_is_still_an_error() {
+fn a_server_without_push_locations_is_an_error() {
     let server = crate::support::Nginx::start("server { listen 127.0.0.1:{{PORT}}; }");
     let url = format!("http://127.0.0.1:{}", server.port());
     let outcome = run(&["sub", "q1", "--url", &url], b"");
@@ -117,7 +117,7 @@ fn a_start_has_effect_where_the_location_begins_with_new_messages() {
 }
 
 #[test]
-fn a_cursor_without_messages_has_effect_there_too() {
+fn a_cursor_takes_effect_without_messages() {
     let nchan = Nchan::start();
     let directory = crate::support::Directory::new("newest");
     let file = directory.path().join("c");

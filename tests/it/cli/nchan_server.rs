@@ -2,12 +2,12 @@
 //! these tests fail.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::stats::new_folder;
+use crate::support::Directory;
 use crate::support::wait_until;
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
@@ -33,7 +33,7 @@ pub(super) struct Nchan {
     child: Child,
     /// `ADDRESS:PORT`
     pub(super) address: String,
-    folder: PathBuf,
+    directory: Directory,
 }
 
 impl Nchan {
@@ -47,8 +47,8 @@ impl Nchan {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .to_string();
-        let folder = new_folder();
-        let shown = folder.display();
+        let directory = Directory::new("nchan");
+        let shown = directory.path().display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {shown}/{kind};\n"))
             .concat();
@@ -58,12 +58,12 @@ impl Nchan {
              events {{ worker_connections 1000; }}\nhttp {{ access_log off;\n\
              {temporary}server {{ listen {address};{LOCATIONS} }} }}\n"
         );
-        std::fs::write(folder.join("nginx.conf"), text).expect("the folder is writable");
-        let child = spawn(&folder);
+        directory.write("nginx.conf", &text);
+        let child = spawn(directory.path());
         let nchan = Self {
             child,
             address,
-            folder,
+            directory,
         };
         nchan.wait_until_it_listens();
         nchan
@@ -84,16 +84,17 @@ impl Nchan {
         kill_process(Pid::from_child(&self.child), Signal::HUP).expect("nginx is our child");
     }
 
-    /// Ends it at once and starts it anew: everything is forgotten.
+    /// Restarts nginx at once, without its messages.
     pub(super) fn restart(&mut self) {
         self.stop();
-        self.child = spawn(&self.folder);
+        self.child = spawn(self.directory.path());
         self.wait_until_it_listens();
     }
 
-    /// What its log says of workers that fell.
+    /// Log lines of crashed workers.
     pub(super) fn alarms(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
+        let log =
+            std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default();
         log.lines()
             .filter(|line| line.contains("exited on signal"))
             .map(str::to_owned)
@@ -110,12 +111,10 @@ impl Nchan {
 impl Drop for Nchan {
     fn drop(&mut self) {
         self.stop();
-        // What is left lies in the temporary directory.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-fn spawn(folder: &PathBuf) -> Child {
+fn spawn(folder: &Path) -> Child {
     let mut command = Command::new("nginx");
     command
         .arg("-p")

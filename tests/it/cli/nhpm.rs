@@ -1,9 +1,9 @@
-//! `pushctl sub` against the answers of NHPM 0.73, as they were recorded.
+//! `pushctl sub` against recorded responses of NHPM 0.73.
 
 use super::fake::{Fake, Reply, Request};
 
-/// NHPM as recorded: bare tags from 0, 304 when a long-poll is over, and nothing that tells it from
-/// nchan but `OPTIONS`.
+/// NHPM as recorded: bare tags from 0, 304 when a long-poll times out; only `OPTIONS` distinguishes
+/// it from nchan.
 #[test]
 fn nhpm_is_followed_by_its_two_headers() {
     const TIME: &str = "Sat, 21 Nov 2026 00:19:16 GMT";

@@ -1,4 +1,4 @@
-//! `tests/pipeline.sh`, run beside a broker of its own.
+//! `tests/pipeline.sh` with a temporary broker.
 
 use std::path::Path;
 

@@ -1,13 +1,14 @@
-//! Which server is meant: command line, environment, configuration file; tokens; names for
-//! completions.
+//! Selection of the server by command line, environment and configuration file; tokens; completion
+//! of names.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::fake::{Fake, command, ok, run, status};
+use super::fake::{Fake, command, ok, run};
 use crate::support::Directory;
 
-const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \
+pub(super) const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \
+                               \"stored_messages\": 2, \
                     \"subscribers\": 1}\r\n";
 
 /// Variables of the environment.
@@ -17,7 +18,11 @@ type Sent<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
 /// Runs the program with a configuration and further variables; exit code, standard output,
 /// standard error.
-fn with(config: Option<&Path>, variables: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
+pub(super) fn with(
+    config: Option<&Path>,
+    variables: &[(&str, &str)],
+    args: &[&str],
+) -> (i32, String, String) {
     let mut command = command(args);
     if let Some(home) = config {
         command.env("XDG_CONFIG_HOME", home);
@@ -35,7 +40,7 @@ fn with(config: Option<&Path>, variables: &[(&str, &str)], args: &[&str]) -> (i3
 }
 
 /// A configuration directory that only its owner can read.
-fn configured(text: &str) -> Directory {
+pub(super) fn configured(text: &str) -> Directory {
     let directory = Directory::new("config");
     std::fs::create_dir(directory.path().join("pushctl")).expect("it is new");
     let file = directory.write("pushctl/config.toml", text);
@@ -44,7 +49,7 @@ fn configured(text: &str) -> Directory {
 }
 
 #[test]
-fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
+fn the_command_line_overrides_the_environment_and_the_file() {
     let servers: Vec<Fake> = (0..5).map(|_| Fake::always(&ok("", INFO))).collect();
     let url = |number: usize| servers[number].url.as_str();
     let directory = configured(&format!(
@@ -138,7 +143,7 @@ fn a_server_has_its_own_token_headers_and_paths() {
             &["--server", "y"],
             ("POST /pub?id=a", Some("Bearer from-command"), None),
         ),
-        // Nothing of the file goes to a server that it does not name.
+        // Settings of the file are not sent to other servers.
         (&[], &["--url", &fake.url], ("POST /pub?id=a", None, None)),
         (
             &[("PUSHCTL_URL", &fake.url)],
@@ -187,122 +192,6 @@ fn credentials_of_the_url_keep_the_token_away() {
 }
 
 #[test]
-fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
-    let cases = [
-        (
-            "[servers.x]\nurl = \"http://h\"\ntokn = \"hidden\"\n",
-            ":3: unknown field `tokn`",
-        ),
-        (
-            "[servers.x]\nurl = \"http://h\"\nheaders = \"hidden\"\n",
-            ":3: invalid type: string \"...\", expected a map",
-        ),
-        ("[servers.x]\ntoken = \"hidden\"\n", "missing field `url`"),
-        (
-            "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\"\ntoken_file = \"f\"\n",
-            "it has more than one token",
-        ),
-        (
-            "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\\n\"\n[servers.x]\n",
-            ":4: ",
-        ),
-        (
-            "[servers.x]\nurl = \"http://h\"\nmode = \"pigeon\"\n",
-            "unknown mode 'pigeon'",
-        ),
-        (
-            "[servers.a]\nurl = \"http://h\"\n[servers.b]\nurl = \"http://h\"\n",
-            "unknown server 'x' in ",
-        ),
-    ];
-    for (text, mention) in cases {
-        let directory = configured(text);
-        let (code, stdout, stderr) = with(
-            Some(directory.path()),
-            &[],
-            &["pub", "--server", "x", "a", "x"],
-        );
-        assert_eq!((code, stdout.as_str()), (2, ""), "{text}: {stderr}");
-        assert!(
-            stderr.contains(mention) && stderr.contains("config.toml"),
-            "{text}: {stderr}"
-        );
-        assert!(!stderr.contains("hidden"), "{stderr}");
-    }
-    assert_eq!(
-        run(&["pub", "--server", "x", "a", "x"], b"").stderr,
-        "pushctl: unknown server 'x': no configuration file \
-         /nonexistent/pushctl/config.toml (see --server)\n"
-    );
-    assert_eq!(
-        run(&["pub", "--config-file", "/nonexistent/c", "a", "x"], b"").code,
-        2
-    );
-    assert_eq!(
-        run(
-            &["pub", "--server", "x", "--url", "http://h", "a", "x"],
-            b""
-        )
-        .code,
-        2
-    );
-}
-
-#[test]
-fn a_file_with_secrets_that_others_can_read_is_told() {
-    let fake = Fake::always(&ok("", INFO));
-    let directory = configured(&format!(
-        "default = \"x\"\n[servers.x]\nurl = \"{}\"\ntoken = \"hidden\"\n",
-        fake.url
-    ));
-    let file = directory.path().join("pushctl/config.toml");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
-    let (code, _, stderr) = with(Some(directory.path()), &[], &["pub", "a", "x"]);
-    let file = file.display();
-    let told = format!(
-        "pushctl: {file} holds a secret and can be read by other users (mend it with: chmod 600 \
-         {file})\n"
-    );
-    assert_eq!((code, stderr), (0, told));
-    assert_eq!(
-        fake.requests()[0].header("Authorization"),
-        Some("Bearer hidden")
-    );
-}
-
-#[test]
-fn a_token_is_sent_and_never_shown() {
-    let fake = Fake::always(&status("500 Internal Server Error", ""));
-    for args in [
-        &["pub", "a", "x"][..],
-        &["stats"],
-        &["sub", "a"],
-        &["sub", "a", "-m", "ws"],
-        &["bench", "-n", "1"],
-        &["rm", "a"],
-    ] {
-        let before = fake.requests().len();
-        let (code, stdout, stderr) = with(
-            None,
-            &[("PUSHCTL_TOKEN", "hidden"), ("PUSHCTL_URL", &fake.url)],
-            args,
-        );
-        assert_ne!(code, 0, "{args:?}");
-        assert!(
-            !stdout.contains("hidden") && !stderr.contains("hidden"),
-            "{args:?}: {stderr}"
-        );
-        let sent = fake.requests()[before..]
-            .iter()
-            .all(|request| request.header("Authorization") == Some("Bearer hidden"));
-        assert!(sent && fake.requests().len() > before, "{args:?}");
-    }
-    let (code, _, stderr) = with(None, &[("PUSHCTL_TOKEN", "hid\nden")], &["stats"]);
-    assert_eq!(code, 2);
-    assert!(!stderr.contains("den"), "{stderr}");
-}
-
-#[test]
 fn servers_are_listed() {
     let directory = configured(
         "default = \"b\"\n[servers.a]\nurl = \"http://u:hidden@h\"\n[servers.b]\n\
@@ -326,7 +215,7 @@ fn servers_are_listed() {
 }
 
 #[test]
-fn commands_without_a_server_refuse_one() {
+fn commands_without_a_server_reject_url_options() {
     for args in [
         &["--url", "http://h", "serve"][..],
         &["--server", "x", "completions", "bash"],
@@ -364,7 +253,7 @@ fn names_are_completed_from_the_server_and_the_file() {
         (0, "news\nnew york\n", "")
     );
     assert_eq!(fake.requests()[0].line, "GET /channels-stats?id=ne*");
-    // Nobody there, nonsense: silence.
+    // Unreachable and invalid servers produce no output.
     assert_eq!(
         run(
             &[

@@ -11,7 +11,7 @@ const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:12:27\", \
                      \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
 
 #[test]
-fn pub_posts_the_text_and_tells_the_channel_info() {
+fn pub_posts_the_text_and_prints_the_channel_info() {
     let fake = Fake::always(&ok("", INFO));
     let args = [
         "pub",
@@ -49,7 +49,7 @@ fn pub_posts_the_text_and_tells_the_channel_info() {
 }
 
 #[test]
-fn pub_tells_every_channel_of_a_group() {
+fn pub_prints_every_channel_of_a_group() {
     let fake = Fake::always(&ok("", GROUP));
     let outcome = fake.run(&["pub", "a/b", "x"]);
     assert_eq!(
@@ -113,7 +113,7 @@ fn pub_escapes_channel_ids_and_uses_foreign_paths() {
 }
 
 #[test]
-fn pub_tells_why_it_was_refused() {
+fn pub_reports_why_a_message_was_rejected() {
     let cases = [
         (
             refused(
@@ -191,7 +191,7 @@ fn pub_gives_up_after_its_timeout() {
 }
 
 #[test]
-fn a_redirect_is_told_and_not_followed() {
+fn a_redirect_is_reported_and_not_followed() {
     let target = Fake::always(&ok("", INFO));
     let location = target.url.clone();
     let fake = Fake::start(move |request, number| {
@@ -237,7 +237,7 @@ fn a_redirect_is_told_and_not_followed() {
 }
 
 #[test]
-fn a_published_message_is_success_whatever_the_answer_looks_like() {
+fn any_2xx_response_is_a_successful_publication() {
     let strange = INFO.replace("ch1", "a\"b\u{1b}[2J");
     let fake = Fake::always(&ok("", &strange));
     let outcome = fake.run(&["pub", "x", "y"]);
@@ -275,7 +275,7 @@ fn a_page_of_something_else_is_no_success() {
         ok("", " <!DOCTYPE html><title>x</title>"),
     ] {
         let fake = Fake::always(&answer);
-        let told = |channel| {
+        let reported = |channel| {
             let place = format!("{}/pub?id={channel}", fake.url);
             format!(
                 "unexpected response from {place}: it is an HTML page of another service (see \
@@ -286,7 +286,7 @@ fn a_page_of_something_else_is_no_success() {
             let outcome = fake.run(args);
             assert_eq!(
                 (outcome.code, outcome.stdout, outcome.stderr),
-                (7, String::new(), format!("pushctl: {}", told("a"))),
+                (7, String::new(), format!("pushctl: {}", reported("a"))),
                 "{args:?}"
             );
         }
@@ -302,7 +302,11 @@ fn a_page_of_something_else_is_no_success() {
             "{}",
             outcome.stderr
         );
-        assert!(outcome.stderr.ends_with(&told("a")), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.ends_with(&reported("a")),
+            "{}",
+            outcome.stderr
+        );
         let outcome = run(
             &[
                 "pub",
@@ -326,7 +330,7 @@ fn a_page_of_something_else_is_no_success() {
 }
 
 #[test]
-fn a_single_argument_beside_c_is_the_message() {
+fn with_c_a_single_argument_is_the_message() {
     let fake = Fake::always(&ok("", ""));
     for (args, line, body) in [
         (&["-c", "a", "hello"][..], "POST /pub?id=a", "hello"),

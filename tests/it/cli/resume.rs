@@ -38,7 +38,7 @@ impl Server {
                 .strip_prefix("listening on http://")
                 .map(str::to_owned)
         });
-        // The pipe stays open, so that the server can go on printing.
+        // The pipe stays open for further output of the server.
         std::thread::spawn(move || lines.for_each(drop));
         Self {
             child,
@@ -73,7 +73,7 @@ impl Server {
             ))
             .contains("\"subscribers\": 1")
         {
-            assert!(Instant::now() < end, "nobody subscribes to {channel}");
+            assert!(Instant::now() < end, "no subscriber of {channel}");
             std::thread::yield_now();
         }
     }
@@ -173,7 +173,7 @@ fn cut_connections_lose_and_repeat_nothing_in_any_mode() {
 }
 
 fn follow_through_cuts(server: &Server, mode: &str) {
-    // A long-polling answer comes whole or not at all, and it grows with every attempt.
+    // A long-polling response is delivered completely or not at all, and grows with every attempt.
     let fewest = if matches!(mode, "lp" | "poll") {
         5_000
     } else {
@@ -200,7 +200,7 @@ fn follow_through_cuts(server: &Server, mode: &str) {
         "100",
     ];
     if mode == "poll" {
-        // Nobody can see a poller wait, so it starts in the past.
+        // A waiting poller is not observable, so it starts in the past.
         args.extend(["--since", "1h", "--interval", "100ms"]);
     }
     let outcome = std::thread::scope(|scope| {

@@ -4,7 +4,7 @@ use super::fake::{Fake, Reply, ok, refused, status};
 use crate::support::Server;
 
 #[test]
-fn rm_deletes_each_channel_and_tells_the_missing_ones() {
+fn rm_deletes_each_channel_and_reports_missing_ones() {
     let fake = Fake::start(|request, _| {
         Reply::Send(if request.line.ends_with("=b") {
             status("404 Not Found", "")
@@ -58,7 +58,7 @@ fn a_wrong_name_deletes_nothing() {
 }
 
 #[test]
-fn a_location_that_deletes_nothing_is_told_with_the_mend() {
+fn a_location_without_deletion_is_reported_with_a_remedy() {
     let fake = Fake::always(&status("405 Not Allowed", ""));
     let outcome = fake.run(&["rm", "a"]);
     assert_eq!(outcome.code, 7);
@@ -70,11 +70,11 @@ fn a_location_that_deletes_nothing_is_told_with_the_mend() {
 }
 
 #[test]
-fn subscribers_of_a_deleted_channel_get_the_farewell() {
+fn subscribers_of_a_deleted_channel_get_the_deletion_message() {
     let server = Server::start(&[]);
     let mut stream = server.follow("/sub/a", &[]);
     let outcome = super::fake::run(
-        &["rm", "--url", server.url(), "a", "--farewell", "so long"],
+        &["rm", "--url", server.url(), "a", "--farewell", "goodbye"],
         b"",
     );
     assert_eq!(
@@ -83,6 +83,6 @@ fn subscribers_of_a_deleted_channel_get_the_farewell() {
         "{}",
         outcome.stderr
     );
-    assert_eq!(stream.next_line().expect("a message").text, "so long");
+    assert_eq!(stream.next_line().expect("a message").text, "goodbye");
     server.stop();
 }

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use super::fake::{Fake, Reply, ok, status};
 use super::terminal::Terminal;
 
-/// A server with 40 channels, of which number `n` has `n` subscribers. It answers with 502 while
-/// `fails` is not 0.
+/// A server with 40 channels; channel `n` has `n` subscribers. It responds with 502 while `fails`
+/// is not 0.
 fn server(fails: &Arc<AtomicU64>) -> Fake {
     let fails = Arc::clone(fails);
     Fake::start(move |request, number| {
@@ -63,7 +63,7 @@ fn watch(fake: &Fake, rows: u16, columns: u16, variables: &[(&str, &str)]) -> Te
     terminal
 }
 
-/// The lines from that one on which begins so, without what stands behind them.
+/// The lines from the first with this prefix on, without trailing columns.
 fn lines_from(text: &str, start: &str, count: usize) -> Vec<String> {
     text.lines()
         .skip_while(|line| !line.starts_with(start))
@@ -181,10 +181,10 @@ fn no_colour_and_no_utf8_are_honoured() {
 }
 
 #[test]
-fn the_view_comes_back_after_ctrl_z() {
+fn the_view_is_restored_after_ctrl_z() {
     let fake = server(&Arc::default());
     let terminal = watch(&fake, 24, 80, &[]);
-    // Without a shell nothing stops the program, so it gives the terminal back and takes it again
+    // Without a shell nothing stops the program, so it suspends itself on the terminal and resumes
     // at once.
     terminal.send("\u{1a}s");
     terminal.wait_for("msg/s▼");
@@ -196,7 +196,7 @@ fn the_view_comes_back_after_ctrl_z() {
 }
 
 #[test]
-fn a_lost_server_is_told_and_found_again() {
+fn a_lost_server_is_reported_and_reconnected() {
     let fails = Arc::default();
     let fake = server(&fails);
     let terminal = watch(&fake, 24, 80, &[]);
@@ -224,19 +224,13 @@ fn signals_leave_the_terminal_clean() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_an_ordinary_error() {
-    let terminal = Terminal::start(
-        24,
-        80,
-        &["--url", "http://127.0.0.1:1", "stats", "--watch"],
-        &[],
-    );
-    terminal.wait_for("pushctl: cannot reach http://127.0.0.1:1");
+fn an_unreachable_server_is_an_ordinary_error() {
+    let url = format!("http://127.0.0.1:{}", crate::support::free_port());
+    let terminal = Terminal::start(24, 80, &["--url", &url, "stats", "--watch"], &[]);
+    let error = format!("pushctl: cannot reach {url}");
+    terminal.wait_for(&error);
     let (code, text) = terminal.end();
-    assert!(
-        code == 3 && text.starts_with("pushctl: cannot reach http://127.0.0.1:1"),
-        "{code} {text}"
-    );
+    assert!(code == 3 && text.starts_with(&error), "{code} {text}");
 }
 
 #[test]
@@ -259,7 +253,7 @@ fn the_view_ends_with_its_time() {
 }
 
 #[test]
-fn a_terminal_without_control_sequences_gets_plain_tables() {
+fn a_dumb_terminal_gets_plain_tables() {
     let fake = server(&Arc::default());
     let terminal = Terminal::start(
         60,

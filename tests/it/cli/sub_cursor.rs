@@ -1,5 +1,5 @@
-//! `pushctl sub --cursor-file` and `--exec`: what is written when, who may use it, and in which
-//! order it moves.
+//! `pushctl sub --cursor-file` and `--exec`: when the cursor is written, who can use it, and in
+//! which order it advances.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::fake::{Fake, Reply, chunked, object};
 use crate::support::{Directory, wait_until};
 
-/// A server that gives these numbered messages to EventSource subscribers, whatever their cursor,
-/// and then nothing.
+/// A server that sends these numbered messages to EventSource subscribers, whatever their cursor,
+/// and then stalls.
 fn numbered(count: u32) -> Fake {
     let events: String = (1..=count)
         .map(|id| {
@@ -35,7 +35,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn the_next_run_goes_on_behind_the_last_line_in_any_mode() {
+fn the_next_run_resumes_after_the_last_line_in_any_mode() {
     let directory = Directory::new("cursor-next");
     let file = directory.path().join("c");
     let path = file.to_str().expect("UTF-8");
@@ -46,8 +46,8 @@ fn the_next_run_goes_on_behind_the_last_line_in_any_mode() {
         (0, "m1\nm2\n", "")
     );
     assert_eq!(read(&file), content(&fake, 2));
-    // The fake repeats all: what the cursor knows is not printed again, and --backlog is for the
-    // first run.
+    // The fake repeats all messages: those before the cursor are not printed again, and --backlog
+    // applies to the first run only.
     let next = fake.run(&[
         "sub",
         "a",
@@ -143,7 +143,7 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
 }
 
 #[test]
-fn the_cursor_does_not_move_when_nobody_takes_the_line() {
+fn the_cursor_does_not_move_if_the_line_is_not_written() {
     let directory = Directory::new("cursor-full");
     let file = directory.path().join("c");
     let fake = numbered(3);
@@ -167,9 +167,11 @@ fn the_cursor_does_not_move_when_nobody_takes_the_line() {
 }
 
 #[test]
-fn a_command_gets_the_message_and_its_fields() {
+fn exec_receives_the_message_and_its_fields() {
     let fake = numbered(2);
-    let command = r#"printf '%s|' "$PUSHCTL_CHANNEL" "$PUSHCTL_ID" "$PUSHCTL_TIME" "$PUSHCTL_TAG" "$PUSHCTL_CURSOR" "${PUSHCTL_EVENT_ID-none}"; cat; echo"#;
+    let command = "printf '%s|' \"$PUSHCTL_CHANNEL\" \"$PUSHCTL_ID\" \"$PUSHCTL_TIME\" \
+         \"$PUSHCTL_TAG\" \
+         \"$PUSHCTL_CURSOR\" \"${PUSHCTL_EVENT_ID-none}\"; cat; echo";
     let outcome = fake.run(&["sub", "a", "-n", "2", "--exec", command]);
     let line =
         |id| format!("a|{id}|Sat, 21 Nov 2026 00:19:21 GMT|{id}|1795220361:{id}|none|m{id}\n");
@@ -222,7 +224,8 @@ fn the_cursor_stays_before_the_oldest_command_that_did_not_succeed() {
     let marks = directory.path().join("mark");
     let mark = marks.to_str().expect("UTF-8");
     let waits = format!(
-        r#"case $PUSHCTL_ID in 4) : > {mark};; 2) while ! [ -e {mark} ]; do sleep 0.02; done; exit 1;; esac"#
+        "case $PUSHCTL_ID in 4) : > {mark};; 2) while ! [ -e {mark} ]; do sleep 0.02; done; exit \
+         1;; esac"
     );
     let outcome = fake.run(&[
         "sub",
@@ -343,9 +346,9 @@ fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
     });
     std::fs::write(format!("{marks}.go"), "").expect("a directory of ours");
     let output = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let reported = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains(", all up to 1795220361:1 (resume with --since 1795220361:1)"),
-        "{told}"
+        reported.contains(", all up to 1795220361:1 (--since 1795220361:1 goes on there)"),
+        "{reported}"
     );
 }

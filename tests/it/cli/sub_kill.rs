@@ -1,6 +1,5 @@
-//! `pushctl sub --cursor-file` killed at any moment, in every mode, while messages flow: the next
-//! run goes on exactly behind the cursor, and nothing is lost. `PUSHCTL_KILLS=200` kills so often
-//! per mode.
+//! `pushctl sub --cursor-file` killed at any moment, in every mode, while messages arrive: the next
+//! run resumes exactly after the cursor. `PUSHCTL_KILLS=200` sets the number of kills per mode.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -21,7 +20,7 @@ use crate::support::{Directory, wait_until};
 const AHEAD: u64 = 300;
 
 #[test]
-fn killed_subscribers_go_on_exactly_behind_their_cursor_in_any_mode() {
+fn killed_subscribers_resume_exactly_after_their_cursor_in_any_mode() {
     let kills = std::env::var("PUSHCTL_KILLS")
         .ok()
         .and_then(|kills| kills.parse().ok())
@@ -35,7 +34,7 @@ fn killed_subscribers_go_on_exactly_behind_their_cursor_in_any_mode() {
     });
 }
 
-/// What a test and its publisher tell each other.
+/// State shared by a test and its publisher.
 #[derive(Default)]
 struct Flow {
     published: AtomicU64,
@@ -110,7 +109,7 @@ fn kill_again_and_again(server: &Server, mode: &str, kills: u64) {
                 std::fs::metadata(&output).is_ok_and(|file| file.len() > wanted)
             });
             if kill % 2 == 0 {
-                // Half of them are stopped first, so that some stand between two lines.
+                // Half of them are stopped first, so that some are killed between two lines.
                 kill_process(Pid::from_child(&child), Signal::STOP).expect("it runs");
             }
             child.kill().expect("it runs");
@@ -120,7 +119,7 @@ fn kill_again_and_again(server: &Server, mode: &str, kills: u64) {
         }
         flow.is_over.store(true, Ordering::Relaxed);
         publisher.join().expect("all was published");
-        // The rest comes in a last run, which ends by itself, unless it had come already.
+        // A last run prints the rest and ends by itself, unless everything has been printed.
         let missing = flow.published.load(Ordering::Relaxed) - done.values().sum::<u64>();
         if missing > 0 {
             let from = std::fs::metadata(&output).map_or(0, |file| file.len());
@@ -206,8 +205,8 @@ fn subscriber_with(
         .expect("the program starts")
 }
 
-/// Checks what a run printed from `from` on: each channel's numbers go on behind its cursor before
-/// the run. Takes over the cursor after it; true if that is behind the last line.
+/// Checks the output of a run from `from` on: the numbers of each channel continue after its
+/// cursor. Stores the new cursor; true if it is after the last line.
 fn check(output: &Path, from: u64, cursor: &Path, done: &mut BTreeMap<String, u64>) -> bool {
     let bytes = std::fs::read(output).expect("it was written");
     let whole = bytes
@@ -236,7 +235,7 @@ fn check(output: &Path, from: u64, cursor: &Path, done: &mut BTreeMap<String, u6
     let text = std::fs::read_to_string(cursor).unwrap_or_else(|_| "{}".to_owned());
     let content: Value = serde_json::from_str(&text).expect("the file is whole at any moment");
     for (channel, seen) in content["seen"].as_object().into_iter().flatten() {
-        let id = seen["id"].as_u64().expect("our server tells ids");
+        let id = seen["id"].as_u64().expect("pushctl sends ids");
         assert!(
             id <= last.get(channel).copied().unwrap_or(0),
             "{channel}: the cursor runs ahead of what was printed"

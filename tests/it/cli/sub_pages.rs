@@ -3,7 +3,7 @@
 use super::fake::{Fake, Reply, chunked, object, ok, run};
 use crate::support::Server;
 
-/// A server that answers with this type and these pieces, and then nothing.
+/// A server that responds with this type and these pieces, and then stalls.
 fn answers(kind: &str, pieces: &[&str]) -> Fake {
     let answer = chunked(pieces).replace("text/event-stream; charset=utf-8", kind);
     Fake::start(move |_, _| Reply::Hold(answer.clone()))
@@ -154,7 +154,7 @@ fn another_protocol_is_no_message() {
 }
 
 #[test]
-fn an_answer_without_a_place_in_its_channel_is_no_message_of_nchan_or_nhpm() {
+fn a_response_without_position_is_no_nchan_or_nhpm_message() {
     for dialect in ["nchan", "nhpm"] {
         let fake = Fake::always(&ok("Content-Type: text/plain\r\n", "welcome"));
         let outcome = fake.run(&[

@@ -1,16 +1,14 @@
-//! What strangers can put into a message, a channel id or a directory must not command the
-//! terminal, forge lines on standard error, reach other files, or read the secrets of the run.
+//! Untrusted content of messages, channel ids and directories: it must not control the terminal,
+//! forge lines on stderr, reach other files, or read secrets.
 
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::fake::{Fake, Reply, chunked, frame, object, ok, run};
 use super::terminal::Terminal;
-use crate::support::{Directory, wait_until};
+use crate::support::Directory;
 
-/// A server that gives these objects to EventSource subscribers, and then nothing.
-fn objects(objects: &[String]) -> Fake {
+/// A server that sends these objects to EventSource subscribers, and then stalls.
+pub(super) fn objects(objects: &[String]) -> Fake {
     let events: String = objects
         .iter()
         .map(|object| format!("data: {object}\n\n"))
@@ -38,10 +36,14 @@ fn shown_by_sub(fake: &Fake, args: &[&str], expected: &str) -> String {
 
 #[test]
 fn control_characters_of_messages_are_escaped_on_a_terminal_in_every_form() {
-    let text = r"\u001b]0;owned\u0007\u001b[2J\u009b1m|\u007f|\u202e|\u2066|\ufeff|\udb40\udc41|\u2028|\rx\ty";
+    let text = "\\u001b]0;\
+         owned\\u0007\\u001b[2J\\u009b1m|\\u007f|\\u202e|\\u2066|\\ufeff|\\udb40\\udc41|\\u2028|\\r\
+         x\\ty";
     let object =
         object(1, "a", text, 21, 1).replace("\"eventid\":\"\"", "\"eventid\":\"e\\u001b[2J\\nf\"");
-    let escaped = r"\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}1m|\u{7f}|\u{202e}|\u{2066}|\u{feff}|\u{e0041}|\u{2028}|\rx";
+    let escaped = "\\u{1b}]0;\
+         owned\\u{7}\\u{1b}[2J\\u{9b}1m|\\u{7f}|\\u{202e}|\\u{2066}|\\u{feff}|\\u{e0041}|\\u{2028}|\
+         \\rx";
     for (form, expected) in [
         (&[][..], escaped.to_owned()),
         (&["--output", "text"], escaped.to_owned()),
@@ -57,7 +59,9 @@ fn control_characters_of_messages_are_escaped_on_a_terminal_in_every_form() {
         let screen = shown_by_sub(&objects(std::slice::from_ref(&object)), form, &expected);
         assert!(screen.starts_with(&expected), "{form:?}: {screen}");
     }
-    let json = r"\u001b]0;owned\u0007\u001b[2J\u009b1m|\u007f|\u202e|\u2066|\ufeff|\udb40\udc41|\u2028|\rx\ty";
+    let json = "\\u001b]0;\
+         owned\\u0007\\u001b[2J\\u009b1m|\\u007f|\\u202e|\\u2066|\\ufeff|\\udb40\\udc41|\\u2028|\\r\
+         x\\ty";
     for form in [
         &["--json"][..],
         &["--output", "json"],
@@ -73,12 +77,12 @@ fn control_characters_of_messages_are_escaped_on_a_terminal_in_every_form() {
 }
 
 #[test]
-fn raw_output_and_files_get_the_bytes() {
+fn raw_output_and_files_are_not_escaped() {
     let fake = objects(&[object(1, "a", r"seen\u001b[2J\u001b[Hx", 21, 1)]);
     assert_eq!(
         shown_by_sub(&fake, &["--raw"], "x").trim_end(),
         "x",
-        "the terminal obeys"
+        "the terminal interprets them"
     );
     for form in [&[][..], &["--raw"], &["--template", "{text}\\c"]] {
         let outcome = fake.run(&[&["sub", "a", "-n", "1"], form].concat());
@@ -129,8 +133,9 @@ fn counters_with_hostile_names_are_escaped_on_a_terminal() {
 }
 
 #[test]
-fn a_notice_is_one_line_whatever_a_server_puts_into_it() {
-    let gap = r#"{"id":-4,"channel":"ch\nFAKE","text":"","missed":3,"tag":"9","time":"Sat, 21 Nov 2026 00:19:21 GMT","eventid":""}"#;
+fn a_notice_is_one_line_whatever_the_server_sends() {
+    let gap = "{\"id\":-4,\"channel\":\"ch\\nFAKE\",\"text\":\"\",\"missed\":3,\"tag\":\"9\",\
+         \"time\":\"Sat, 21 Nov 2026 00:19:21 GMT\",\"eventid\":\"\"}";
     let end = object(1, "a", "end", 22, 1);
     let outcome = objects(&[gap.to_owned(), end]).run(&["sub", "a", "b", "-n", "1"]);
     assert_eq!(
@@ -191,7 +196,7 @@ fn commands_do_not_inherit_the_token_or_the_password_of_the_url() {
         text.contains(&format!("PUSHCTL_URL={}/\n", fake.url)),
         "{text}"
     );
-    // The token still goes to the server.
+    // The token is still sent to the server.
     let output = super::fake::command(&["sub", "a", "-n", "1", "--exec", "env"])
         .envs([("PUSHCTL_TOKEN", "hidden"), ("PUSHCTL_URL", &fake.url)])
         .output()
@@ -233,156 +238,8 @@ fn a_temporary_broker_and_its_command_do_not_inherit_a_token() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "given\n");
 }
 
-/// Runs `sub` with a cursor file in the directory that has something in its way.
-fn with_cursor(directory: &Directory) -> super::fake::Outcome {
-    let file = directory.path().join("c");
-    objects(&[object(1, "a", "m", 21, 1)]).run(&[
-        "sub",
-        "a",
-        "-n",
-        "1",
-        "--cursor-file",
-        file.to_str().expect("UTF-8"),
-    ])
-}
-
-fn is_cursor(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"seen\":{\"a\""))
-}
-
 #[test]
-fn a_link_in_the_place_of_a_temporary_file_is_replaced_and_not_followed() {
-    let directory = Directory::new("safe-temporary");
-    let victim = directory.write("victim", "precious");
-    symlink(&victim, directory.path().join("c.tmp")).expect("a directory of ours");
-    assert_eq!(with_cursor(&directory).code, 0);
-    assert!(is_cursor(&directory.path().join("c")));
-    assert_eq!(
-        std::fs::read_to_string(&victim).expect("it is there"),
-        "precious"
-    );
-
-    let directory = Directory::new("safe-hard-link");
-    let victim = directory.write("victim", "precious");
-    std::fs::hard_link(&victim, directory.path().join("c.tmp")).expect("a directory of ours");
-    assert_eq!(with_cursor(&directory).code, 0);
-    assert_eq!(
-        std::fs::read_to_string(&victim).expect("it is there"),
-        "precious"
-    );
-
-    let directory = Directory::new("safe-fifo");
-    fifo(&directory.path().join("c.tmp"));
-    assert_eq!(with_cursor(&directory).code, 0);
-    assert!(is_cursor(&directory.path().join("c")));
-
-    let directory = Directory::new("safe-directory");
-    std::fs::create_dir(directory.path().join("c.tmp")).expect("it is new");
-    let outcome = with_cursor(&directory);
-    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("c.tmp'"), "{}", outcome.stderr);
-}
-
-#[test]
-fn a_lock_that_is_no_regular_file_is_rejected() {
-    let directory = Directory::new("safe-lock");
-    let lock = directory.path().join("c.lock");
-    let victim = directory.path().join("victim");
-    for make in [
-        &(|path: &Path| symlink(&victim, path).expect("a directory of ours")) as &dyn Fn(&Path),
-        &fifo,
-    ] {
-        make(&lock);
-        let outcome = with_cursor(&directory);
-        assert_eq!(
-            (outcome.code, outcome.stdout.as_str()),
-            (1, ""),
-            "{}",
-            outcome.stderr
-        );
-        assert!(
-            outcome.stderr.contains("c.lock'") && outcome.stderr.contains("not a regular file"),
-            "{}",
-            outcome.stderr
-        );
-        assert!(!victim.exists(), "the link was followed");
-        std::fs::remove_file(&lock).expect("it is ours");
-    }
-}
-
-#[test]
-fn a_fifo_in_the_place_of_the_cursor_is_rejected_at_once() {
-    let directory = Directory::new("safe-cursor");
-    fifo(&directory.path().join("c"));
-    let outcome = with_cursor(&directory);
-    assert_eq!(outcome.code, 2);
-    assert!(
-        outcome.stderr.contains("not a regular file"),
-        "{}",
-        outcome.stderr
-    );
-    assert!(
-        !directory.path().join("c.lock").exists(),
-        "a lock was left behind"
-    );
-}
-
-#[test]
-fn a_linked_cursor_is_replaced_where_it_is_and_anything_else_is_left_alone() {
-    let directory = Directory::new("safe-linked");
-    std::fs::create_dir(directory.path().join("real")).expect("it is new");
-    let link = directory.path().join("c");
-    let real = directory.path().join("real/c");
-    directory.write("real/c", "precious");
-    symlink(&real, &link).expect("a directory of ours");
-    let outcome = with_cursor(&directory);
-    assert_eq!(
-        (
-            outcome.code,
-            std::fs::read_to_string(&real)
-                .expect("it is there")
-                .as_str()
-        ),
-        (2, "precious"),
-        "{}",
-        outcome.stderr
-    );
-}
-
-#[test]
-fn the_temporary_name_of_a_ready_file_is_not_followed() {
-    let directory = Directory::new("safe-ready");
-    let victim = directory.write("victim", "precious");
-    let script = "ln -s victim ready.$$; exec \"$0\" serve --listen 127.0.0.1:0 --ready-file ready";
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", script, env!("CARGO_BIN_EXE_pushctl")])
-        .current_dir(directory.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut child = command.spawn().expect("sh is there");
-    let ready = directory.path().join("ready");
-    wait_until("the server is ready", || ready.exists());
-    let text = std::fs::read_to_string(&ready);
-    let kept = std::fs::read_to_string(&victim);
-    child.kill().expect("it is ours");
-    child.wait().expect("it ends");
-    assert!(text.expect("it is there").contains("127.0.0.1:"));
-    assert_eq!(kept.expect("it is there"), "precious");
-}
-
-fn fifo(path: &Path) {
-    assert!(
-        Command::new("mkfifo")
-            .arg(path)
-            .status()
-            .expect("coreutils are there")
-            .success()
-    );
-}
-
-#[test]
-fn the_mistakes_of_a_configuration_keep_their_lines() {
+fn configuration_errors_keep_their_lines() {
     let directory = Directory::new("safe-lines");
     let file = directory.write(
         "nginx.conf",
@@ -397,7 +254,7 @@ fn the_mistakes_of_a_configuration_keep_their_lines() {
 }
 
 #[test]
-fn what_check_prints_of_a_file_is_escaped_on_a_terminal() {
+fn check_escapes_file_content_on_a_terminal() {
     let directory = Directory::new("check-safety");
     let location = "location /p\u{1b}[2J\u{202e} { push_stream_publisher; \
                     push_stream_channels_path $arg_id; add_header X \"\u{9b}2J\"; }";

@@ -33,7 +33,7 @@ fn stderr(child: Child) -> String {
 
 #[test]
 fn a_proxy_that_buffers_streams_is_recognised() {
-    // As for a server that does not ask the proxy to leave it.
+    // The response lacks the header that disables proxy buffering.
     let server = Server::start(&[]);
     let nginx = proxy(&server, "proxy_ignore_headers X-Accel-Buffering;");
     let url = format!("http://127.0.0.1:{}", nginx.port());
@@ -47,19 +47,19 @@ fn a_proxy_that_buffers_streams_is_recognised() {
         assert_eq!(lines.next().as_deref(), Some("one"));
         server.publish(channel, "two");
         assert_eq!(lines.next().as_deref(), Some("two"));
-        let told = stderr(child);
+        let reported = stderr(child);
         assert!(
-            told.contains(&format!("/ev/{channel} for "))
-                && told.ends_with("continuing in mode lp\n"),
-            "{told}"
+            reported.contains(&format!("/ev/{channel} for "))
+                && reported.ends_with("going on with mode lp\n"),
+            "{reported}"
         );
         assert!(
-            told.contains(if limit.is_empty() {
+            reported.contains(if limit.is_empty() {
                 "for 15s"
             } else {
                 "for 700ms"
             }),
-            "{told}"
+            "{reported}"
         );
     }
 }
@@ -67,7 +67,8 @@ fn a_proxy_that_buffers_streams_is_recognised() {
 #[test]
 fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
     let template = "push_stream_message_template \
-                    '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}';";
+                    '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\
+                    \"tag\":\"~tag~\",\"time\":\"~time~\"}';";
     let cursor = "push_stream_last_received_message_time $arg_time; \
                   push_stream_last_received_message_tag $arg_tag;";
     let location = |path: &str, mode: &str| {
@@ -91,7 +92,7 @@ fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
         let relay = Relay::to(server.address());
         let (child, mut lines) = start(&relay.url(), &["ch", "--mode", mode, "-n", "2"]);
         wait_until("the subscription is there", || relay.pieces() > 0);
-        // Pings of which some follow each other, so that their interval is known.
+        // Several consecutive pings, so that their interval is known.
         let before = relay.pieces();
         wait_until("pings come", || relay.pieces() >= before + 6);
         server.publish("ch", "one");
@@ -101,13 +102,13 @@ fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
         server.publish("ch", "two");
         assert_eq!(lines.next().as_deref(), Some("two"), "{mode}");
         assert!(relay.connections() > connections, "{mode}");
-        let told = stderr(child);
-        assert!(told.contains("not even a ping"), "{mode}: {told}");
+        let reported = stderr(child);
+        assert!(reported.contains("not even a ping"), "{mode}: {reported}");
     }
 }
 
 #[test]
-fn the_limit_of_the_user_counts_without_pings_too() {
+fn a_configured_silence_limit_applies_without_pings() {
     let server = Server::start(&[]);
     for mode in ["ev", "ws", "stream"] {
         let relay = Relay::to(server.address());
@@ -159,7 +160,7 @@ fn a_silent_mode_is_the_last_resort_and_then_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_reported_once() {
+fn a_silent_server_is_reported_once() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = fake.run(&["sub", "ch", "-t", "20s"]);
     let expected =
@@ -177,7 +178,7 @@ fn a_server_that_never_answers_is_reported_once() {
 }
 
 #[test]
-fn a_message_that_comes_slowly_is_no_silence() {
+fn a_slow_message_does_not_trigger_the_silence_limit() {
     for mode in ["ev", "ws", "stream"] {
         let server = Server::start(&[]);
         let slow = slow_relay(server.address());
@@ -194,7 +195,7 @@ fn a_message_that_comes_slowly_is_no_silence() {
     }
 }
 
-/// A relay that passes on what the server sends in pieces of 10 kB, one each 200 ms.
+/// A relay that forwards pieces of 10 kB, one every 200 ms.
 fn slow_relay(server: &str) -> String {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

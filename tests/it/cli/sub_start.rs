@@ -1,5 +1,5 @@
-//! `sub --cursor-file`: the start is in the file as soon as it is known, in every mode and however
-//! the run ends, so that the next run gets what was published after it.
+//! `sub --cursor-file`: the start is recorded as soon as it is known, in every mode and however the
+//! run ends, so that the next run resumes there.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ fn mute() -> Fake {
     Fake::start(|_, _| Reply::Hold(String::new()))
 }
 
-/// The content of a file with this start and nothing else; the channels as they are listed.
+/// The content of a cursor file with this start only.
 fn started(fake: &Fake, channels: &str, start: &str) -> String {
     format!(
         "{{\"version\":1,\"server\":\"{}\",\"channels\":[{channels}],\"start\":\"{start}\",\
@@ -30,7 +30,7 @@ fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Runs until the file is there and kills the program.
+/// Runs the program until the file exists, then kills it.
 pub(super) fn kill_when_written(url: &str, args: &[&str], file: &PathBuf) {
     let mut child = command(&[args, &["--url", url, "--cursor-file"]].concat())
         .arg(file)
@@ -43,7 +43,7 @@ pub(super) fn kill_when_written(url: &str, args: &[&str], file: &PathBuf) {
 }
 
 #[test]
-fn the_start_is_written_before_the_server_answers() {
+fn the_start_is_recorded_before_the_server_responds() {
     for mode in MODES {
         for (args, channels, start) in [
             (&["a"][..], "\"a\"", "1795220360:0"),
@@ -131,7 +131,7 @@ fn a_run_that_is_interrupted_or_ends_in_an_error_leaves_the_start() {
 fn a_server_without_a_clock_is_followed_from_the_time_of_this_machine() {
     let directory = Directory::new("start-clock");
     let file = directory.path().join("c");
-    // It answers nothing with a date.
+    // None of its responses has a date.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     std::thread::spawn(move || {
@@ -171,13 +171,16 @@ const PUSH_STREAM: &str = "
       push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag \
       $arg_tag;
       push_stream_message_template \
-      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\
+      \"tag\":\"~tag~\",\"time\":\"~time~\"}';
+      }
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1;
       push_stream_message_template \
-      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\
+      \"tag\":\"~tag~\",\"time\":\"~time~\"}';
+      }";
 
-/// What is published between two runs, of which the first one got nothing, is printed by the
-/// second.
+/// Messages published between two runs, the first without messages, are printed by the second.
 fn loses_nothing(url: &str, mode: &str, options: &[&str]) {
     let directory = Directory::new("start-next");
     let file = directory.path().join("c");
@@ -205,7 +208,7 @@ fn loses_nothing(url: &str, mode: &str, options: &[&str]) {
 }
 
 #[test]
-fn the_next_run_prints_what_came_after_a_run_without_messages() {
+fn the_next_run_resumes_after_a_run_without_messages() {
     for mode in MODES {
         let server = Server::start(&[]);
         loses_nothing(server.url(), mode, &[]);
@@ -217,7 +220,7 @@ fn the_next_run_prints_what_came_after_a_run_without_messages() {
 }
 
 #[test]
-fn the_next_run_prints_what_came_after_a_run_without_messages_from_nchan_too() {
+fn the_next_run_resumes_after_a_run_without_messages_from_nchan() {
     for mode in ["ev", "ws", "lp", "stream"] {
         let nchan = Nchan::start();
         loses_nothing(&nchan.url(), mode, &["--dialect", "nchan"]);
@@ -225,7 +228,7 @@ fn the_next_run_prints_what_came_after_a_run_without_messages_from_nchan_too() {
 }
 
 #[test]
-fn a_backlog_that_comes_is_printed_although_the_start_is_written() {
+fn a_backlog_is_printed_even_if_the_start_is_recorded() {
     let directory = Directory::new("start-backlog");
     let file = directory.path().join("c");
     let events = format!("data: {}\n\n", object(7, "a", "old", 10, 1));

@@ -1,5 +1,4 @@
-//! A real terminal for the program: a pseudo terminal, and an emulator that knows what a user would
-//! see.
+//! A pseudo terminal for the program, and an emulator of its screen.
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;
@@ -12,21 +11,21 @@ use pty_process::blocking::{Command, Pts, Pty, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// No wait of a test lasts longer; a passing test never gets near it.
+/// Upper bound of every wait of a test, far above the usual duration.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A program on a terminal of its own.
+/// A program on a separate terminal.
 pub(crate) struct Terminal {
     pty: Arc<Pty>,
-    // Kept open, so that the terminal outlives the program and can be asked for its modes.
+    // Kept open, so that the terminal outlives the program and its modes can be queried.
     pts: Pts,
     child: Child,
     screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
 }
 
 impl Terminal {
-    /// Starts the program with these arguments and variables; colours and UTF-8 are there unless
-    /// the variables say otherwise.
+    /// Starts the program with these arguments and variables; colours and UTF-8 are enabled unless
+    /// the variables disable them.
     pub(crate) fn start(
         rows: u16,
         columns: u16,
@@ -131,8 +130,8 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
-    /// Waits for the end; the terminal must be as it was before. Returns the exit code and what is
-    /// on the screen then.
+    /// Waits for the end; the terminal must be restored. Returns the exit code and the final
+    /// screen.
     pub(crate) fn end(mut self) -> (i32, String) {
         let code = self
             .child

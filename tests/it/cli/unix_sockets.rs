@@ -12,7 +12,10 @@ fn run(directory: &Directory, args: &[&str], input: &str) -> (Option<i32>, Strin
         .args(args)
         .current_dir(directory.path())
         .env_remove("PUSHCTL_URL")
-        .env("HTTP_PROXY", "http://127.0.0.1:1");
+        .env(
+            "HTTP_PROXY",
+            format!("http://127.0.0.1:{}", crate::support::free_port()),
+        );
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

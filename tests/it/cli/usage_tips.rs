@@ -1,9 +1,9 @@
-//! What the tools say about mistakes on the command line, and how they show numbers.
+//! Suggestions for mistakes on the command line, and formats of numbers.
 
 use super::fake::{Fake, ok, run, status};
 
 #[test]
-fn a_typing_mistake_in_a_command_gets_the_command() {
+fn a_misspelt_command_gets_a_suggestion() {
     for (word, command) in [
         ("pbu", "pub"),
         ("stast", "stats"),
@@ -50,7 +50,7 @@ fn a_message_of_several_words_has_to_be_quoted() {
 }
 
 #[test]
-fn words_and_options_of_other_tools_get_those_of_this_one() {
+fn options_of_other_tools_get_a_suggestion() {
     for (args, tip) in [
         (&["tail", "a"][..], "use 'pushctl sub'"),
         (&["send", "a", "x"], "use 'pushctl pub'"),
@@ -72,20 +72,6 @@ fn words_and_options_of_other_tools_get_those_of_this_one() {
             "it is hidden: {}",
             outcome.stderr
         );
-    }
-}
-
-#[test]
-fn a_text_that_begins_with_h_is_not_a_request_for_help() {
-    let outcome = run(&["pub", "ch", "-hello"], b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""));
-    assert!(
-        outcome.stderr.contains("'-hello'") && outcome.stderr.contains("'-- -hello'"),
-        "{}",
-        outcome.stderr
-    );
-    for args in [&["pub", "ch", "-h"][..], &["pub", "--help", "-hello"]] {
-        assert_eq!(run(args, b"").code, 0, "{args:?}");
     }
 }
 
@@ -187,19 +173,4 @@ fn statistics_show_sizes_in_units_and_leave_zeros_out() {
         outcome.stdout
     );
     assert!(!outcome.stdout.contains("panics"), "{}", outcome.stdout);
-}
-
-#[test]
-fn a_memory_limit_without_unit_is_rejected_with_the_unit() {
-    for option in ["--memory", "--connection-memory"] {
-        let outcome = run(&["serve", option, "64"], b"");
-        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
-        assert!(
-            outcome
-                .stderr
-                .contains("64 bytes is less than the minimum of 1m (write 64m for 64 MiB)"),
-            "{}",
-            outcome.stderr
-        );
-    }
 }

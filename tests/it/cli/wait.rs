@@ -17,7 +17,7 @@ fn info(subscribers: u64) -> String {
 }
 
 #[test]
-fn wait_asks_until_the_condition_holds() {
+fn wait_polls_until_the_condition_holds() {
     let fake = Fake::start(|_, number| {
         Reply::Send(if number == 0 {
             status("404 Not Found", "")
@@ -54,7 +54,7 @@ fn wait_asks_until_the_condition_holds() {
 }
 
 #[test]
-fn wait_tells_what_it_saw_last_when_the_time_is_over() {
+fn wait_reports_the_last_values_on_timeout() {
     let fake = Fake::always(&info(1));
     let args = [
         "wait",
@@ -68,18 +68,18 @@ fn wait_tells_what_it_saw_last_when_the_time_is_over() {
     let (outcome, limit) = fake.run_for(&args, "--timeout", |outcome| {
         !outcome.stderr.contains("did not respond")
     });
-    let told = format!(
+    let reported = format!(
         "pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: \
          subscribers >=2, published <9)\n"
     );
     assert_eq!(
         (outcome.code, outcome.stdout.as_str(), outcome.stderr),
-        (6, "", told)
+        (6, "", reported)
     );
 }
 
 #[test]
-fn a_missing_channel_has_nobody() {
+fn a_missing_channel_has_no_subscribers() {
     let fake = Fake::always(&status("404 Not Found", ""));
     assert_eq!(
         fake.run(&["wait", "-c", "a", "--subscribers", "==0"]).code,
@@ -88,7 +88,7 @@ fn a_missing_channel_has_nobody() {
 }
 
 #[test]
-fn wait_ready_waits_for_a_server_to_come() {
+fn wait_ready_waits_for_a_server() {
     let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
@@ -117,7 +117,7 @@ fn wait_ready_waits_for_a_server_to_come() {
 }
 
 #[test]
-fn an_answer_of_a_proxy_alone_is_not_ready() {
+fn a_proxy_error_is_not_ready() {
     let fake = Fake::start(|_, number| {
         Reply::Send(status(
             [
@@ -133,7 +133,7 @@ fn an_answer_of_a_proxy_alone_is_not_ready() {
 }
 
 #[test]
-fn a_refusal_ends_the_waiting() {
+fn a_rejection_ends_the_wait() {
     let fake = Fake::always(&status("403 Forbidden", ""));
     let outcome = fake.run(&["wait", "--subscribers", ">=1"]);
     assert_eq!(
@@ -145,7 +145,7 @@ fn a_refusal_ends_the_waiting() {
 }
 
 #[test]
-fn wrong_conditions_are_told_with_the_mend() {
+fn invalid_conditions_are_reported_with_a_remedy() {
     for (args, mention) in [
         (&["wait", "--subscribers", "3"][..], "'>=3'"),
         (&["wait", "--stored", ">=many"], "'many' is not a number"),

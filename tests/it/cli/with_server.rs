@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::fake::{command, run};
 use crate::support::{Directory, program, wait_until};
 
-/// Starts a shell script beside a broker and reads the broker's address, which is the script's
-/// first line.
+/// Starts a shell script with a temporary broker and reads the broker's address from its first
+/// line.
 fn start(script: &str) -> (Child, BufReader<std::process::ChildStdout>, String) {
     let mut child = command(&["with-server", "--", "sh", "-c", script])
         .stdin(Stdio::piped())
@@ -95,7 +95,7 @@ fn a_command_that_handles_a_signal_has_its_own_code() {
 
 #[test]
 fn the_broker_ends_with_us_even_if_we_are_killed() {
-    // The command ends with its standard input, which ends with this test's handle.
+    // The command ends when this test closes its standard input.
     let (mut child, _stdout, address) = start("echo $PUSHCTL_URL; cat");
     child.kill().expect("it runs");
     child.wait().expect("it ends");
@@ -103,7 +103,7 @@ fn the_broker_ends_with_us_even_if_we_are_killed() {
 }
 
 #[test]
-fn what_cannot_be_started_has_codes_as_in_shells() {
+fn unstartable_commands_have_shell_exit_codes() {
     let directory = Directory::new("with-server");
     let file = directory.write("no-program", "x");
     let file = file.to_str().expect("UTF-8");
@@ -121,7 +121,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
         ),
         (
             &["with-server", "--frobnicate", "--", "true"],
-            125,
+            2,
             "--frobnicate",
         ),
         (&["with-server"], 2, "COMMAND"),
@@ -129,7 +129,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
         (&["with-server", "false", "--", "x"], 1, ""),
         (
             &["with-server", "--url", "http://h", "--", "true"],
-            125,
+            2,
             "--url",
         ),
         (
@@ -151,7 +151,7 @@ fn what_cannot_be_started_has_codes_as_in_shells() {
 }
 
 #[test]
-fn the_ready_file_is_there_while_the_server_listens() {
+fn the_ready_file_exists_while_the_server_listens() {
     let directory = Directory::new("ready");
     let file = directory.path().join("ready");
     let mut server = Command::new(program())

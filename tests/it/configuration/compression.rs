@@ -1,5 +1,5 @@
-//! Compressed answers (`gzip`): of files and pages as by Debian's nginx, and of everything that the
-//! module answers.
+//! Compressed responses (`gzip`): files and pages as Debian's nginx sends them, and all responses
+//! of push locations.
 
 use std::io::Read;
 
@@ -8,7 +8,7 @@ use flate2::{Decompress, FlushDecompress};
 
 use crate::support::{Connection, Directory, Nginx, Response, Server, conf};
 
-/// What every block of a stream ends with.
+/// End of every block of a stream.
 const BLOCK_END: &[u8] = &[0, 0, 0xff, 0xff];
 const GZIP: (&str, &str) = ("Accept-Encoding", "gzip, deflate, br");
 
@@ -60,7 +60,7 @@ impl Zipped {
         String::from_utf8(plain).expect("UTF-8")
     }
 
-    /// The text of the whole stream, which has to end.
+    /// The text of the whole stream, which must be complete.
     fn whole(mut self) -> String {
         self.raw.extend_from_slice(&self.connection.read_body());
         String::from_utf8(unzipped(&self.raw)).expect("UTF-8")
@@ -69,9 +69,13 @@ impl Zipped {
 
 const LOCATIONS: &str = r#"
     location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
-    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_header_template "H|"; push_stream_footer_template "|F"; push_stream_message_template "<~text~>"; }
-    location ~ ^/bare/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_ping_message_interval 300ms; push_stream_message_template "<~id~>"; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages on; }
+    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_header_template "H|"; push_stream_footer_template "|F";
+        push_stream_message_template "<~text~>"; }
+    location ~ ^/bare/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_ping_message_interval 300ms; push_stream_message_template "<~id~>"; }
     location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
     location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }
@@ -214,7 +218,7 @@ fn polls_and_statistics_are_compressed_and_types_decide() {
 }
 
 #[test]
-fn old_clients_and_proxies_get_what_the_directives_say() {
+fn gzip_directives_apply_to_old_clients_and_proxies() {
     let server = server(
         "gzip on; gzip_types *; gzip_proxied no-cache expired; gzip_disable msie6 \"old\"; \
          gzip_http_version 1.0;",
@@ -251,7 +255,7 @@ fn old_clients_and_proxies_get_what_the_directives_say() {
     server.stop();
 }
 
-/// What can be compared of an answer: status, headers, and the body as it was before.
+/// The comparable part of a response: status, headers, and the decoded body.
 fn comparable(response: &Response) -> String {
     let mut headers: Vec<String> = response
         .head

@@ -1,16 +1,7 @@
 //! Proxies in front, methods, names of servers, paths and headers: compared with Debian's nginx,
 //! and logs at a syslog.
 
-use std::net::UdpSocket;
-use std::os::unix::net::UnixDatagram;
-use std::process::Command;
-use std::time::Duration;
-
-use rustix::process::Signal;
-
-use crate::support::{Directory, Nginx, Response, Server, wait_until};
-
-type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+use crate::support::{ComparedRequest, Directory, Nginx, Response, Server, wait_until};
 
 const NONE: &[(&str, &str)] = &[];
 
@@ -33,8 +24,8 @@ fn shown(response: &Response) -> String {
     format!("{} {headers}\n{body}", response.head.status)
 }
 
-/// Asks both servers the same on one connection each; a new one where a server closes it.
-fn compare(http: &str, requests: &[Asked<'_>]) {
+/// Sends the same requests to both servers on one connection each, with a new one after a close.
+fn compare(http: &str, requests: &[ComparedRequest<'_>]) {
     let nginx = Nginx::start(http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
     let mut theirs = nginx.connect();
@@ -65,22 +56,26 @@ fn compare(http: &str, requests: &[Asked<'_>]) {
 }
 
 #[test]
-fn clients_behind_proxies_are_told_as_by_nginx() {
+fn client_addresses_behind_proxies_match_nginx() {
     let http = r#"
         server {
-            listen 127.0.0.1:{{PORT}}; server_name a; set_real_ip_from 127.0.0.0/8; set_real_ip_from 10.0.0.0/8; default_type text/plain;
+            listen 127.0.0.1:{{PORT}}; server_name a; set_real_ip_from 127.0.0.0/8;
+                set_real_ip_from 10.0.0.0/8; default_type text/plain;
             if ($remote_addr = 192.0.2.66) { return 410; }
             location /single { return 200 "$remote_addr:$remote_port $realip_remote_addr"; }
-            location /list { real_ip_header X-Forwarded-For; return 200 "$remote_addr:$remote_port"; }
+            location /list { real_ip_header X-Forwarded-For; return 200 "$remote_addr:$remote_port";
+                }
             location /deny { deny 192.0.2.7; allow all; }
         }
         server {
-            listen 127.0.0.1:{{PORT}}; server_name b; set_real_ip_from 127.0.0.1; set_real_ip_from 10.0.0.0/8;
+            listen 127.0.0.1:{{PORT}}; server_name b; set_real_ip_from 127.0.0.1;
+                set_real_ip_from 10.0.0.0/8;
             real_ip_header X-Forwarded-For; real_ip_recursive on; default_type text/plain;
             location / { return 200 "$remote_addr:$remote_port"; }
         }
         server {
-            listen 127.0.0.1:{{PORT}}; server_name c; default_type text/plain; set_real_ip_from 10.0.0.0/8;
+            listen 127.0.0.1:{{PORT}}; server_name c; default_type text/plain;
+                set_real_ip_from 10.0.0.0/8;
             location / { return 200 "$remote_addr"; }
             location /deny { set_real_ip_from 127.0.0.1; deny 192.0.2.7; allow all; }
         }"#;
@@ -117,27 +112,32 @@ fn clients_behind_proxies_are_told_as_by_nginx() {
 }
 
 #[test]
-fn methods_names_paths_and_headers_are_those_of_nginx() {
+fn methods_names_paths_and_headers_match_nginx() {
     let directory = Directory::new("surroundings");
     directory.write("users", "u:{PLAIN}p\n");
     directory.write("a.txt", "0123456789");
     let http = format!(
         r#"
         server {{
-            listen 127.0.0.1:{{{{PORT}}}}; server_name "~^(?<sub>\w+)\.(a|b)\.example$" plain; default_type text/plain;
-            location /names {{ return 200 "$sub $1 $2"; }} location ~ ^/re/(.*)$ {{ return 200 "$sub $1"; }}
+            listen 127.0.0.1:{{{{PORT}}}}; server_name "~^(?<sub>\w+)\.(a|b)\.example$" plain;
+                default_type text/plain;
+            location /names {{ return 200 "$sub $1 $2"; }}
+            location ~ ^/re/(.*)$ {{ return 200 "$sub $1"; }}
             location /limited {{ limit_except GET {{ deny all; }} alias {0}/a.txt; }}
-            location /password {{ limit_except HEAD OPTIONS {{ auth_basic "r"; auth_basic_user_file {0}/users; }} alias {0}/a.txt; }}
+            location /password {{ limit_except HEAD OPTIONS {{ auth_basic "r";
+                auth_basic_user_file {0}/users; }} alias {0}/a.txt; }}
             location /reverse {{ deny all; limit_except POST {{ allow all; }} alias {0}/a.txt; }}
             location /header {{ return 200 "$http_a_b"; }}
         }}
         server {{
-            listen 127.0.0.1:{{{{PORT}}}}; server_name loose; default_type text/plain; underscores_in_headers on;
+            listen 127.0.0.1:{{{{PORT}}}}; server_name loose; default_type text/plain;
+                underscores_in_headers on;
             keepalive_requests 3; location / {{ return 200 "$uri $http_a_b"; }}
         }}
         server {{
             listen 127.0.0.1:{{{{PORT}}}}; server_name files; root {0};
-            location / {{ etag off; }} location /none/ {{ alias {0}/; max_ranges 0; }} location /never/ {{ alias {0}/; if_modified_since off; }}
+            location / {{ etag off; }} location /none/ {{ alias {0}/; max_ranges 0; }}
+            location /never/ {{ alias {0}/; if_modified_since off; }}
             location /before/ {{ alias {0}/; if_modified_since before; }}
         }}"#,
         directory.path().display()
@@ -195,7 +195,7 @@ fn slashes_stay_where_they_are_not_merged() {
         "//",
         "/a/./",
     ];
-    let requests: Vec<Asked<'_>> = targets
+    let requests: Vec<ComparedRequest<'_>> = targets
         .iter()
         .map(|target| ("GET", *target, NONE))
         .collect();
@@ -234,64 +234,12 @@ fn a_limit_on_methods_holds_for_push_locations() {
 }
 
 #[test]
-fn logs_go_to_syslogs_as_nginx_sends_them() {
-    let directory = Directory::new("syslog");
-    let path = directory.path().join("log.sock");
-    let unix = UnixDatagram::bind(&path).expect("a socket");
-    let udp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let deadline = Some(Duration::from_secs(20));
-    unix.set_read_timeout(deadline)
-        .expect("a socket takes options");
-    udp.set_read_timeout(deadline)
-        .expect("a socket takes options");
-    let server = Server::with_conf(&format!(
-        "error_log syslog:server=unix:{},nohostname,facility=daemon,tag=errors info;\nevents {{}}\n\
-         http {{
-        log_format short '$request $status';
-        access_log syslog:server={},tag=access,severity=debug short;
-        server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ return 200 hi; }} }} }}",
-        path.display(),
-        udp.local_addr().expect("it is bound")
-    ));
-    let mut buffer = [0; 2048];
-    let length = unix
-        .recv(&mut buffer)
-        .expect("the server says that it starts");
-    let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    // Daemon is 3, info is 6.
-    assert!(
-        line.starts_with("<30>")
-            && line.contains(" errors: ")
-            && line.contains("starting")
-            && !line.ends_with('\n'),
-        "{line:?}"
-    );
-    server.get("/x?y=1");
-    let length = udp.recv(&mut buffer).expect("a line of the access log");
-    let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    // Local7 is 23, debug is 7; `Nov  1 08:00:00`.
-    assert!(
-        line.starts_with("<191>")
-            && line.ends_with(&format!(" {host} access: GET /x?y=1 HTTP/1.1 200")),
-        "{line:?}"
-    );
-    assert_eq!(
-        line["<191>".len()..].find(&format!(" {host}")),
-        Some(15),
-        "{line:?}"
-    );
-    server.stop();
-}
-
-#[test]
 fn the_host_of_an_absolute_target_goes_before_the_header() {
     let http = r#"
-        server { listen 127.0.0.1:{{PORT}}; server_name a; default_type text/plain; location / { return 200 "a $host $http_host $uri"; } }
-        server { listen 127.0.0.1:{{PORT}}; server_name b; default_type text/plain; location / { return 200 "b $host $http_host $uri"; } }
+        server { listen 127.0.0.1:{{PORT}}; server_name a; default_type text/plain;
+        location / { return 200 "a $host $http_host $uri"; } }
+        server { listen 127.0.0.1:{{PORT}}; server_name b; default_type text/plain;
+        location / { return 200 "b $host $http_host $uri"; } }
     "#;
     compare(
         http,
@@ -326,7 +274,7 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
         ("push.example", "/stats?id=a", 404),
         ("unix.example", "/unix?id=a", 404),
         ("other.example", "/", 200),
-        // Who names no server gets one with push locations, not the redirection.
+        // A request without a host selects the server with push locations, not the redirection.
         ("127.0.0.1", "/stats?id=a", 404),
     ] {
         let mut connection = server.connect();
@@ -335,7 +283,7 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
         ));
         let response = connection.read_response();
         assert_eq!(response.head.status, expected, "{host}{path}");
-        // Our own 404 is that of a channel that does not exist.
+        // pushctl's 404 is that of a missing channel.
         assert_eq!(response.head.get("Location"), None, "{host}{path}");
     }
     assert!(
@@ -352,96 +300,10 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
     let server = Server::with_conf(
         "events {} http { server { listen 127.0.0.1:{{PORT}}; location / { return 200 x; } } }",
     );
-    wait_until("it is told", || {
+    wait_until("it is reported", || {
         server
             .stderr()
             .contains("no push locations: no server of the configuration has one")
     });
     server.stop();
-}
-
-#[test]
-fn an_access_log_that_cannot_be_opened_is_told_at_once() {
-    let directory = Directory::new("unwritable");
-    let log = directory.path().join("logs/access.log");
-    let location =
-        "location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
-    let server = Server::with_conf(&format!(
-        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen \
-         127.0.0.1:{{{{PORT}}}}; access_log off; {location} location /x {{ access_log {}; }} }} }}",
-        log.display()
-    ));
-    wait_until("it is told", || {
-        server.stderr().contains("cannot open the access log")
-    });
-    assert!(
-        server.stderr().contains(log.to_str().expect("UTF-8")),
-        "{}",
-        server.stderr()
-    );
-    std::fs::create_dir(directory.path().join("logs")).expect("a directory can be made");
-    server.signal(Signal::HUP);
-    wait_until("the log is there", || log.exists());
-    assert_eq!(
-        server.stderr().matches("cannot open").count(),
-        1,
-        "{}",
-        server.stderr()
-    );
-    // A pipe that nobody reads is one that cannot be opened, not one that is waited for.
-    std::fs::remove_file(&log).expect("the log can go");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&log)
-            .status()
-            .expect("mkfifo runs")
-            .success()
-    );
-    server.signal(Signal::HUP);
-    wait_until("it is told", || {
-        server
-            .stderr()
-            .matches("cannot open the access log")
-            .count()
-            == 2
-    });
-    assert_eq!(server.get("/stats").head.status, 200);
-    server.stop();
-}
-
-#[test]
-fn the_error_log_is_a_file_that_is_opened_anew() {
-    let directory = Directory::new("errors");
-    let log = directory.path().join("error.log");
-    let conf = format!(
-        "error_log {} info;\nerror_log /nowhere/at/all.log;\nevents {{}}\n\
-         http {{ server {{ listen 127.0.0.1:{{{{PORT}}}}; error_log {0}.x; }} }}",
-        log.display()
-    );
-    let server = Server::with_conf(&conf);
-    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
-    wait_until("the log has begun", || read(&log).contains("INFO starting"));
-    wait_until("it is told", || {
-        server
-            .stderr()
-            .contains("cannot open the error log: using stderr instead")
-    });
-    wait_until("it is told", || {
-        server
-            .stderr()
-            .contains("nginx.conf:4: pushctl has one \"error_log\" for all servers")
-    });
-    let moved = directory.path().join("moved.log");
-    std::fs::rename(&log, &moved).expect("a file can be moved");
-    server.signal(Signal::USR1);
-    wait_until("the log is there again", || {
-        read(&log).contains("reopened the access logs")
-    });
-    assert!(!read(&moved).contains("reopened the access logs"));
-    server.stop();
-    let quiet = Server::try_with_conf(&conf, &["--log-level", "off"])
-        .unwrap_or_else(|error| panic!("{error}"));
-    let before = read(&log);
-    quiet.stop();
-    assert_eq!(read(&log), before, "--log-level holds before error_log");
 }

@@ -13,7 +13,8 @@ fn content_type(mut connection: crate::support::Connection, path: &str) -> (u16,
 
 #[test]
 fn a_charset_is_added_to_the_types_of_nginx() {
-    let http = r#"charset utf-8; types { text/css css; text/plain txt; application/javascript js; text/xml xml; }
+    let http = r#"charset utf-8; types { text/css css; text/plain txt; application/javascript js;
+        text/xml xml; }
         server { listen 127.0.0.1:{{PORT}};
         location = /plain { default_type text/plain; return 200 x; }
         location = /json { default_type application/json; return 200 x; }
@@ -21,12 +22,15 @@ fn a_charset_is_added_to_the_types_of_nginx() {
         location = /parameter { default_type "text/plain; format=flowed"; return 200 x; }
         location = /has { default_type "text/plain; charset=koi8-r"; return 200 x; }
         location = /off { charset off; default_type text/plain; return 200 x; }
-        location = /types { charset_types application/json; default_type application/json; return 200 x; }
-        location = /others { charset_types application/json; default_type text/plain; return 200 x; }
+        location = /types { charset_types application/json; default_type application/json;
+            return 200 x; }
+        location = /others { charset_types application/json; default_type text/plain; return 200 x;
+            }
         location = /html { charset_types application/json; default_type text/html; return 200 x; }
         location = /all { charset_types *; default_type image/x; return 200 x; }
         location = /inner { charset koi8-r; default_type text/plain; return 200 x; }
-        location = /if { default_type text/plain; if ($arg_c) { charset koi8-r; return 200 x; } return 200 y; }
+        location = /if { default_type text/plain; if ($arg_c) { charset koi8-r; return 200 x; }
+            return 200 y; }
         location = /401 { return 401; }
         location = /302 { return 302 /x; }
         location = /404 { default_type text/plain; return 404 x; }

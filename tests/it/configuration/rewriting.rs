@@ -1,6 +1,5 @@
 //! `rewrite`, `break`, `secure_link` and `limit_except`, compared with Debian's nginx (1.22.1) on
-//! the same file: nothing here is written down, nginx runs next to pushctl and answers the same
-//! requests. Then push locations behind such rules.
+//! the same file; nginx runs next to pushctl, so that no expected value is written here.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,11 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use md5::{Digest, Md5};
 
-use crate::configuration::nginx_access::{Asked, comparable, compare};
-use crate::support::{Connection, Directory, Nginx, Server, conf, wait_until};
+use crate::support::{ComparedRequest, Connection, Directory, Nginx, Server, comparable, compare};
 
 /// Lists every rule of the matrix: pattern, replacement and flag in a location with this number.
-fn rules() -> Vec<String> {
+pub(super) fn rules() -> Vec<String> {
     let patterns = [
         "^/l@/(.*)$",
         "^/l@/([^/]*)/(?<rest>.*)$",
@@ -79,10 +77,10 @@ fn compare_all(nginx: &Nginx, server: &Server, targets: impl Iterator<Item = Str
 }
 
 #[test]
-fn every_form_of_rewrite_does_what_it_does_in_nginx() {
+fn every_form_of_rewrite_matches_nginx() {
     let root = Directory::new("root");
     let rules = rules();
-    // Every second location goes on behind the rule, so that what it leaves behind can be seen.
+    // Every second location continues after the rule, so that its effects are visible.
     let locations: String = rules
         .iter()
         .enumerate()
@@ -125,7 +123,7 @@ fn every_form_of_rewrite_does_what_it_does_in_nginx() {
 }
 
 #[test]
-fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
+fn rules_in_servers_conditions_and_nested_locations_match_nginx() {
     let root = Directory::new("root");
     let http = format!(
         r#"map $uri $mapped {{ ~^/map/(?<part>.*)$ "m-$part"; default "d-$uri"; }}
@@ -136,11 +134,13 @@ fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
             rewrite ^/show/twice/(.*)$ /show/second/$1?s=1 last;
             rewrite ^/show/second/x /show/never last;
             if ($arg_x ~ (.)(?<named>.)) {{ set $seen 1; }}
-            location /show {{ return 200 "show $uri|$args|$1|$2|$named|$seen|$mapped|$arg_a|$request_filename"; }}
+            location /show {{
+                return 200 "show $uri|$args|$1|$2|$named|$seen|$mapped|$arg_a|$request_filename"; }}
             location /captures {{ return 200 "$1|$2|$named"; }}
             location ~ ^/regex/none {{ return 200 "$1|$named"; }}
             location /loop {{ rewrite ^ /loop last; }}
-            location ~ ^/count/(x*)$ {{ rewrite ^/count/x(.*)$ /count/$1 last; return 200 "end $uri"; }}
+            location ~ ^/count/(x*)$ {{ rewrite ^/count/x(.*)$ /count/$1 last;
+                return 200 "end $uri"; }}
             location /hidden {{ internal; return 200 "hidden $uri"; }}
             location /to-hidden {{ rewrite ^ /hidden last; }}
             location /then-break {{ rewrite ^/then-break/(.*)$ /show/$1; break; return 200 no; }}
@@ -153,11 +153,14 @@ fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
                 rewrite ^/if /show/end;
             }}
             location /args {{ set $args "a=1&b=$arg_b"; rewrite ^ /show last; }}
-            location /args-here {{ set $args "x=$1"; return 200 "$args|$arg_x|$is_args|$query_string|$arg_a"; }}
-            location /set {{ set $seen "$1"; rewrite ^/set/(.*)$ /sett/$1; set $seen "<$1>"; return 200 "$seen|$uri"; }}
+            location /args-here {{ set $args "x=$1";
+                return 200 "$args|$arg_x|$is_args|$query_string|$arg_a"; }}
+            location /set {{ set $seen "$1"; rewrite ^/set/(.*)$ /sett/$1; set $seen "<$1>";
+                return 200 "$seen|$uri"; }}
             location /map {{ if ($mapped = x) {{ return 400; }} rewrite ^ /show last; }}
             location /map-late {{ rewrite ^ /show last; }}
-            location /nested/ {{ rewrite ^/nested/go /show/nested last; location /nested/in {{ return 200 in; }} }}
+            location /nested/ {{ rewrite ^/nested/go /show/nested last;
+            location /nested/in {{ return 200 in; }} }}
             location /return {{ rewrite ^ /show; return 200 "returned $uri"; }}
             location /small {{ client_max_body_size 2; rewrite ^ /show last; }}
             location /small-return {{ client_max_body_size 2; return 200 x; }}
@@ -165,7 +168,7 @@ fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
         }}"#,
         root.path().display()
     );
-    let mut requests: Vec<Asked<'_>> = Vec::new();
+    let mut requests: Vec<ComparedRequest<'_>> = Vec::new();
     for target in [
         "/server/a%20b?x=yz",
         "/server/a?stop=1",
@@ -207,7 +210,7 @@ fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
 }
 
 #[test]
-fn bodies_beyond_the_limit_of_a_location_do_not_get_past_it() {
+fn bodies_over_the_limit_of_a_location_are_rejected() {
     let http = "server { listen 127.0.0.1:{{PORT}}; location /to { return 200 x; }
         location /rewrite { client_max_body_size 2; rewrite ^ /to last; } location /return { \
         client_max_body_size 2; return 200 x; } }";
@@ -236,7 +239,7 @@ fn bodies_beyond_the_limit_of_a_location_do_not_get_past_it() {
 }
 
 #[test]
-fn limited_methods_get_what_nginx_has_without_the_handler() {
+fn limited_methods_match_nginx_without_a_handler() {
     let root = Directory::new("root");
     let http = format!(
         "server {{ listen 127.0.0.1:{{{{PORT}}}}; root {};
@@ -245,7 +248,7 @@ fn limited_methods_get_what_nginx_has_without_the_handler() {
             location /rewrite {{ limit_except GET POST {{ allow all; }} rewrite ^ /get last; }} }}",
         root.path().display()
     );
-    let mut requests: Vec<Asked<'_>> = Vec::new();
+    let mut requests: Vec<ComparedRequest<'_>> = Vec::new();
     for target in ["/get", "/get/", "/none", "/rewrite"] {
         requests.extend(
             ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
@@ -256,7 +259,7 @@ fn limited_methods_get_what_nginx_has_without_the_handler() {
 }
 
 /// The checksum of a text as `secure_link_md5` expects it.
-fn checksum(text: &str) -> String {
+pub(super) fn checksum(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Md5::digest(text))
 }
 
@@ -272,11 +275,14 @@ fn links_are_checked_as_by_nginx() {
     let http = r#"server { listen 127.0.0.1:{{PORT}}; default_type text/plain;
         secure_link $arg_md5; secure_link_md5 "$uri server";
         location /server { return 200 "<$secure_link|$secure_link_expires>"; }
-        location /expires { secure_link $arg_md5,$arg_e; secure_link_md5 "$secure_link_expires$uri secret";
-            if ($secure_link = "") { return 403 "none $secure_link_expires"; } if ($secure_link = "0") { return 410; } rewrite ^ /after last; }
+        location /expires { secure_link $arg_md5,$arg_e;
+            secure_link_md5 "$secure_link_expires$uri secret";
+            if ($secure_link = "") { return 403 "none $secure_link_expires"; }
+                if ($secure_link = "0") { return 410; } rewrite ^ /after last; }
         location /after { return 200 "<$secure_link|$secure_link_expires>"; }
         location /rewritten { rewrite ^/rewritten/(.*)$ /server/$1 last; }
-        location /word/ { secure_link_secret word; if ($secure_link = "") { return 403; } rewrite ^ /linked/$secure_link; }
+        location /word/ { secure_link_secret word; if ($secure_link = "") { return 403; }
+            rewrite ^ /linked/$secure_link; }
         location /linked/ { internal; return 200 "$uri|$args|$secure_link"; }
         location /half { secure_link_md5 x; return 200 "<$secure_link>"; } }"#;
     let now = SystemTime::now()
@@ -324,251 +330,19 @@ fn links_are_checked_as_by_nginx() {
         format!("/word/{with_arguments}/a"),
         "/word/".to_owned(),
     ];
-    let requests: Vec<Asked<'_>> = targets
+    let requests: Vec<ComparedRequest<'_>> = targets
         .iter()
         .map(|target| ("GET", target.as_str(), &[][..]))
         .collect();
     compare(http, &requests);
 }
 
-/// The status of a request at a server of its own connection.
-fn status(server: &Server, method: &str, target: &str, headers: &[(&str, &str)]) -> u16 {
+/// The status of a request on a new connection.
+pub(super) fn status(server: &Server, method: &str, target: &str, headers: &[(&str, &str)]) -> u16 {
     let body = (method == "POST").then_some(&b"hi"[..]);
     server
         .connect()
         .request(method, target, headers, body)
         .head
         .status
-}
-
-const PUBLISHER: &str = "push_stream_publisher admin; push_stream_channels_path $arg_id; \
-                         push_stream_store_messages on;";
-
-#[test]
-fn what_sends_requests_elsewhere_comes_before_the_push_handler() {
-    let locations = format!(
-        "if ($arg_s = no) {{ rewrite ^ /denied; }}
-        location = /denied {{ return 403; }}
-        location /if {{ if ($arg_k != s) {{ rewrite ^ /denied last; }} {PUBLISHER} }}
-        location /plain {{ rewrite ^/plain/x /denied; {PUBLISHER} }}
-        location /address {{ rewrite ^ https://other.example/ permanent; {PUBLISHER} }}
-        location /moved {{ rewrite ^ /guarded last; {PUBLISHER} }}
-        location /guarded {{ deny all; {PUBLISHER} }}
-        location /stays {{ rewrite ^ /denied break; {PUBLISHER} }}
-        location /stopped {{ break; rewrite ^ /denied last; {PUBLISHER} }}"
-    );
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    for (target, expected) in [
-        ("/if?id=a", 403),
-        ("/if?id=a&k=s", 200),
-        ("/if?id=a&k=s&s=no", 403),
-        ("/plain/x?id=a", 403),
-        ("/plain?id=a", 200),
-        ("/address?id=a", 301),
-        ("/moved?id=a", 403),
-        ("/stays?id=a", 200),
-        ("/stopped?id=a", 200),
-    ] {
-        assert_eq!(status(&server, "POST", target, &[]), expected, "{target}");
-    }
-    server.stop();
-}
-
-#[test]
-fn push_locations_are_reached_through_rewrites() {
-    let locations = format!(
-        "location ~ ^/say/(?<room>\\w+)$ {{ rewrite ^ /pub?id=$room? last; }}
-        location = /pub {{ internal; {PUBLISHER} }}
-        location ~ ^/listen/(\\w+)$ {{ rewrite ^/listen/(.*)$ /sub/$1 last; }}
-        location ~ ^/sub/(.*)$ {{ internal; push_stream_subscriber polling; \
-        push_stream_channels_path $1; }}
-        location /by-name/ {{ rewrite ^/by-name/(?<name>.*)$ /named last; }}
-        location /named {{ internal; push_stream_subscriber polling; push_stream_channels_path \
-        $name; }}"
-    );
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    assert_eq!(
-        (
-            status(&server, "POST", "/pub?id=news", &[]),
-            status(&server, "GET", "/sub/news", &[])
-        ),
-        (404, 404)
-    );
-    assert_eq!(status(&server, "POST", "/say/news?id=other", &[]), 200);
-    let from = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
-    for target in ["/listen/news", "/by-name/news"] {
-        assert_eq!(
-            server.connect().request("GET", target, &from, None).text(),
-            "hi",
-            "{target}"
-        );
-    }
-    server.stop();
-}
-
-#[test]
-fn limited_methods_neither_publish_nor_delete() {
-    let users = Directory::new("users");
-    let users = users.write("users", "u:{PLAIN}p\n");
-    let locations = format!(
-        "location /pub {{ auth_basic x; auth_basic_user_file {0}; limit_except GET {{ auth_basic \
-         off; }} {PUBLISHER} }}
-        location /get {{ limit_except DELETE {{ allow all; }} {PUBLISHER} }}
-        location /open {{ {PUBLISHER} }}",
-        users.display()
-    );
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    for (method, target, expected) in [
-        ("POST", "/pub?id=a", 404),
-        ("PUT", "/pub?id=a", 405),
-        ("DELETE", "/pub?id=a", 405),
-        ("GET", "/pub?id=a", 401),
-        ("POST", "/get?id=a", 404),
-        ("GET", "/open?id=a", 404),
-    ] {
-        assert_eq!(
-            status(&server, method, target, &[]),
-            expected,
-            "{method} {target}"
-        );
-    }
-    server.stop();
-}
-
-#[test]
-fn the_last_map_of_a_variable_is_in_force() {
-    let http = "map $arg_k $x { default 1; s 2; }
-        server { listen 127.0.0.1:{{PORT}};
-            location /map { return 200 $x$X; }
-            location /rule { if ($x = 1) { return 403; } return 200 in; } }
-        map $arg_k $X { default 2; s 1; }";
-    compare(
-        http,
-        &["/map", "/map?k=s", "/rule", "/rule?k=s"].map(|target| ("GET", target, &[][..])),
-    );
-}
-
-/// nchan has its handler in `limit_except`, too, without the rewrite phase of the location; a
-/// location inside another one does not inherit `limit_except`.
-#[test]
-fn limited_methods_of_nchan_are_those_of_nchan() {
-    let users = Directory::new("users");
-    let users = users.write("users", "u:{PLAIN}p\n");
-    let locations = format!(
-        "location /open {{ limit_except GET {{ allow all; }} nchan_channel_id $arg_id; \
-         nchan_publisher; }}
-        location /denied {{ limit_except GET {{ deny all; }} nchan_channel_id $arg_id; \
-        nchan_publisher;
-            location /denied/inner {{ nchan_channel_id $arg_id; nchan_publisher; }} }}
-        location /password {{ limit_except GET {{ auth_basic x; auth_basic_user_file {}; }} \
-        nchan_channel_id $arg_id; nchan_publisher; }}
-        location /rules {{ if ($arg_k != s) {{ return 410; }} limit_except GET {{ allow all; }} \
-        nchan_channel_id $arg_id; nchan_publisher; }}
-        location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} \
-        nchan_channel_id $arg_id; nchan_publisher; }}",
-        users.display()
-    );
-    let nginx = Nginx::start_with(
-        "load_module modules/ngx_nchan_module.so;",
-        &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"),
-    );
-    let server = Server::with_conf(&conf("", &locations));
-    let user = [("Authorization", "Basic dTpw")];
-    for target in [
-        "/open?id=a",
-        "/denied?id=b",
-        "/denied/inner?id=c",
-        "/password?id=d",
-        "/rules?id=e",
-        "/rules?id=f&k=s",
-        "/small?id=g",
-    ] {
-        for (method, body) in [
-            ("GET", None),
-            ("POST", Some(&b"hi"[..])),
-            ("PUT", Some(b"hi")),
-            ("GET", None),
-            ("DELETE", None),
-        ] {
-            for headers in [&[][..], &user] {
-                let theirs = nginx
-                    .connect()
-                    .request(method, target, headers, body)
-                    .head
-                    .status;
-                let ours = server
-                    .connect()
-                    .request(method, target, headers, body)
-                    .head
-                    .status;
-                assert_eq!(ours, theirs, "{method} {target} {headers:?}");
-            }
-        }
-    }
-    server.stop();
-}
-
-#[test]
-fn a_request_like_the_one_before_is_checked_again() {
-    let in_two_seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs()
-        + 2;
-    let locations = format!(
-        "location /link {{ secure_link $arg_md5,$arg_e; secure_link_md5 \"$secure_link_expires \
-         secret\"; rewrite ^ /$secure_link/pub last; }}
-        location /1/pub {{ internal; {PUBLISHER} }}
-        location /0/pub {{ internal; return 410; }}"
-    );
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    let target = format!(
-        "/link?id=a&e={in_two_seconds}&md5={}",
-        checksum(&format!("{in_two_seconds} secret"))
-    );
-    let mut connection = server.connect();
-    let mut answers = Vec::new();
-    wait_until("the link has expired", || {
-        answers.push(
-            connection
-                .request("POST", &target, &[], Some(b"hi"))
-                .head
-                .status,
-        );
-        answers.last() == Some(&410)
-    });
-    assert!(
-        answers.iter().rev().skip(1).all(|status| *status == 200) && answers.len() > 2,
-        "{answers:?}"
-    );
-    server.stop();
-}
-
-#[test]
-fn mistakes_in_rules_are_reported_as_by_nginx() {
-    for (rule, expected) in [
-        (
-            "rewrite ^/a /b sometimes;",
-            "invalid parameter \"sometimes\"",
-        ),
-        (
-            "rewrite ^/a;",
-            "invalid number of arguments in \"rewrite\" directive",
-        ),
-        ("rewrite ^/(a /b;", "invalid regular expression \"^/(a\""),
-        ("rewrite ^ /$nothing;", "unknown \"nothing\" variable"),
-        (
-            "secure_link_secret a; secure_link $arg_a;",
-            "\"secure_link_secret\" cannot be mixed with",
-        ),
-    ] {
-        let text = conf(
-            "push_stream_shared_memory_size 10m;",
-            &format!("location /a {{ {rule} {PUBLISHER} }}"),
-        );
-        let Err(error) = Server::try_with_conf(&text, &[]) else {
-            panic!("{rule} is accepted")
-        };
-        assert!(error.contains(expected), "{rule}: {error}");
-    }
 }

@@ -1,5 +1,5 @@
-//! Several servers of an nginx.conf in one process: which of them answers, and what a wrong file is
-//! told.
+//! Several servers of an nginx.conf in one process: server selection, and the report of an invalid
+//! file.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::support::{Connection, Directory, Server, Socket, program};
 
 #[test]
 fn local_address_and_host_choose_the_server() {
-    // Each has its own content type, which shows who answered; the last has none.
+    // The content type identifies the server; the last one has none.
     let server = |listen: &str, names: &str, content_type: &str| {
         format!(
             "server {{ listen {listen}; server_name {names}; default_type \"{content_type}\";\n\
@@ -56,7 +56,7 @@ fn local_address_and_host_choose_the_server() {
 }
 
 #[test]
-fn a_wrong_file_is_told_its_notices_and_then_its_mistakes() {
+fn an_invalid_file_reports_notices_before_errors() {
     let directory = Directory::new("notices");
     let text = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver {\n\
                 push_stream_store_messages maybe;\nproxy_buffering on; } }";

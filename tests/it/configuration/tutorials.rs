@@ -1,16 +1,15 @@
-//! What users wrote about push servers, done as they did it: their configurations, their commands,
-//! their loops.
+//! Tutorials and articles about push servers, with their original configurations, commands and
+//! loops.
 //!
 //! The commands run the real `curl`; its `localhost` is our port.
 
 use std::process::Command;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
 
-use crate::support::{DEADLINE, Message, Server, conf, object};
+use crate::support::{Message, Server, conf, object};
 
 /// The configuration of the chat tutorial that uses `pushstream.js`.
-const TUTORIAL: &str = r#"
+const TUTORIAL: &str = concat!(
+    r#"
     location /pub {
         push_stream_publisher admin;
         push_stream_channels_path $arg_id;
@@ -21,7 +20,18 @@ const TUTORIAL: &str = r#"
         push_stream_channels_path $1;
         push_stream_last_received_message_time      "$arg_time";
         push_stream_last_received_message_tag       "$arg_tag";
-        push_stream_header_template "<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n<meta http-equiv=\"Cache-Control\" content=\"no-store\">\r\n<meta http-equiv=\"Cache-Control\" content=\"no-cache\">\r\n<meta http-equiv=\"Pragma\" content=\"no-cache\">\r\n<meta http-equiv=\"Expires\" content=\"Thu, 1 Jan 1970 00:00:00 GMT\">\r\n<script type=\"text/javascript\">\r\nwindow.onError = null;\r\ntry{ document.domain = (window.location.hostname.match(/^(\d{1,3}\.){3}\d{1,3}$/)) ? window.location.hostname : window.location.hostname.split('.').slice(-1 * Math.max(window.location.hostname.split('.').length - 1, (window.location.hostname.match(/(\w{4,}\.\w{2}|\.\w{3,})$/) ? 2 : 3))).join('.');}catch(e){}\r\nparent.PushStream.register(this);\r\n</script>\r\n</head>\r\n<body>";
+        push_stream_header_template "#,
+    r#""<html><head><meta http-equiv=\"Content-Type\" content=\"text/html;"#,
+    r#" charset=utf-8\">\r\n<meta http-equiv=\"Cache-Control\" content=\"no-store\">\r\n"#,
+    r#"<meta http-equiv=\"Cache-Control\" content=\"no-cache\">\r\n"#,
+    r#"<meta http-equiv=\"Pragma\" content=\"no-cache\">\r\n"#,
+    r#"<meta http-equiv=\"Expires\" content=\"Thu, 1 Jan 1970 00:00:00 GMT\">\r\n"#,
+    r#"<script type=\"text/javascript\">\r\nwindow.onError = null;\r\n"#,
+    r#"try{ document.domain = (window.location.hostname.match(/^(\d{1,3}\.){3}\d{1,3}$/))"#,
+    r#" ? window.location.hostname : window.location.hostname.split('.').slice(-1 * Math"#,
+    r#".max(window.location.hostname.split('.').length - 1, (window.location.hostname"#,
+    r#".match(/(\w{4,}\.\w{2}|\.\w{3,})$/) ? 2 : 3))).join('.');}catch(e){}\r\n"#,
+    r#"parent.PushStream.register(this);\r\n</script>\r\n</head>\r\n<body>";
             push_stream_message_template "<script>p(~id~,'~channel~','~text~');</script>";
         push_stream_footer_template "</body></html>";
         default_type "text/html; charset=utf-8";
@@ -32,7 +42,9 @@ const TUTORIAL: &str = r#"
         push_stream_channels_path $1;
         push_stream_last_received_message_time      "$arg_time";
         push_stream_last_received_message_tag       "$arg_tag";
-        push_stream_message_template "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}";
+        push_stream_message_template
+            "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\","#,
+    r#"\"tag\":\"~tag~\",\"time\":\"~time~\"}";
         push_stream_ping_message_interval 10s;
     }
     location ~ /ws/(.*) {
@@ -40,7 +52,9 @@ const TUTORIAL: &str = r#"
         push_stream_channels_path $1;
         push_stream_last_received_message_time      "$arg_time";
         push_stream_last_received_message_tag       "$arg_tag";
-        push_stream_message_template "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}";
+        push_stream_message_template
+            "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\","#,
+    r#"\"tag\":\"~tag~\",\"time\":\"~time~\"}";
         push_stream_ping_message_interval 10s;
     }
     location ~ /lp/(.*) {
@@ -48,11 +62,15 @@ const TUTORIAL: &str = r#"
         push_stream_channels_path $1;
         push_stream_last_received_message_time      "$arg_time";
         push_stream_last_received_message_tag       "$arg_tag";
-        push_stream_message_template "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}";
+        push_stream_message_template
+            "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\","#,
+    r#"\"tag\":\"~tag~\",\"time\":\"~time~\"}";
         push_stream_longpolling_connection_ttl 30s;
     }
     # not in the tutorial: the test has to see who is connected
-    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }"#;
+    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id;
+        }"#
+);
 
 /// The http level of the same tutorial.
 const TUTORIAL_HTTP: &str = "
@@ -90,7 +108,8 @@ const INTRODUCTION: &str = r#"
         # positional channel path
         push_stream_channels_path                   $1;
         # message template
-        push_stream_message_template                "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\"}";
+        push_stream_message_template
+            "{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\"}";
 
         push_stream_websocket_allow_publish         on;
 
@@ -142,7 +161,7 @@ fn the_tutorials_curl_session() {
         )
     );
 
-    // The client of the tutorial sends back what it got as arguments; the header is not used there.
+    // The client of the tutorial returns the cursor as arguments; the header is not used there.
     assert_eq!(
         publish(),
         "{\"channel\": \"ch1\", \"published_messages\": 2, \"stored_messages\": 2, \
@@ -269,117 +288,5 @@ fn the_introductions_curl_session() {
         websocket.read_frame().payload,
         b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"from the browser\"}"
     );
-    server.stop();
-}
-
-/// What a listener tells the publisher.
-#[derive(PartialEq, Eq)]
-enum Progress {
-    Messages,
-    TimedOut,
-}
-
-/// The listeners of the first two texts: ask, print, ask again with the `Last-Modified` (and, with
-/// this module, the `Etag`) that came. Each time on a new connection, as they did.
-fn listen(
-    server: &Server,
-    location: &str,
-    until: usize,
-    progress: &Sender<Progress>,
-) -> Vec<String> {
-    let mut cursor = vec![(
-        "If-Modified-Since".to_owned(),
-        "Thu, 01 Jan 1970 00:00:00 GMT".to_owned(),
-    )];
-    let mut texts: Vec<String> = Vec::new();
-    let end = Instant::now() + 3 * DEADLINE;
-    while texts.len() < until {
-        assert!(
-            Instant::now() < end,
-            "there are only {} of {until} messages: {:?}",
-            texts.len(),
-            texts.last()
-        );
-        let headers: Vec<(&str, &str)> = cursor
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let answer = server.connect().request("GET", location, &headers, None);
-        let status = answer.head.status;
-        assert!(status == 200 || status == 304, "{answer:?}");
-        texts.extend(answer.text().split_terminator(';').map(str::to_owned));
-        cursor = answer
-            .head
-            .cursor()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
-        // The publisher may have gone after its last burst.
-        let _ = progress.send(if status == 200 {
-            Progress::Messages
-        } else {
-            Progress::TimedOut
-        });
-    }
-    texts
-}
-
-/// Publishes in bursts of one to nine. The next burst comes when somebody has got something, so it
-/// meets the listeners while they reconnect; once in between it waits until both have timed out.
-fn publish_in_bursts(server: &Server, count: usize, progress: &Receiver<Progress>) {
-    let mut publisher = server.connect();
-    let mut published = 0;
-    for burst in 1.. {
-        for _ in 0..(burst * 7 % 9 + 1).min(count - published) {
-            published += 1;
-            let text = format!("Hello {published}");
-            let answer = publisher.request("POST", "/publish?id=pub", &[], Some(text.as_bytes()));
-            assert_eq!(answer.head.status, 200, "{answer:?}");
-        }
-        if published == count {
-            return;
-        }
-        let waits = if burst == 30 { 2 } else { 1 };
-        for _ in 0..waits {
-            // Listeners that have all they wanted too early go; what they got says the rest.
-            while let Ok(Progress::Messages) = progress.recv()
-                && waits == 2
-            {}
-        }
-    }
-}
-
-#[test]
-fn the_if_modified_since_loop_loses_and_repeats_nothing() {
-    const COUNT: usize = 500;
-    // Longer than a second: a time-out tells the current second and tag 0, which must not be the
-    // second of a known message.
-    let locations = r#"
-        location /publish { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-        location /activity {
-            push_stream_subscriber long-polling; push_stream_channels_path $arg_id; push_stream_message_template "~text~;";
-            push_stream_longpolling_connection_ttl 1500ms; default_type text/plain;
-        }"#;
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 32m;", locations));
-    let (sender, progress) = channel();
-    let lists: Vec<Vec<String>> = std::thread::scope(|scope| {
-        let listener = |_| {
-            let server = &server;
-            let sender = sender.clone();
-            scope.spawn(move || listen(server, "/activity?id=pub", COUNT, &sender))
-        };
-        let listeners: Vec<_> = (0..2).map(listener).collect();
-        drop(sender);
-        publish_in_bursts(&server, COUNT, &progress);
-        listeners
-            .into_iter()
-            .map(|listener| listener.join().expect("a listener ends without panic"))
-            .collect()
-    });
-    let want: Vec<String> = (1..=COUNT)
-        .map(|number| format!("Hello {number}"))
-        .collect();
-    for texts in lists {
-        assert_eq!(texts, want, "each message once, in order");
-    }
     server.stop();
 }

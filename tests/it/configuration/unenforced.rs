@@ -50,7 +50,7 @@ fn publish(connection: &mut Connection, headers: &[(&str, &str)]) -> u16 {
 }
 
 #[test]
-fn serve_does_not_start_without_what_restricts_access() {
+fn serve_rejects_unenforced_access_directives() {
     let directory = Directory::new("unenforced");
     for (content, line, name) in [
         (
@@ -160,7 +160,7 @@ fn only_the_front_enters_locations_whose_directives_it_enforces() {
         });
     }
     server.stop();
-    // Another client than the front cannot get in by saying that it is one.
+    // A client cannot pretend to be the front.
     let server = behind("192.0.2.1", &text, "all");
     let headers = [("X-Real-IP", "192.0.2.1"), ("X-Forwarded-For", "192.0.2.1")];
     assert_eq!(publish(&mut server.connect(), &headers), 403);
@@ -191,7 +191,7 @@ fn only_the_front_enters_locations_whose_directives_it_enforces() {
 }
 
 #[test]
-fn a_file_names_what_its_front_enforces_in_both_notations() {
+fn enforced_by_front_is_accepted_in_both_notations() {
     let directory = Directory::new("unenforced-toml");
     let text = file(&format!(
         "set_real_ip_from 127.0.0.1; location /pub {{ {PUSH} auth_ldap x; pushctl_front_enforces \

@@ -1,13 +1,13 @@
-//! Clients that misbehave over time: wrong websocket frames, a byte now and then, nothing read at
-//! all. Each stands beside a healthy follower of the same channel that must miss nothing.
+//! Clients that misbehave over time: invalid websocket frames, slow bytes, unread responses. A
+//! healthy follower of the same channel must miss nothing.
 
 use std::time::Duration;
 
 use super::bad_input::Scene;
 use crate::support::{Connection, Frame, Message, frame, frame_with, opcode};
 
-/// Reads to the end of a websocket and returns the payload of the close frame, if there was one;
-/// nothing else may come.
+/// Reads to the end of a websocket and returns the payload of the close frame, if any; other frames
+/// fail the test.
 fn close_payload(websocket: &mut Connection, what: &str) -> Option<Vec<u8>> {
     let mut payload = None;
     while let Some(frame) = websocket.try_read_frame() {
@@ -89,7 +89,7 @@ fn an_oversized_websocket_message_closes_with_1009() {
 }
 
 #[test]
-fn a_websocket_that_stops_in_a_frame_harms_nobody() {
+fn an_unfinished_websocket_frame_harms_no_other_client() {
     let mut scene = Scene::new(&[]);
     let whole = frame(opcode::TEXT, b"never complete");
     for length in [1, 2, 5, 10] {
@@ -129,7 +129,7 @@ fn websocket_pings_are_answered_and_pongs_ignored() {
 }
 
 #[test]
-fn a_handshake_that_lacks_something_is_refused() {
+fn an_incomplete_handshake_is_rejected() {
     let mut scene = Scene::new(&[]);
     let complete = [
         "Connection: Upgrade",
@@ -222,7 +222,7 @@ fn a_body_and_an_idle_connection_are_cut_off() {
 }
 
 #[test]
-fn a_subscriber_that_never_reads_is_dropped_and_the_others_get_everything() {
+fn a_subscriber_that_never_reads_is_dropped_alone() {
     let mut scene = Scene::new(&["--send-timeout", "1s"]);
     let mut deaf = Vec::new();
     for mode in ["sub", "ev", "ws"] {
@@ -240,7 +240,7 @@ fn a_subscriber_that_never_reads_is_dropped_and_the_others_get_everything() {
         published += 1;
         assert!(
             published < 2000,
-            "nobody was dropped after {published} messages"
+            "no client was dropped after {published} messages"
         );
         scene.publish(&format!("{published} {}", "x".repeat(200_000)));
     }
@@ -248,7 +248,7 @@ fn a_subscriber_that_never_reads_is_dropped_and_the_others_get_everything() {
 }
 
 #[test]
-fn a_subscriber_that_pauses_gets_everything_later() {
+fn a_paused_subscriber_catches_up() {
     const COUNT: i64 = 400;
     let mut scene = Scene::new(&[]);
     let mut pausing: Vec<(&str, Connection)> = Vec::new();

@@ -1,7 +1,7 @@
-//! How much fits: an imported size of shared memory holds at least what push-stream holds in it
+//! Capacity: an imported size of shared memory holds at least what push-stream holds in it
 //! (measured with the module: 12,409 messages of one byte in one channel or 4,700 channels of one
-//! message in 2m, 300 subscribers in 128k, 80,000 in 32m), connections have their own bound, and
-//! the process stays within its bounds whatever kind of load follows another.
+//! message in 2m, 300 subscribers in 128k, 80,000 in 32m), connections have a separate bound, and
+//! the process stays within its bounds under successive kinds of load.
 
 use crate::support::{Connection, Server, conf, turn, wait_until};
 
@@ -159,20 +159,20 @@ fn connections_beyond_their_own_bound_are_rejected_and_messages_keep_theirs() {
 }
 
 #[test]
-fn the_memory_option_counts_what_the_process_takes() {
+fn the_memory_option_bounds_the_process() {
     let server = with_shared_memory("64m", &["--memory", "2m"]);
     let stored = fill(&server, b"x", 20_000, |_| "a".to_owned());
     assert!((7_000..10_000).contains(&stored), "{stored}");
     server.stop();
 }
 
-/// Sends what each connection is to hold, as far as there is room for it.
+/// Sends the data of each connection, as far as there is room for it.
 fn hold(server: &Server, count: usize, request: impl Fn(usize) -> Vec<u8>) -> Vec<Connection> {
     let mut held: Vec<Connection> = (0..count).map(|_| server.connect()).collect();
     for (number, connection) in held.iter_mut().enumerate() {
         let _ = connection.try_send(request(number));
     }
-    // It is answered after what came before was read.
+    // It is answered after all earlier input was read.
     wait_until("the server answers", || {
         let mut connection = server.connect();
         connection.try_send("GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -187,8 +187,8 @@ fn hold(server: &Server, count: usize, request: impl Fn(usize) -> Vec<u8>) -> Ve
 #[test]
 fn load_of_one_kind_after_another_leaves_the_process_within_its_bounds() {
     const MEBIBYTE: u64 = 1024 * 1024;
-    /// Of 64 MiB for what is stored, half as much for what comes in, and a sixteenth; a release
-    /// takes 11 MiB itself.
+    /// 64 MiB for stored data, half of that for input, a sixteenth for the rest; a release build
+    /// itself takes 11 MiB.
     const MOST_GROWTH: u64 = 64 + 32 + 4 + 16;
     const ROUNDS: usize = 5;
     let _turn = turn();

@@ -1,5 +1,4 @@
-//! Connections that would cost the server its strength: slow ones, too many, dead ones. Each beside
-//! a healthy follower that must miss nothing.
+//! Limits on connections: slow, excessive and dead ones. A healthy follower must miss nothing.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -18,17 +17,19 @@ fn drip(connection: &mut Connection, bytes: impl Iterator<Item = u8>) -> usize {
     panic!("the slow client was never closed");
 }
 
-/// How often `needle` stands in what the server logged.
+/// The number of occurrences of `needle` in the server's log.
 fn logged(server: &Server, needle: &str) -> usize {
     server.stderr().matches(needle).count()
 }
 
-/// The whole answer to a connection that is refused.
+/// The complete response to a rejected connection.
 fn refusal(mut connection: Connection) -> String {
     show(&connection.read_to_close())
 }
 
-const REFUSED: &str = r"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
+const REJECTED: &str = "HTTP/1.1 503 Service Unavailable\\r\\nContent-Length: \
+     0\\r\\nRetry-After: 5\\r\\nConnection: \
+     close\\r\\n\\r\\n";
 
 #[test]
 fn a_body_that_drips_is_cut_off_though_no_pause_is_long() {
@@ -49,7 +50,7 @@ fn a_body_that_drips_is_cut_off_though_no_pause_is_long() {
 }
 
 #[test]
-fn a_body_may_be_slow_where_no_rate_is_asked_for() {
+fn slow_bodies_are_accepted_without_a_minimum_rate() {
     let mut scene = Scene::new(&["--body-timeout", "1s", "--min-body-rate", "0"]);
     let mut slow = scene.server.connect();
     slow.send("POST /pub?id=c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n");
@@ -143,9 +144,9 @@ fn connections_of_one_address_are_limited() {
     let scene = Scene::new(&["--max-connections-per-address", "5"]);
     let mut held: Vec<Connection> = (0..3).map(|_| scene.server.follow("/sub/x", &[])).collect();
     let last = scene.server.connect();
-    assert_eq!(refusal(scene.server.connect()), REFUSED);
-    assert_eq!(refusal(scene.server.connect()), REFUSED);
-    // Another address of the loopback is somebody else.
+    assert_eq!(refusal(scene.server.connect()), REJECTED);
+    assert_eq!(refusal(scene.server.connect()), REJECTED);
+    // Another loopback address is another client.
     let socket =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket
@@ -182,7 +183,7 @@ fn connections_of_one_address_are_limited() {
 }
 
 #[test]
-fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
+fn total_connections_are_limited_and_existing_ones_kept() {
     let mut scene = Scene::new(&["--max-connections", "10"]);
     let mut publisher = scene.server.connect();
     assert_eq!(
@@ -191,7 +192,7 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
     );
     let mut held = Vec::new();
     let refused = loop {
-        assert!(held.len() < 10, "nobody is refused");
+        assert!(held.len() < 10, "no connection is rejected");
         let mut connection = scene.server.connect();
         connection.send_request("GET", "/sub/x", &[], None);
         match connection.read_head().status {
@@ -200,7 +201,7 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
         }
     };
     assert_eq!(refused, 503);
-    assert_eq!(refusal(scene.server.connect()), REFUSED);
+    assert_eq!(refusal(scene.server.connect()), REJECTED);
     assert_eq!(
         publisher
             .request("POST", "/pub?id=c", &[], Some(b"in spite of all"))
@@ -226,12 +227,12 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
+fn a_connection_flood_is_shed_without_harming_followers() {
     const LIMIT: u64 = 64;
     const FLOOD: usize = 300;
     let _turn = turn();
     let server = Server::with_descriptors(LIMIT, &["--shards", "2"]);
-    wait_until("the limit is told", || {
+    wait_until("the limit is reported", || {
         logged(&server, "capacity is about 32 connections") == 1
     });
     let mut follower = server.follow("/sub/c", &[]);
@@ -244,7 +245,7 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     };
     assert_eq!(publish("before"), 200);
     let mut flood: Vec<Connection> = (0..FLOOD).map(|_| server.connect()).collect();
-    wait_until("those without a descriptor are refused", || {
+    wait_until("those without a descriptor are rejected", || {
         flood
             .iter_mut()
             .filter_map(|connection| connection.closed_within(Duration::ZERO).then_some(()))
@@ -252,8 +253,8 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
             >= FLOOD - LIMIT as usize
     });
     assert_eq!(publish("during"), 200);
-    // The flood stands: what is refused is over, and the server waits. One that spins would compute
-    // all the time.
+    // The flood is stable: rejected connections are closed, and the server is idle. A busy loop
+    // would consume CPU time.
     let before = server.cpu_ticks();
     for _ in 0..50 {
         assert_eq!(publish("still"), 200);
@@ -270,7 +271,7 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     let refused = flood
         .into_iter()
         .map(refusal_if_closed)
-        .filter(|text| text == REFUSED)
+        .filter(|text| text == REJECTED)
         .count();
     assert!(refused >= FLOOD - LIMIT as usize, "{refused}");
     wait_until("connections are accepted again", || {
@@ -297,7 +298,7 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     server.stop();
 }
 
-/// What came, if the server has closed the connection.
+/// The received bytes, if the server has closed the connection.
 fn refusal_if_closed(mut connection: Connection) -> String {
     if connection.closed_within(Duration::ZERO) {
         refusal(connection)
@@ -307,7 +308,7 @@ fn refusal_if_closed(mut connection: Connection) -> String {
 }
 
 #[test]
-fn a_websocket_that_answers_no_ping_is_dropped() {
+fn a_websocket_without_pongs_is_dropped() {
     // The built-in locations ping every few seconds.
     let server = Server::start(&["--ping-timeout", "1s"]);
     let mut dead = server.websocket("/ws/c", &[]);
@@ -347,7 +348,7 @@ fn a_websocket_that_answers_no_ping_is_dropped() {
 }
 
 #[test]
-fn a_template_location_expects_no_answer_to_its_pings() {
+fn a_template_location_expects_no_pongs() {
     let locations =
         "location ~ /ws/(.*) { push_stream_subscriber websocket; push_stream_channels_path $1; \
          push_stream_ping_message_interval 1s; }

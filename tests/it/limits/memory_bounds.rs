@@ -17,7 +17,7 @@ fn messages(body: &[u8]) -> Vec<Message> {
 }
 
 #[test]
-fn an_answer_is_bounded_however_many_channels_it_is_asked_for() {
+fn responses_are_bounded_for_any_number_of_channels() {
     let server = Server::start(&[]);
     for _ in 0..4 {
         server.publish("a", vec![b'x'; LARGE]);
@@ -45,7 +45,7 @@ fn an_answer_is_bounded_however_many_channels_it_is_asked_for() {
 }
 
 #[test]
-fn the_cursors_of_cut_answers_lead_to_every_message_once() {
+fn cursors_of_truncated_responses_reach_every_message_once() {
     const MESSAGES: i64 = 5;
     let server = Server::start(&[]);
     let channels = ["a", "b", "c"];
@@ -86,12 +86,12 @@ fn the_cursors_of_cut_answers_lead_to_every_message_once() {
 }
 
 #[test]
-fn a_large_frame_is_shared_by_all_who_wait_for_it() {
+fn a_large_frame_is_shared_by_its_followers() {
     const DEAF: u64 = 60;
     const MOST_GROWTH: u64 = 100_000_000;
     let _turn = turn();
     let server = Server::start(&["--shards", "1"]);
-    // A round comes to the oldest follower last.
+    // A round reaches the oldest follower last.
     let mut healthy = server.follow("/sub/big", &[]);
     server.wait_for_subscribers("big", 1);
     let deaf: Vec<Connection> = (0..DEAF)
@@ -125,7 +125,7 @@ fn a_large_frame_is_shared_by_all_who_wait_for_it() {
 }
 
 #[test]
-fn long_answers_count_before_the_next_ones_are_made() {
+fn long_responses_are_charged_before_the_next() {
     const DEAF: usize = 80;
     // As much as may be coming in or going out.
     const ROOM: usize = 16 * 1024 * 1024;
@@ -156,13 +156,12 @@ fn long_answers_count_before_the_next_ones_are_made() {
     server.stop();
 }
 
-/// What stands against the 8 MiB that may be coming in, the least that there is: at most nine of
-/// them fit.
+/// Charged against the 8 MiB minimum for input: at most nine of them fit.
 const UNFINISHED: usize = 18;
 const UNFINISHED_BYTES: usize = 900 * 1024;
 const MOST_THAT_FIT: usize = 9;
 
-/// Waits until only so many connections are left as fit; returns which are closed.
+/// Waits until only as many connections are left as fit; returns which are closed.
 fn wait_for_refusals(connections: &mut [Connection]) -> Vec<&mut Connection> {
     let mut closed = [false; UNFINISHED];
     wait_until("all that have no room are closed", || {
@@ -192,7 +191,7 @@ fn wait_for_room(server: &Server) {
 }
 
 #[test]
-fn unfinished_bodies_count_against_the_memory() {
+fn unfinished_bodies_are_charged_to_the_memory_limit() {
     let server = Server::start(&["--memory", "4m", "--body-timeout", "30s"]);
     let mut connections: Vec<Connection> = (0..UNFINISHED).map(|_| server.connect()).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
@@ -204,11 +203,11 @@ fn unfinished_bodies_count_against_the_memory() {
         connection.send(format!(
             "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\n{framing}"
         ));
-        // Where it is refused meanwhile, the rest does not matter.
+        // If it is rejected first, the rest does not matter.
         connection.try_send(vec![b'x'; UNFINISHED_BYTES]);
     }
     let refused = wait_for_refusals(&mut connections);
-    // An answer can be lost in the reset of a connection with unread bytes, but not all of them.
+    // A response can be lost in the reset of a connection with unread bytes, but not all of them.
     let answers: Vec<u16> = refused
         .into_iter()
         .filter_map(|connection| Some(connection.try_read_head()?.status))
@@ -223,7 +222,7 @@ fn unfinished_bodies_count_against_the_memory() {
 }
 
 #[test]
-fn unfinished_websocket_messages_count_against_the_memory() {
+fn unfinished_websocket_messages_are_charged_to_the_memory_limit() {
     let server = Server::start(&["--memory", "4m", "--body-timeout", "30s"]);
     let fragment = frame_with(opcode::TEXT, &[b'x'; UNFINISHED_BYTES], Some([0; 4]));
     let mut whole_frame = fragment.clone();

@@ -1,6 +1,6 @@
-//! A server that does not run for a while (a stopped process, a suspended machine, a starved core)
-//! blames none of its clients: what arrived during the pause was in time. Every limit here is
-//! shorter than the pause.
+//! A server that is paused (a stopped process, a suspended machine, a starved core) does not time
+//! out its clients: input received during the pause is in time. Every limit here is shorter than
+//! the pause.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ fn counter(server: &Server, name: &str) -> u64 {
 const UPLOAD_HEAD: &str = "POST /pub?id=c HTTP/1.1\r\nHost: localhost\r\n";
 
 #[test]
-fn a_request_that_arrives_during_a_pause_is_answered_on_an_idle_connection() {
+fn an_idle_connection_serves_a_request_received_during_a_pause() {
     let server = Server::start(&["--keepalive-timeout", "1s", "--header-timeout", "1s"]);
     let mut used: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
     for connection in &mut used {
@@ -111,7 +111,7 @@ fn the_rest_of_a_body_that_arrives_during_a_pause_is_in_time() {
 }
 
 #[test]
-fn a_pong_that_arrives_during_a_pause_counts() {
+fn a_pong_received_during_a_pause_is_accepted() {
     let locations = "location ~ /ws/(.*) { nchan_subscriber websocket; nchan_channel_id $1; \
                      nchan_websocket_ping_interval 1s; }
         location /pub { nchan_publisher; nchan_channel_id $arg_id; }";
@@ -148,7 +148,7 @@ fn a_pong_that_arrives_during_a_pause_counts() {
 }
 
 #[test]
-fn what_clients_read_during_a_pause_counts_for_the_send_timeout() {
+fn reads_during_a_pause_reset_the_send_timeout() {
     const LARGE: usize = 8_000_000;
     let server = Server::start(&[
         "--send-timeout",
@@ -166,7 +166,7 @@ fn what_clients_read_during_a_pause_counts_for_the_send_timeout() {
     let mut reader = server.connect_with_small_window();
     reader.send_request("GET", "/poll/c.b1", &[], None);
     assert_eq!(server.get("/channels-stats").head.status, 200);
-    // What the kernel holds can be read; the server has to write the rest.
+    // Bytes in kernel buffers can be read; the server still has to write the rest.
     server.pause(PAUSE, || {
         [&mut follower, &mut reader].map(Connection::read_what_is_there)
     });
@@ -187,7 +187,7 @@ fn what_clients_read_during_a_pause_counts_for_the_send_timeout() {
 }
 
 #[test]
-fn a_message_that_arrives_during_a_pause_comes_before_the_time_out_of_a_long_poll() {
+fn a_message_during_a_pause_precedes_the_long_poll_timeout() {
     let locations =
         "location ~ /lp/(.*) { push_stream_subscriber long-polling; push_stream_channels_path $1;
             push_stream_longpolling_connection_ttl 1s; }
@@ -236,14 +236,18 @@ fn the_response_of_a_back_end_that_arrives_during_a_pause_is_in_time() {
         .expect("a valid configuration");
     let mut publisher = server.connect();
     publisher.send_request("POST", "/pub?id=c", &[], Some(b"text"));
-    listener.set_nonblocking(true).expect("a socket of its own");
+    listener
+        .set_nonblocking(true)
+        .expect("the socket accepts options");
     let mut asked = None;
     crate::support::wait_until("the server asks", || {
         asked = listener.accept().ok();
         asked.is_some()
     });
     let (mut asked, _) = asked.expect("it asked");
-    asked.set_nonblocking(false).expect("a socket of its own");
+    asked
+        .set_nonblocking(false)
+        .expect("the socket accepts options");
     asked
         .set_read_timeout(Some(crate::support::DEADLINE))
         .expect("a positive time");
@@ -370,7 +374,7 @@ fn the_end_of_subscriptions_is_counted_with_its_reason() {
 }
 
 impl Connection {
-    /// Keeps what has arrived, until nothing more comes.
+    /// Keeps the received bytes until no more arrive.
     fn read_what_is_there(&mut self) {
         assert!(
             !self.closed_within(Duration::from_millis(100)),

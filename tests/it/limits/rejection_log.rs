@@ -1,10 +1,10 @@
-//! Every limit that rejects something says so in the log, with the option that sets it, and not
-//! more than once per second.
+//! Every limit that rejects something logs a line with the option that sets it, at most once per
+//! second.
 
 use crate::support::{Connection, Server, frame, opcode, wait_until};
 
-/// Starts a server, does what the limit is for until the log names the option, and checks that the
-/// log is not flooded.
+/// Starts a server, provokes the limit until the log names the option, and checks that the log is
+/// not flooded.
 fn check(args: &[&str], option: &str, mut exceed: impl FnMut(&Server)) {
     let server = Server::start(args);
     wait_until(&format!("the log names {option}"), || {
@@ -133,7 +133,7 @@ fn limits_on_connections_are_logged() {
         let mut held: Option<Connection> = None;
         check(&[option, "1"], option, |server| {
             held.get_or_insert_with(|| server.follow("/sub/a", &[]));
-            // The answer may be lost where the request comes to a closed connection.
+            // The response may be lost if the request reaches a closed connection.
             let _ = server.connect().try_read_head();
         });
     }

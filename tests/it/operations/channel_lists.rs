@@ -1,5 +1,4 @@
-//! Lists of channels at `/channels-stats`: however long they are, nobody waits for them but who
-//! asked.
+//! Channel lists at `/channels-stats`: their size delays no other client.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -36,13 +35,13 @@ fn ids(body: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_long_list_comes_whole_and_the_connection_goes_on() {
+fn a_long_list_is_complete_and_the_connection_is_kept() {
     const CHANNELS: usize = 5000;
     let server = Server::start(&["--shards", "1"]);
     make_channels(&server, CHANNELS, "");
     let all: Vec<String> = (0..CHANNELS).map(|number| format!("c{number}")).collect();
     let mut connection = server.connect();
-    // With a body that nobody wants, and a request behind it.
+    // With an unused body, and a pipelined request after it.
     connection.send(
         "GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody",
     );
@@ -81,7 +80,8 @@ fn a_long_list_comes_whole_and_the_connection_goes_on() {
 #[test]
 fn a_list_has_the_headers_and_the_compression_of_its_location() {
     let locations = r#"
-        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on; }
+        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on;
+            }
         location /stats {
             push_stream_channels_statistics; push_stream_channels_path $arg_id;
             gzip on; gzip_types application/json; add_header X-Good yes;
@@ -136,12 +136,12 @@ fn different_lists() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn lists_that_nobody_reads_count_against_the_memory() {
+fn unread_lists_are_charged_to_the_memory_limit() {
     // As much as may be coming in or going out.
     const ROOM: usize = 16 * 1024 * 1024;
     let _turn = turn();
     let server = Server::start(&["--memory", "16m", "--shards", "1"]);
-    // A list is longer than what a socket takes of it.
+    // A list exceeds the socket buffers.
     make_channels(&server, 8000, &"x".repeat(240));
     let list_bytes = server.get("/channels-stats?id=ALL&details=0").body.len();
     let lists = different_lists();
@@ -162,7 +162,7 @@ fn lists_that_nobody_reads_count_against_the_memory() {
             .as_u64()
             .unwrap_or_default()
     };
-    wait_until("those without room are refused", || {
+    wait_until("those without memory are rejected", || {
         refused() >= (lists.len() / 3 * 2 - ROOM / list_bytes) as u64
     });
     let growth = server.memory("VmHWM").saturating_sub(before);
@@ -179,7 +179,7 @@ fn lists_that_nobody_reads_count_against_the_memory() {
 }
 
 #[test]
-fn a_list_counts_once_for_all_who_get_it() {
+fn a_shared_list_is_charged_once() {
     const CLIENTS: usize = 40;
     let Some((server, _directory, file)) = stalled(&["--memory", "32m"]) else {
         return;
@@ -196,8 +196,7 @@ fn a_list_counts_once_for_all_who_get_it() {
     };
     let first = ask(0);
     wait_until("it is begun", || file.with_extension("reached").exists());
-    // These come together: responses may take half of the memory, and what they get is 100 MB in
-    // all.
+    // These are concurrent: responses may use half of the memory, and they need 100 MB in all.
     let clients: Vec<Connection> = (1..CLIENTS).map(ask).collect();
     std::fs::remove_file(file).expect("the file is there");
     for mut client in clients.into_iter().chain([first]) {
@@ -235,8 +234,10 @@ fn lists_that_were_sent_take_no_memory_while_their_connections_linger() {
 #[test]
 fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
     let locations = r#"
-        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on; }
-        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; gzip on; gzip_types *; }"#;
+        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on;
+            }
+        location /channels-stats { push_stream_channels_statistics;
+            push_stream_channels_path $arg_id; gzip on; gzip_types *; }"#;
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 64m;", locations));
     make_channels(&server, 20_000, "");
     let mut client = server.connect();
@@ -250,7 +251,7 @@ fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
         "{} bytes",
         list.body.len()
     );
-    // What is counted now is that.
+    // This is the charged memory now.
     client.send("GET /chan");
     let incoming =
         || object(&server.get("/channels-stats?details=1").body)["incoming_used"].as_u64();
@@ -262,8 +263,8 @@ fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
     server.stop();
 }
 
-/// A server of one shard that stands still before a list is made as long as there is this file;
-/// `None` where the build under test has no such thing.
+/// A server of one shard that pauses before it builds a list while this file exists; `None` if the
+/// build under test has no failpoints.
 fn stalled(args: &[&str]) -> Option<(Server, Directory, PathBuf)> {
     let has_faults = cfg!(debug_assertions) && std::env::var_os("PUSHCTL_BIN").is_none();
     has_faults.then(|| {
@@ -279,7 +280,7 @@ fn stalled(args: &[&str]) -> Option<(Server, Directory, PathBuf)> {
 }
 
 #[test]
-fn nobody_waits_for_a_list_but_who_asked() {
+fn lists_delay_no_other_client() {
     let Some((server, _directory, file)) = stalled(&["--max-waiting-lists", "2"]) else {
         return;
     };
@@ -287,7 +288,7 @@ fn nobody_waits_for_a_list_but_who_asked() {
     let mut follower = server.follow("/sub/a", &[]);
     let ask = |path: &str| {
         let mut client = server.connect();
-        // When the first answer has come, the shard is at the list.
+        // After the first response the shard builds the list.
         client.send(format!(
             "GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n\
                              GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -295,7 +296,7 @@ fn nobody_waits_for_a_list_but_who_asked() {
         assert_eq!(client.read_response().head.status, 200);
         client
     };
-    // The first is being made: what comes later has to see more.
+    // The first list is being built: later requests must see newer data.
     let mut first = ask("/channels-stats?id=ALL");
     wait_until("it is begun", || file.with_extension("reached").exists());
     server.publish("b", "m1");
@@ -304,7 +305,7 @@ fn nobody_waits_for_a_list_but_who_asked() {
         follower.next_line().map(|message| message.text).as_deref(),
         Some("m2")
     );
-    // A crowd that leaves again, one that waits, another list, and one too many.
+    // Clients that disconnect, clients that wait, another list, and one client too many.
     for _ in 0..50 {
         ask("/channels-stats?id=ALL");
     }
@@ -341,7 +342,7 @@ fn nobody_waits_for_a_list_but_who_asked() {
 }
 
 #[test]
-fn lists_that_were_asked_for_are_sent_before_the_end() {
+fn requested_lists_are_sent_before_shutdown() {
     let Some((mut server, _directory, file)) = stalled(&["--grace", "1m"]) else {
         return;
     };

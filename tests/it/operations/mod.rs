@@ -3,6 +3,8 @@
 mod channel_lists;
 mod panic_isolation;
 mod reload;
+mod reload_listeners;
+mod reload_subscriber;
 mod reload_under_load;
 mod shutdown;
 mod systemd;

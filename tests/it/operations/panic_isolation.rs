@@ -1,16 +1,15 @@
-//! A mistake in the server, caused on purpose: it costs the connection that it concerns, and nobody
-//! else anything.
+//! Injected panics: each costs only the connection or follower that it concerns.
 
 use std::time::Instant;
 
 use crate::support::{Connection, Server, object, wait_until};
 
-/// A server that panics where `fault` says; `None` where the build under test has no such thing.
+/// A server that panics at the failpoint `fault`; `None` if the build under test has no failpoints.
 fn faulty(fault: &str) -> Option<Server> {
     let has_faults = cfg!(debug_assertions) && std::env::var_os("PUSHCTL_BIN").is_none();
     has_faults.then(|| {
         let server = Server::with_environment(&[("PUSHCTL_FAULT", fault)], &["--shards", "1"]);
-        // From now on it has all descriptors of its own.
+        // From here on it has opened all its descriptors.
         server.get("/channels-stats");
         server
     })
@@ -35,7 +34,7 @@ fn followers(server: &Server) -> Vec<Connection> {
     followers
 }
 
-/// The texts that a follower gets until `last`, or until it is closed.
+/// The texts that a follower receives until `last`, or until it is closed.
 fn texts(connection: &mut Connection, last: &str) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some(message) = connection.next_line() {
@@ -47,8 +46,8 @@ fn texts(connection: &mut Connection, last: &str) -> Vec<String> {
     texts
 }
 
-/// Checks that all but `lost` followers get everything, that numbers and descriptors are right, and
-/// that the log has one line of the panic.
+/// Checks that all but `lost` followers receive everything, that counters and descriptors are
+/// right, and that the log has one line of the panic.
 fn check(server: Server, mut followers: Vec<Connection>, descriptors: usize, lost: usize) {
     server.publish("b", "one more");
     server.publish("a", "last");
@@ -159,7 +158,7 @@ fn a_panic_in_a_delivery_by_the_only_publisher_costs_the_follower() {
 }
 
 #[test]
-fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
+fn a_panic_while_attaching_or_detaching_costs_that_follower_only() {
     for (fault, lost) in [("leaving:1", 0), ("leaving:2", 0), ("leaving:3", 0)] {
         let Some(server) = faulty(fault) else { return };
         let descriptors = server.descriptors();
@@ -188,7 +187,7 @@ fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
 }
 
 #[test]
-fn a_repeated_poll_that_fails_costs_its_connection() {
+fn a_failing_replayed_poll_costs_its_connection() {
     // The second one: the first was remembered, and is not routed again.
     let Some(server) = faulty("repeated poll:2") else {
         return;
@@ -213,7 +212,7 @@ fn a_repeated_poll_that_fails_costs_its_connection() {
 }
 
 #[test]
-fn a_list_that_fails_is_answered_with_500() {
+fn a_failing_list_is_500() {
     let Some(server) = faulty("list:1") else {
         return;
     };
@@ -247,7 +246,7 @@ fn a_list_that_fails_is_answered_with_500() {
 }
 
 #[test]
-fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
+fn recurring_panics_are_counted_and_rate_limited_in_the_log() {
     // The first request is that of `faulty`.
     let Some(server) = faulty("request:2+") else {
         return;
@@ -262,7 +261,7 @@ fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
             .map(str::to_owned)
             .collect()
     };
-    // Until a line tells of all that came before it.
+    // Until a line counts all earlier ones.
     wait_until("suppressed lines are counted", || {
         for _ in 0..20 {
             let mut connection = server.connect();

@@ -1,18 +1,12 @@
-//! SIGHUP: what a reload of the configuration changes, what it leaves, and what it says.
+//! Reload on SIGHUP: what it changes, what it keeps, and what it logs.
 
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use crate::support::{Connection, Directory, Server, conf, object, opcode, wait_until};
 
-use rustix::process::Signal;
-
-use crate::support::{
-    Connection, Directory, Server, Socket, conf, free_port, object, opcode, wait_until,
-};
-
-const MEMORY: &str = "push_stream_shared_memory_size 10m;";
-const STATISTICS: &str = "location /channels-stats { push_stream_channels_statistics; \
+pub(super) const MEMORY: &str = "push_stream_shared_memory_size 10m;";
+pub(super) const STATISTICS: &str = "location /channels-stats { push_stream_channels_statistics; \
                           push_stream_channels_path $arg_id; }\n";
-const PUBLISHER: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+pub(super) const PUBLISHER: &str = "location /pub { push_stream_publisher admin; \
+                                    push_stream_channels_path \
                          $arg_id; push_stream_store_messages on; }\n";
 
 /// A location `/NAME/CHANNEL` of subscribers.
@@ -23,7 +17,7 @@ fn subscriber(name: &str, mode: &str, more: &str) -> String {
     )
 }
 
-fn text(mark: &str) -> String {
+pub(super) fn text(mark: &str) -> String {
     format!(
         "push_stream_message_template \"{mark}~text~\\n\"; push_stream_footer_template \"end of \
          {mark}\";"
@@ -31,15 +25,15 @@ fn text(mark: &str) -> String {
 }
 
 /// Followers in every mode that waits: streaming, EventSource, long-polling, WebSocket.
-struct Followers {
-    stream: Connection,
-    events: Connection,
-    poll: Connection,
-    websocket: Connection,
+pub(super) struct Followers {
+    pub(super) stream: Connection,
+    pub(super) events: Connection,
+    pub(super) poll: Connection,
+    pub(super) websocket: Connection,
 }
 
 impl Followers {
-    fn locations() -> String {
+    pub(super) fn locations() -> String {
         let modes = [
             ("sub", "streaming"),
             ("ev", "eventsource"),
@@ -52,7 +46,7 @@ impl Followers {
     }
 
     /// Attaches them; then the channel has `count` subscribers.
-    fn attach(server: &Server, count: u64, connect: impl Fn() -> Connection) -> Self {
+    pub(super) fn attach(server: &Server, count: u64, connect: impl Fn() -> Connection) -> Self {
         let requested = |path: &str| {
             let mut connection = connect();
             connection.send_request("GET", path, &[], None);
@@ -75,9 +69,8 @@ impl Followers {
         }
     }
 
-    /// All of them are ended as at the end of the server; those that keep their connection are
-    /// returned.
-    fn expect_end(mut self) -> [Connection; 3] {
+    /// All of them are ended as on shutdown; those with a kept connection are returned.
+    pub(super) fn expect_end(mut self) -> [Connection; 3] {
         assert_eq!(self.stream.read_body(), b"bye");
         assert_eq!(self.events.read_body(), b": \n: bye\n");
         assert_eq!(self.poll.read_response().head.status, 304);
@@ -154,7 +147,7 @@ fn new_requests_see_the_new_file_and_followers_keep_the_old_one() {
 }
 
 #[test]
-fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
+fn an_invalid_file_changes_nothing_and_every_error_is_reported() {
     let locations = [STATISTICS, PUBLISHER, &Followers::locations()].concat();
     let server = Server::with_conf(&conf(MEMORY, &locations));
     let mut followers = Followers::attach(&server, 4, || server.connect());
@@ -173,12 +166,13 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
     ] {
         let before = server.stderr().len();
         assert!(!server.reload_conf(text));
-        let told = server.stderr()[before..].to_owned();
+        let reported = server.stderr()[before..].to_owned();
         for mistake in mistakes {
             assert!(
-                told.lines()
+                reported
+                    .lines()
                     .any(|line| line.contains("ERROR") && line.contains(mistake)),
-                "{mistake}: {told}"
+                "{mistake}: {reported}"
             );
         }
     }
@@ -189,7 +183,7 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
         "{}",
         server.stderr()
     );
-    // What has no end is not read, and what nobody writes to is not waited for.
+    // Endless files are not read, and pipes without a writer do not block.
     for (endless, target) in [("fifo", None), ("zero", Some("/dev/zero"))] {
         let path = server.directory().path().join("nginx.conf");
         match target {
@@ -215,7 +209,7 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
 }
 
 #[test]
-fn followers_whose_location_is_gone_are_ended_properly() {
+fn followers_of_a_removed_location_are_ended() {
     let kept = subscriber("kept", "streaming", &text(""));
     let all = [STATISTICS, PUBLISHER, &kept, &Followers::locations()].concat();
     let server = Server::with_conf(&conf(MEMORY, &all));
@@ -230,7 +224,7 @@ fn followers_whose_location_is_gone_are_ended_properly() {
         assert_eq!(
             connection.request("GET", "/lp/a", &[], None).head.status,
             404,
-            "the connection goes on"
+            "the connection is kept"
         );
     }
     server.wait_for_subscribers("a", 1);
@@ -239,128 +233,8 @@ fn followers_whose_location_is_gone_are_ended_properly() {
     server.stop();
 }
 
-/// A configuration with those `listen` directives.
-fn listening(listens: &[String]) -> String {
-    let listens: String = listens
-        .iter()
-        .map(|listen| format!("listen {listen}; "))
-        .collect();
-    let locations = [STATISTICS, PUBLISHER, &Followers::locations()].concat();
-    format!(
-        "events {{}}\nhttp {{\n{MEMORY}\nserver {{ listen 127.0.0.1:{{{{PORT}}}}; {listens}\n\
-         {locations}\n}} }}\n"
-    )
-}
-
 #[test]
-fn listeners_come_and_go_with_the_file() {
-    let directory = Directory::new("listeners");
-    let port = free_port();
-    let path = directory.path().join("push.sock");
-    let tcp = format!("127.0.0.1:{port}");
-    let unix = format!("unix:{}", path.display());
-    let server = Server::with_conf(&listening(&[]));
-    let mut kept = server.connect();
-    assert_eq!(
-        kept.request("GET", "/channels-stats", &[], None)
-            .head
-            .status,
-        200
-    );
-
-    assert!(
-        server.reload_conf(&listening(&[tcp.clone(), unix])),
-        "{}",
-        server.stderr()
-    );
-    let connect = || Connection::new(Socket::Tcp(TcpStream::connect(&tcp).expect("a listener")));
-    let followers = Followers::attach(&server, 4, connect);
-    let mut idle = connect();
-    let mut half = connect();
-    assert_eq!(
-        idle.request("GET", "/channels-stats", &[], None)
-            .head
-            .status,
-        200
-    );
-    half.send(
-        "POST /pub?id=b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
-    );
-    assert_eq!(half.read_head().status, 100);
-    let mut local = Connection::new(Socket::Unix(
-        UnixStream::connect(&path).expect("a listener"),
-    ));
-    assert_eq!(
-        local
-            .request("GET", "/channels-stats", &[], None)
-            .head
-            .status,
-        200
-    );
-
-    assert!(server.reload_conf(&listening(&[])), "{}", server.stderr());
-    for mut connection in followers.expect_end() {
-        connection.expect_close();
-    }
-    idle.expect_close();
-    local.expect_close();
-    half.send("body");
-    let answer = half.read_response();
-    assert_eq!(
-        (answer.head.status, answer.head.get("Connection")),
-        (200, Some("close")),
-        "{answer:?}"
-    );
-    wait_until("the sockets are closed", || {
-        TcpStream::connect(&tcp).is_err() && !path.exists()
-    });
-    assert_eq!(
-        kept.request("GET", "/channels-stats?id=b", &[], None)
-            .head
-            .status,
-        200,
-        "the first listener has heard nothing of it"
-    );
-    server.stop();
-}
-
-#[test]
-fn an_address_that_cannot_be_opened_refuses_the_whole_reload() {
-    let server = Server::with_conf(&listening(&[]));
-    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let free = format!("127.0.0.1:{}", free_port());
-    let held = holder.local_addr().expect("an address").to_string();
-    let text = listening(&[free.clone(), held.clone()])
-        .replace("location ~ ^/sub/", "location ~ ^/other/");
-    assert!(!server.reload_conf(&text));
-    assert!(
-        server
-            .stderr()
-            .contains(&format!("cannot listen on http://{held}: ")),
-        "{}",
-        server.stderr()
-    );
-    assert!(
-        TcpStream::connect(&free).is_err(),
-        "what was opened is closed again"
-    );
-    drop(server.follow("/sub/a", &[]));
-
-    let all = text
-        .replace("listen 127.0.0.1:{{PORT}}", "listen {{PORT}}")
-        .replace(&format!("listen {held};"), "");
-    assert!(!server.reload_conf(&all));
-    let reason = format!(
-        "its port is in use by http://{}, which stays open until a reload has succeeded",
-        server.address()
-    );
-    assert!(server.stderr().contains(&reason), "{}", server.stderr());
-    drop(server.follow("/sub/a", &[]));
-    server.stop();
-}
-
-#[test]
-fn what_cannot_change_is_kept_and_told_with_its_place() {
+fn unchangeable_settings_are_kept_and_reported() {
     let text = |main: &str, http: &str| {
         format!("{main}\n{}", conf(http, &[STATISTICS, PUBLISHER].concat()))
     };
@@ -444,7 +318,7 @@ fn a_file_in_toml_is_reloaded_too_and_options_stay() {
 }
 
 #[test]
-fn requests_are_logged_where_the_new_file_says() {
+fn a_reload_changes_the_access_log() {
     let directory = Directory::new("logs");
     let log = |name: &str| directory.path().join(name).display().to_string();
     let text = |name: &str| {
@@ -461,40 +335,10 @@ fn requests_are_logged_where_the_new_file_says() {
     server.get("/after");
     wait_until("the second line is there", || read("new") == "/after\n");
     assert_eq!(read("old"), "/before\n");
-    // The file was moved away: a reload opens it anew, as SIGUSR1 does.
+    // The file was moved away: a reload reopens it, as SIGUSR1 does.
     std::fs::rename(log("new"), log("moved")).expect("the log is there");
     assert!(server.reload());
     server.get("/third");
     wait_until("the third line is there", || read("new") == "/third\n");
-    server.stop();
-}
-
-#[test]
-fn a_server_ends_with_the_terminal_that_it_was_started_in() {
-    let directory = Directory::new("terminal");
-    let ready = directory.path().join("ready");
-    let (terminal, side) = pty_process::blocking::open().expect("the system has pseudo terminals");
-    let command = pty_process::blocking::Command::new(crate::support::program());
-    let command = command
-        .args(["serve", "--listen", "127.0.0.1:0", "--ready-file"])
-        .arg(&ready);
-    let mut child = command.spawn(side).expect("the program starts");
-    wait_until("the server listens", || ready.exists());
-    drop(terminal);
-    let mut status = None;
-    wait_until("the server ends", || {
-        status = child.try_wait().expect("the server is our child");
-        status.is_some()
-    });
-    assert!(status.is_some_and(|status| status.success()), "{status:?}");
-}
-
-#[test]
-fn hup_is_no_end_without_a_terminal() {
-    let server = Server::start(&[]);
-    for _ in 0..3 {
-        assert!(!server.reload());
-    }
-    server.signal(Signal::HUP);
     server.stop();
 }

@@ -1,28 +1,24 @@
 //! Reloads under load: a thousand subscribers in all modes, continuous publishing, and twenty
-//! reloads, some of them of a broken file. A ledger per subscriber holds every message: none may be
-//! missing, come twice or out of order, and no connection may end.
+//! reloads, some of a broken file. A ledger per subscriber holds every message: none may be lost,
+//! duplicated or reordered, and no connection may end.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use memchr::memchr;
-use memchr::memmem::find;
-
-use crate::support::{DEADLINE, Server, show, turn, wait_until};
+use super::reload_subscriber::{Mode, Subscriber};
+use crate::support::{DEADLINE, Server, turn, wait_until};
 
 /// Channels; each has a fifth of its subscribers in each mode.
-const CHANNELS: usize = 10;
+pub(super) const CHANNELS: usize = 10;
 /// Subscribers of each mode on each channel.
 const PER_CHANNEL: usize = 20;
 const SUBSCRIBERS: usize = MODES.len() * CHANNELS * PER_CHANNEL;
 const RELOADS: usize = 20;
-/// Every so many reloads there is a broken file before it.
+/// Every n-th reload is preceded by one of a broken file.
 const BROKEN_EVERY: usize = 4;
 /// Messages that are published between two reloads, and while the one is under way.
 const MESSAGES_PER_RELOAD: usize = 20;
-/// Between two looks of a thread at what there is to do.
+/// Pause of a thread between two rounds over its sockets.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read.
 const READERS: usize = 4;
@@ -34,29 +30,7 @@ const MODES: [Mode; 5] = [
     Mode::Polling,
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Streaming,
-    EventSource,
-    WebSocket,
-    LongPolling,
-    Polling,
-}
-
-impl Mode {
-    /// Its location and the word of the directive.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Streaming => ("sub", "streaming"),
-            Self::EventSource => ("ev", "eventsource"),
-            Self::WebSocket => ("ws", "websocket"),
-            Self::LongPolling => ("lp", "long-polling"),
-            Self::Polling => ("poll", "polling"),
-        }
-    }
-}
-
-/// The two files that take turns: they differ in nearly everything that a reload can change.
+/// The two alternating files: they differ in nearly every reloadable setting.
 fn file(is_second: bool) -> String {
     let (template, more) = if is_second {
         (
@@ -91,214 +65,19 @@ fn file(is_second: bool) -> String {
     )
 }
 
-/// What the threads share.
+/// State shared by the threads.
 #[derive(Default)]
-struct Scene {
-    reloads: AtomicUsize,
+pub(super) struct Scene {
+    pub(super) reloads: AtomicUsize,
     /// Messages of each channel that are acknowledged.
-    published: [AtomicUsize; CHANNELS],
+    pub(super) published: [AtomicUsize; CHANNELS],
     /// Publishing is over.
-    is_over: AtomicUsize,
-}
-
-struct Subscriber {
-    mode: Mode,
-    channel: usize,
-    socket: TcpStream,
-    /// What came and is not a whole message or answer yet.
-    buffer: Vec<u8>,
-    /// Messages that came: the ledger, as they are numbered from 0 without a gap.
-    received: usize,
-    /// What a poll announced as the cursor.
-    cursor: (String, String),
-    /// A poll waits for its answer.
-    is_asking: bool,
-    /// Messages that were published when it asked last.
-    asked_at: usize,
-}
-
-impl Subscriber {
-    fn new(address: &str, mode: Mode, channel: usize) -> Self {
-        let socket = TcpStream::connect(address).expect("a connection");
-        let cursor = ("Thu, 01 Jan 1970 00:00:00 GMT".to_owned(), "W/0".to_owned());
-        let mut subscriber = Self {
-            mode,
-            channel,
-            socket,
-            buffer: Vec::new(),
-            received: 0,
-            cursor,
-            is_asking: false,
-            asked_at: usize::MAX,
-        };
-        if matches!(mode, Mode::Polling) {
-            subscriber
-                .socket
-                .set_nonblocking(true)
-                .expect("a socket that does not wait");
-            return subscriber;
-        }
-        subscriber.ask();
-        if !matches!(mode, Mode::LongPolling) {
-            subscriber
-                .socket
-                .set_read_timeout(Some(DEADLINE))
-                .expect("a timeout is accepted");
-            let end = loop {
-                if let Some(end) = find(&subscriber.buffer, b"\r\n\r\n") {
-                    break end + 4;
-                }
-                let mut piece = [0; 1024];
-                let length = subscriber.socket.read(&mut piece).expect("an answer");
-                assert!(length > 0, "{mode:?}: closed before the answer");
-                subscriber.buffer.extend_from_slice(&piece[..length]);
-            };
-            let status = if mode == Mode::WebSocket {
-                "101"
-            } else {
-                "200"
-            };
-            assert_eq!(
-                &subscriber.buffer[9..12],
-                status.as_bytes(),
-                "{mode:?}: {}",
-                show(&subscriber.buffer)
-            );
-            subscriber.buffer.drain(..end);
-        }
-        subscriber
-            .socket
-            .set_nonblocking(true)
-            .expect("a socket that does not wait");
-        subscriber
-    }
-
-    /// Sends the request.
-    fn ask(&mut self) {
-        let (name, _) = self.mode.names();
-        let mut request = format!("GET /{name}/c{} HTTP/1.1\r\nHost: x\r\n", self.channel);
-        match self.mode {
-            Mode::LongPolling | Mode::Polling => {
-                request += &format!(
-                    "If-Modified-Since: {}\r\nIf-None-Match: {}\r\n",
-                    self.cursor.0, self.cursor.1
-                );
-            }
-            Mode::WebSocket => {
-                request += "Connection: Upgrade\r\nUpgrade: websocket\r\n\
-                            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                            Sec-WebSocket-Version: 13\r\n";
-            }
-            Mode::Streaming | Mode::EventSource => {}
-        }
-        // Small, and the server has read what was before it.
-        self.socket
-            .write_all((request + "\r\n").as_bytes())
-            .unwrap_or_else(|error| panic!("{self:?}: {error}"));
-        self.is_asking = true;
-    }
-
-    /// Reads what is there, and polls again when there is news.
-    fn turn(&mut self, scene: &Scene, piece: &mut [u8]) {
-        if self.mode == Mode::Polling && !self.is_asking {
-            let published = scene.published[self.channel].load(Ordering::Acquire);
-            if published == self.asked_at {
-                return;
-            }
-            self.asked_at = published;
-            self.ask();
-        }
-        match self.socket.read(piece) {
-            Ok(0) => panic!("{self:?}: the connection was closed"),
-            Ok(length) => self.buffer.extend_from_slice(&piece[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(error) => panic!("{self:?}: {error}"),
-        }
-        match self.mode {
-            Mode::LongPolling | Mode::Polling => self.take_answers(),
-            _ => {
-                let taken = self.take_messages(self.buffer.len());
-                self.buffer.drain(..taken);
-            }
-        }
-    }
-
-    /// Takes the whole messages of the first bytes of the buffer: `<CHANNEL NUMBER>`, each the next
-    /// one. Returns how many bytes that are.
-    fn take_messages(&mut self, length: usize) -> usize {
-        let mut taken = 0;
-        while let Some(start) = memchr(b'<', &self.buffer[taken..length]).map(|at| taken + at)
-            && let Some(end) = memchr(b'>', &self.buffer[start..length]).map(|at| start + at + 1)
-        {
-            let expected = format!("<{} {}>", self.channel, self.received);
-            assert!(
-                &self.buffer[start..end] == expected.as_bytes(),
-                "{self:?}: {}",
-                show(&self.buffer[start..end])
-            );
-            self.received += 1;
-            taken = end;
-        }
-        taken
-    }
-
-    /// Takes the whole answers in the buffer, and asks again after a long-poll.
-    fn take_answers(&mut self) {
-        while let Some(end) = find(&self.buffer, b"\r\n\r\n").map(|at| at + 4) {
-            let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-            let header = |name: &str| {
-                head.lines()
-                    .find_map(|line| line.strip_prefix(name))
-                    .map(str::to_owned)
-            };
-            let length = match &head[9..12] {
-                "304" => end,
-                "200" if header("Transfer-Encoding: chunked").is_some() => {
-                    match find(&self.buffer[end..], b"0\r\n\r\n") {
-                        Some(at) => end + at + 5,
-                        None => return,
-                    }
-                }
-                "200" => {
-                    end + header("Content-Length: ")
-                        .and_then(|length| length.parse::<usize>().ok())
-                        .expect("a length")
-                }
-                _ => panic!("{self:?}: {head}"),
-            };
-            if self.buffer.len() < length {
-                return;
-            }
-            assert!(!head.contains("Connection: close"), "{self:?}: {head}");
-            self.take_messages(length);
-            self.buffer.drain(..length);
-            if let (Some(time), Some(tag)) = (header("Last-Modified: "), header("Etag: ")) {
-                self.cursor = (time, tag);
-            }
-            self.is_asking = false;
-            if self.mode == Mode::LongPolling {
-                self.ask();
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Subscriber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{:?} subscriber of c{} after {} messages, with {}",
-            self.mode,
-            self.channel,
-            self.received,
-            show(&self.buffer)
-        )
-    }
+    pub(super) is_over: AtomicUsize,
 }
 
 impl Scene {
     /// Publishes to all channels in turn until the last reload is done.
-    fn publish(&self, server: &Server) {
+    pub(super) fn publish(&self, server: &Server) {
         let mut connection = server.connect();
         let mut number = 0;
         loop {
@@ -325,7 +104,7 @@ impl Scene {
         self.is_over.store(1, Ordering::Release);
     }
 
-    fn reload(&self, server: &Server) {
+    pub(super) fn reload(&self, server: &Server) {
         for number in 0..RELOADS {
             let published = || {
                 self.published
@@ -349,7 +128,7 @@ impl Scene {
     }
 
     /// Reads until every subscriber has all messages.
-    fn read(&self, subscribers: &mut [Subscriber]) {
+    pub(super) fn read(&self, subscribers: &mut [Subscriber]) {
         let end = Instant::now() + DEADLINE * 3;
         let mut piece = vec![0; 16 * 1024];
         loop {
@@ -372,10 +151,10 @@ impl Scene {
                 "{:?} waits in vain",
                 subscribers.iter().find(|one| one.received < published(one))
             );
-            // A look at every socket costs more than what is on them.
+            // Polling every socket costs more than reading the messages.
             std::thread::sleep(PAUSE);
         }
-        // Whatever comes beyond that, or an end, is seen by one more look.
+        // A final round detects surplus messages and closed connections.
         for subscriber in subscribers {
             subscriber.turn(self, &mut piece);
         }
@@ -383,7 +162,7 @@ impl Scene {
 }
 
 #[test]
-fn reloads_under_load_lose_nothing_and_disconnect_nobody() {
+fn reloads_under_load_lose_no_message_and_no_connection() {
     let _turn = turn();
     let server = Server::with_conf(&file(false));
     let mut subscribers: Vec<Subscriber> = (0..SUBSCRIBERS)

@@ -1,4 +1,4 @@
-//! What `serve` listens on, and how it ends: signals, and what clients see of them.
+//! Listening addresses of `serve`, and shutdown by signals as clients see it.
 
 use std::process::Command;
 
@@ -18,14 +18,17 @@ fn expect_good_end(server: &mut Server) {
 #[test]
 fn sigterm_ends_every_subscriber_properly() {
     let locations = r#"
-        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+        location /channels-stats { push_stream_channels_statistics;
+            push_stream_channels_path $arg_id; }
         location ~ ^/sub/(.*)$ {
             push_stream_subscriber; push_stream_channels_path $1;
             push_stream_header_template "HEAD|"; push_stream_footer_template "|FOOT";
         }
-        location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; push_stream_footer_template "bye"; }
+        location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1;
+            push_stream_footer_template "bye"; }
         location ~ ^/ws/(.*)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }
-        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }"#;
+        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1;
+            }"#;
     let mut server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
     let mut stream = server.follow("/sub/a", &[]);
     let mut events = server.follow("/ev/a", &[]);
@@ -85,9 +88,9 @@ fn a_client_that_does_not_go_cannot_keep_the_server() {
     assert_eq!(half.read_head().status, 100);
     server.terminate();
     expect_good_end(&mut server);
-    let told =
+    let reported =
         "closing connections that did not end within the grace period (--grace) connections=1";
-    assert!(server.stderr().contains(told), "{}", server.stderr());
+    assert!(server.stderr().contains(reported), "{}", server.stderr());
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn a_second_signal_ends_at_once() {
         assert_eq!(half.read_head().status, 100);
         let mut waiting = server.follow("/sub/a", &[]);
         server.signal(first);
-        // Followers are told at once; the half request holds the server up.
+        // Followers are notified at once; the incomplete request delays the exit.
         waiting.read_body();
         server.signal(second);
         expect_good_end(&mut server);
@@ -143,11 +146,13 @@ fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
 }
 
 #[test]
-fn what_was_acknowledged_comes_before_the_end() {
+fn acknowledged_messages_are_delivered_before_shutdown() {
     let locations = r#"
-        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+        location /channels-stats { push_stream_channels_statistics;
+            push_stream_channels_path $arg_id; }
         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }
-        location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_footer_template "FOOT"; }"#;
+        location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
+            push_stream_footer_template "FOOT"; }"#;
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
     let mut followers: Vec<_> = (0..300).map(|_| server.follow("/sub/a", &[])).collect();
     server.wait_for_subscribers("a", 300);
@@ -251,7 +256,7 @@ fn a_unix_socket_is_served() {
     );
     server.stop();
 
-    // What a killed server leaves behind does not stop the next one.
+    // A stale socket of a killed server does not prevent the next start.
     drop(Server::start(&["--listen", &address]));
     let server = Server::start(&["--listen", &address]);
     assert_eq!(server.get("/channels-stats").head.status, 200);
@@ -275,21 +280,6 @@ fn an_address_in_use_is_a_clear_error() {
     assert!(
         stderr.contains(server.address()) && stderr.contains("in use"),
         "{stderr}"
-    );
-    server.stop();
-}
-
-#[test]
-fn the_first_lines_name_an_address_and_a_password_that_clients_can_use() {
-    let directory = crate::support::Directory::new("hints");
-    let users = directory.write("users", "u:{PLAIN}p\n");
-    let users = users.to_str().expect("UTF-8");
-    let server = Server::start(&["--listen", "0.0.0.0:0", "--basic-auth", users]);
-    let hint = std::iter::from_fn(|| server.stdout_line()).find(|line| line.contains("/pub?id="));
-    let hint = hint.expect("a command to publish");
-    assert!(
-        hint.contains("curl -u USER:PASSWORD 'http://127.0.0.1:"),
-        "{hint}"
     );
     server.stop();
 }

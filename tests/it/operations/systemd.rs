@@ -1,6 +1,5 @@
-//! Under systemd: the server tells how it is, and uses sockets that were opened for it. The other
-//! side is played by the test: a datagram socket that hears, and a shell that puts a listening
-//! socket where systemd does.
+//! Integration with systemd: readiness, watchdog and socket activation. The test acts as the
+//! service manager with a datagram socket and a shell that passes a listening socket.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,7 +12,7 @@ const LOCATION: &str = "location /channels-stats { push_stream_channels_statisti
                         push_stream_channels_path $arg_id; }";
 const MEMORY: &str = "push_stream_shared_memory_size 10m;";
 
-/// Hears what the server tells the service manager.
+/// Receives notifications for the service manager.
 struct Manager {
     directory: Directory,
     socket: UnixDatagram,
@@ -33,19 +32,19 @@ impl Manager {
         self.directory.path().join("notify").display().to_string()
     }
 
-    /// The next thing that it is told.
+    /// The next notification.
     fn hear(&self) -> String {
         let mut buffer = [0; 4096];
         let length = self
             .socket
             .recv(&mut buffer)
-            .expect("the server tells something");
+            .expect("the server sends a notification");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 }
 
 #[test]
-fn the_manager_is_told_of_start_reloads_and_end() {
+fn systemd_is_notified_of_start_reloads_and_stop() {
     let manager = Manager::new();
     let directory = Directory::new("notify");
     let write = |text: &str| directory.write("nginx.conf", &text.replace("{{PORT}}", "1"));
@@ -85,10 +84,10 @@ fn the_manager_is_told_of_start_reloads_and_end() {
     write("events {}\nhttp {\n}");
     assert!(!server.reload());
     assert!(manager.hear().starts_with("RELOADING=1\n"));
-    let told = manager.hear();
+    let reported = manager.hear();
     assert!(
-        told.starts_with("READY=1\nSTATUS=not reloaded: ") && told.contains("nginx.conf:"),
-        "{told}"
+        reported.starts_with("READY=1\nSTATUS=not reloaded: ") && reported.contains("nginx.conf:"),
+        "{reported}"
     );
 
     server.stop();
@@ -96,7 +95,7 @@ fn the_manager_is_told_of_start_reloads_and_end() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_the_shards_answer() {
+fn the_watchdog_is_notified_while_the_shards_respond() {
     let manager = Manager::new();
     let server = Server::with_environment(
         &[
@@ -151,9 +150,9 @@ fn listener() -> (TcpListener, String) {
 #[test]
 fn a_passed_socket_is_used_for_its_address() {
     let (socket, address) = listener();
-    // Who connected before the server was there is served, too.
+    // Connections made before the start are served, too.
     let mut early = Connection::new(crate::support::Socket::Tcp(
-        std::net::TcpStream::connect(&address).expect("somebody listens"),
+        std::net::TcpStream::connect(&address).expect("the server listens"),
     ));
     let server =
         with_socket(socket, &["--listen", &address]).unwrap_or_else(|error| panic!("{error}"));
@@ -179,7 +178,7 @@ fn a_passed_socket_is_used_for_its_address() {
 }
 
 #[test]
-fn built_in_locations_are_served_on_what_was_passed() {
+fn built_in_locations_use_inherited_sockets() {
     let (socket, address) = listener();
     let server = with_socket(socket, &[]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(server.addresses(), [format!("http://{address}")]);
@@ -218,12 +217,12 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
     let unused = format!(
         "the inherited socket of http://{address} is not used: no \"listen\" has this address"
     );
-    wait_until("it is told", || server.stderr().contains(&unused));
-    // Twice: what is taken away can be added again.
+    wait_until("it is reported", || server.stderr().contains(&unused));
+    // Twice: a removed listener can be added again.
     for _ in 0..2 {
         directory.write("nginx.conf", &text(&format!("listen {address};")));
         assert!(server.reload(), "{}", server.stderr());
-        let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
+        let stream = std::net::TcpStream::connect(&address).expect("the server listens");
         let mut connection = Connection::new(crate::support::Socket::Tcp(stream));
         assert_eq!(
             connection
@@ -251,7 +250,7 @@ fn sockets_of_another_process_are_left_alone() {
     server.stop();
 }
 
-/// The files in `packaging/` say what systemd understands, and options that there are.
+/// The units in `packaging/` are valid for systemd and use existing options.
 #[test]
 fn the_units_are_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
@@ -267,7 +266,7 @@ fn the_units_are_valid() {
     let directory = Directory::new("units");
     let program = program();
     let program = program.to_str().expect("a path in UTF-8");
-    // Its pages are not installed here, and old versions of systemd do not know the second type.
+    // Man pages are not installed here, and old versions of systemd do not support the second type.
     let skipped = ["Documentation=", "Type=notify-reload"];
     let text: String = unit
         .lines()
@@ -282,9 +281,9 @@ fn the_units_are_valid() {
         .args([service, socket])
         .output();
     let output = output.expect("systemd-analyze can be started: run tests/run --install");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        output.status.success() && !told.contains("pushctl."),
-        "{told}"
+        output.status.success() && !reported.contains("pushctl."),
+        "{reported}"
     );
 }

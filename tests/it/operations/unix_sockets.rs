@@ -1,5 +1,4 @@
-//! Listening on unix sockets: what is at the path stays, unless it is a socket that nobody listens
-//! on.
+//! Listening on unix sockets: existing files are kept, unless they are stale sockets.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -81,7 +80,7 @@ fn a_socket_with_a_listener_stays() {
     let directory = Directory::new("unix");
     let path = directory.path().join("x");
     let listener = UnixListener::bind(&path).expect("a socket");
-    // It takes no connections for the moment, so that the first attempt fills its backlog.
+    // It does not accept connections for now, so that the first attempt fills its backlog.
     let listener = socket2::Socket::from(listener);
     listener.listen(0).expect("a short backlog");
     for _ in 0..3 {
@@ -133,7 +132,7 @@ fn only_its_own_socket_is_removed_at_the_end() {
 }
 
 #[test]
-fn of_servers_that_start_at_once_one_gets_the_socket() {
+fn one_of_several_starting_servers_gets_the_socket() {
     let directory = Directory::new("unix");
     let path = directory.path().join("x");
     drop(UnixListener::bind(&path).expect("a socket"));
@@ -155,7 +154,7 @@ fn of_servers_that_start_at_once_one_gets_the_socket() {
         let codes: Vec<bool> = ended.map(|status| status.success()).collect();
         assert!(
             codes.iter().all(|success| !success),
-            "nobody told them to end"
+            "a server exited with success"
         );
         codes.len() >= 7
     });

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// The RFCs that comments may cite; any other number is taken for a typing error.
+/// The RFCs that comments may cite; any other number is treated as a typing error.
 const RFCS: &[&str] = &[
     "850", "1123", "1951", "1952", "2606", "3164", "3339", "6454", "6455", "7617", "7692", "9110",
     "9112",

@@ -1,6 +1,6 @@
-//! The committed man pages and completions are those of the command line as it is now.
+//! The committed man pages and completions match the current command line.
 //!
-//! `PUSHCTL_BLESS=1 tests/run` (or `cargo test --test it generated`) writes them anew.
+//! `PUSHCTL_BLESS=1 tests/run` (or `cargo test --test it generated`) regenerates them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 #[test]
 fn man_pages_are_fresh() {
     let mut files = Files::new();
-    // `pushctl help` has no page of its own: everybody looks in pushctl-sub(1) and the like.
+    // `pushctl help` has no man page: pushctl-sub(1) and the like replace it.
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     render(&root, "pushctl", &mut files);
@@ -91,6 +91,6 @@ fn check(directory: &str, expected: &Files) {
         .collect();
     assert!(
         stale.is_empty(),
-        "not as the command line is now (set PUSHCTL_BLESS=1 to write them anew): {stale:?}"
+        "out of date (set PUSHCTL_BLESS=1 to regenerate): {stale:?}"
     );
 }

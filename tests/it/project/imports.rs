@@ -1,5 +1,5 @@
-//! The shape of the source: which module may know which (design, section 3), module docs, and
-//! sizes.
+//! Structure of the source: permitted imports of every module (design, section 3), module docs, and
+//! file sizes.
 //!
 //! It reads `src/` as text: `use` lines and paths that begin with `crate::`, `super::` or
 //! `pushctl::`, braces included.
@@ -143,7 +143,7 @@ fn imports_point_one_way() {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_is_short() {
+fn every_file_has_a_module_doc_and_is_short() {
     let mut wrong = Vec::new();
     for source in sources() {
         if !source.text.starts_with("//!") {
@@ -164,7 +164,7 @@ fn every_file_says_what_it_is_and_is_short() {
 }
 
 #[test]
-fn the_rules_see_what_they_forbid() {
+fn the_import_rules_detect_violations() {
     let source = |module: &str, text: &str| Source {
         path: String::new(),
         module: module.to_owned(),

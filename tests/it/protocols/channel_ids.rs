@@ -1,4 +1,4 @@
-//! Channel ids that a notation cannot hold as they are: none of them forges a field of an answer.
+//! Channel ids with special characters: none of them forges a field of a response.
 
 use crate::support::{Server, conf};
 

@@ -1,6 +1,5 @@
-//! NHPM and nchan beside push-stream: users' own configurations and loops, one channel seen by
-//! several dialects, and what is said of wrong configurations. The recorded exchanges are in
-//! `golden_nchan`.
+//! NHPM and nchan next to push-stream: published configurations and loops, one channel in several
+//! dialects, and errors in configurations. The recorded exchanges are in `golden_nchan`.
 
 use crate::support::{Connection, Server, conf};
 
@@ -58,15 +57,20 @@ fn mixed() -> Server {
     Server::with_conf(&conf("push_stream_shared_memory_size 10m;", MIXED))
 }
 
-fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+pub(super) fn post(
+    server: &Server,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String) {
     let response = server
         .connect()
         .request("POST", path, headers, Some(body.as_bytes()));
     (response.head.status, response.text().to_owned())
 }
 
-/// Asks on, as the clients of the time did: with the date of the last answer, and with its Etag
-/// where the client knows it.
+/// Polls on like the original clients: with the date of the last response, and with its Etag if the
+/// client supports it.
 fn poll(connection: &mut Connection, path: &str, cursor: &mut Option<(String, String)>) -> String {
     let pair = cursor.clone();
     let headers: Vec<(&str, &str)> = pair
@@ -92,7 +96,7 @@ fn poll(connection: &mut Connection, path: &str, cursor: &mut Option<(String, St
 }
 
 #[test]
-fn the_form_and_the_python_loop_of_the_comet_article_work() {
+fn the_comet_article_examples_work() {
     let server = Server::with_conf(&conf("", SEED_COMET));
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let (status, info) = post(&server, "/pub?id=miss", &form, "a=text");
@@ -103,7 +107,7 @@ fn the_form_and_the_python_loop_of_the_comet_article_work() {
             "queued messages: 1\r\nlast requested: 0 sec. ago (-1=never)\r\nactive subscribers: 0"
         )
     );
-    // Its loop begins with an empty date, and knows no Etag.
+    // Its loop begins with an empty date, and ignores the Etag.
     let first = server
         .connect()
         .request("GET", "/sub?id=miss", &[("If-Modified-Since", "")], None);
@@ -126,7 +130,7 @@ fn the_form_and_the_python_loop_of_the_comet_article_work() {
 }
 
 #[test]
-fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
+fn the_ruby_article_example_works() {
     let server = Server::with_conf(&conf("", SEED_ACTIVITY));
     let mut listeners: Vec<_> = (0..2).map(|_| (server.connect(), None::<String>)).collect();
     for number in 0..4 {
@@ -137,7 +141,7 @@ fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
                 .collect();
             listener.send_request("GET", "/activity?id=pub", &headers, None);
         }
-        // The listeners know no Etag: within one second a date alone would lead to the second
+        // The listeners ignore the Etag: within one second a date alone would select the second
         // message of that second.
         crate::support::wait_until("both wait", || {
             server
@@ -152,7 +156,7 @@ fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
             assert_eq!(response.text(), text);
             *modified = response.head.get("Last-Modified").map(str::to_owned);
         }
-        // "Every 5 seconds", which need not be waited for: the next second is enough.
+        // "Every 5 seconds" is shortened to the next second.
         let second = server
             .get("/publish?id=pub")
             .head
@@ -355,176 +359,4 @@ fn a_message_stays_until_enough_recipients_had_it() {
     assert_eq!(queued(), "queued messages: 2", "one reader is not enough");
     assert_eq!(server.get("/sub?id=c").text(), "2");
     assert_eq!(queued(), "queued messages: 1", "the second reader was");
-}
-
-#[test]
-fn a_group_is_closed_to_ids_with_slashes() {
-    let locations = "
-        location = /secret { nchan_publisher; nchan_channel_group secret; nchan_channel_id \
-        $arg_id; }
-        location = /open { nchan_subscriber intervalpoll; nchan_channel_id $arg_id; }
-        location ~ ^/path/(.*)$ { nchan_subscriber intervalpoll; nchan_channel_id $1; }";
-    let server = Server::with_conf(&conf("", locations));
-    assert_eq!(post(&server, "/secret?id=x", &[], "hidden").0, 202);
-    for path in [
-        "/open?id=secret/x",
-        "/path/secret/x",
-        "/path/secret%2fx",
-        "/open?id=/secret/x",
-    ] {
-        assert_eq!(server.get(path).head.status, 304, "{path}");
-    }
-}
-
-#[test]
-fn a_back_end_that_is_down_lets_nobody_in() {
-    let closed = crate::support::free_port();
-    let locations = "
-        location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }
-        location = /nowhere { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request \
-        /missing; }
-        location = /auth { internal; proxy_pass http://127.0.0.1:PORT/; }";
-    let locations = &locations.replace("PORT", &closed.to_string());
-    let server = Server::with_conf(&conf("", locations));
-    for path in ["/ps?id=c", "/nowhere?id=c"] {
-        assert_eq!(server.get(path).head.status, 502, "{path}");
-        assert_eq!(post(&server, path, &[], "x").0, 502, "{path}");
-    }
-    assert_eq!(server.get("/auth").head.status, 404, "it is internal");
-}
-
-#[test]
-fn a_back_end_that_never_answers_is_given_up() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let locations = format!(
-        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }}
-        location = /auth {{ internal; proxy_pass http://{address}/; }}"
-    );
-    let server = Server::try_with_conf(&conf("", &locations), &["--hook-timeout", "300ms"])
-        .expect("a server");
-    assert_eq!(server.get("/ps?id=c").head.status, 504);
-}
-
-#[test]
-fn wrong_directives_are_refused_in_the_words_of_the_modules() {
-    let set = "set $push_channel_id $arg_id;";
-    for (directives, expected) in [
-        ("push_subscriber foo;", "invalid push_subscriber value: foo"),
-        (
-            "push_subscriber a b;",
-            "invalid number of arguments in \"push_subscriber\" directive",
-        ),
-        (
-            "push_publisher on;",
-            "invalid number of arguments in \"push_publisher\" directive",
-        ),
-        (
-            "push_subscriber; push_subscriber;",
-            "\"push_subscriber\" directive is duplicate",
-        ),
-        (
-            "push_subscriber; push_subscriber_concurrency foo;",
-            "invalid push_subscriber_concurrency value: foo",
-        ),
-        (
-            "push_publisher; push_max_message_buffer_length 0;",
-            "push_max_message_buffer_length cannot be smaller than push_min_message_buffer_length.",
-        ),
-        (
-            "push_publisher; push_message_buffer_length x;",
-            "\"push_message_buffer_length\" directive invalid number",
-        ),
-        (
-            "push_publisher; push_message_buffer_length 3; push_min_message_buffer_length 1;",
-            "\"push_min_message_buffer_length\" directive is duplicate",
-        ),
-        (
-            "push_publisher; push_message_timeout soon;",
-            "\"push_message_timeout\" directive invalid value",
-        ),
-        (
-            "push_subscriber; push_authorized_channels_only maybe;",
-            "invalid value \"maybe\" in \"push_authorized_channels_only\" directive, it must be \
-             \"on\" or \"off\"",
-        ),
-        (
-            "push_max_reserved_memory 1m;",
-            "\"push_max_reserved_memory\" directive is not allowed here",
-        ),
-        (
-            "push_buffer_size 1m;",
-            "unknown directive \"push_buffer_size\"",
-        ),
-        (
-            "nchan_subscriber foo;",
-            "invalid nchan_subscriber value: foo",
-        ),
-        ("nchan_publisher foo;", "invalid nchan_publisher value: foo"),
-        (
-            "nchan_channel_id 1 2 3 4 5 6 7 8;",
-            "invalid number of arguments in \"nchan_channel_id\" directive",
-        ),
-        (
-            "nchan_subscriber; nchan_subscriber_first_message 33;",
-            "invalid nchan_subscriber_first_message value: 33, must be 'oldest', 'newest', or a \
-             number between -32 and 32",
-        ),
-        (
-            "nchan_publisher; nchan_group_location;",
-            "Can't have a publisher location and also be a group access location (nchan_group + \
-             nchan_publisher)",
-        ),
-        (
-            "nchan_subscriber; nchan_subscriber_timeout soon;",
-            "\"nchan_subscriber_timeout\" directive invalid value",
-        ),
-        (
-            "nchan_longpoll_multipart_response maybe;",
-            "invalid value for nchan_longpoll_multipart_response: maybe;'. Must be 'on', 'off', or \
-             'raw'",
-        ),
-        (
-            "nchan_storage_engine foo;",
-            "invalid nchan_storage_engine value: foo",
-        ),
-        (
-            "nchan_eventsource_ping_comment \"a\nb\";",
-            "can't contain any newline characters",
-        ),
-        ("nchan_nonsense on;", "unknown directive \"nchan_nonsense\""),
-    ] {
-        let text = conf("", &format!("{set}\nlocation /x {{\n{directives} }}"));
-        let error = Server::try_with_conf(&text, &[])
-            .err()
-            .unwrap_or_else(|| panic!("{directives} is taken"));
-        assert!(error.contains(expected), "{directives}: {error}");
-        assert!(
-            error.contains("nginx.conf:"),
-            "{directives}: it has a place: {error}"
-        );
-    }
-    let error = Server::try_with_conf(&conf("", "location /x { push_publisher; }"), &[])
-        .err()
-        .expect("a mistake");
-    assert!(
-        error.contains("unknown \"push_channel_id\" variable"),
-        "{error}"
-    );
-}
-
-#[test]
-fn redis_is_not_there_and_says_so() {
-    let server = Server::with_conf(&conf(
-        "",
-        "location = /r { nchan_pubsub; nchan_channel_id x; nchan_redis_pass r; }",
-    ));
-    assert_eq!(server.get("/r").head.status, 503);
-    assert!(
-        server
-            .stderr()
-            .contains("the Redis engine of nchan is not supported by pushctl"),
-        "{}",
-        server.stderr()
-    );
 }

@@ -1,6 +1,5 @@
-//! nchan's dialect where recordings do not reach: message ids over reconnects, compressed and
-//! fragmented websocket messages, hooks beside passwords, bounds on back-ends, and groups that
-//! become empty.
+//! nchan's dialect beyond the recordings: message ids across reconnects, and compressed and
+//! fragmented websocket messages.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -15,7 +14,7 @@ const SEVERAL: &str = "
 /// Messages of the tests over three channels.
 const COUNT: usize = 60;
 
-fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]) -> u16 {
+pub(super) fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]) -> u16 {
     server
         .connect()
         .request("POST", path, headers, Some(body))
@@ -50,7 +49,8 @@ fn publish_to_three(server: &Server) -> BTreeSet<String> {
     all
 }
 
-/// Follows from `id` on, takes so many events, and leaves; the texts, and the id of the last one.
+/// Follows from `id` on, reads `count` events, and disconnects; returns the texts, and the id of
+/// the last one.
 fn take_events(server: &Server, id: Option<&str>, count: usize) -> (Vec<String>, String) {
     let mut connection = server.connect();
     let mut headers = vec![("Accept", "text/event-stream")];
@@ -97,7 +97,7 @@ fn a_follower_of_several_channels_loses_nothing_wherever_it_leaves() {
 }
 
 #[test]
-fn the_ids_of_polls_and_of_streams_lead_on_from_each_other() {
+fn ids_of_polls_and_streams_are_interchangeable() {
     let server = Server::with_conf(&conf("", SEVERAL));
     let all = publish_to_three(&server);
     for polls in [1, 5, 20, 41] {
@@ -120,7 +120,7 @@ fn the_ids_of_polls_and_of_streams_lead_on_from_each_other() {
                 response.head.get("Etag").expect("tags")
             ));
         }
-        // The stream in two parts: what it says must still know what the polls had.
+        // The stream in two parts: the second one continues the ids of the polls.
         let half = (COUNT - seen.len()) / 2;
         let (texts, last) = take_events(&server, id.as_deref(), half);
         seen.extend(texts);
@@ -172,7 +172,7 @@ fn compressed_and_fragmented_messages_arrive_whole() {
         let payload = payload
             .strip_suffix(&[0, 0, 0xff, 0xff])
             .map_or(vec![0], <[u8]>::to_vec);
-        // In two fragments: only the first one says that it is compressed.
+        // In two fragments: only the first one has the compression bit.
         let (first, rest) = payload.split_at(payload.len() / 2);
         publisher.send(frame_with(0x40 | opcode::TEXT, first, mask));
         publisher.send(frame_with(0x80 | opcode::PING, b"between", mask));
@@ -217,255 +217,4 @@ fn a_compressed_bomb_closes_its_websocket_alone() {
     );
     assert!(matches!(post(&server, "/ps?id=c", &[], b"after"), 201));
     assert_eq!(reader.read_frame().payload, b"after");
-}
-
-/// A back-end that answers every request in this way; its thread ends with the process.
-fn backend(answer: &'static [u8]) -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address").to_string();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut read = Vec::new();
-                let mut piece = [0; 4096];
-                while !read.windows(4).any(|end| end == b"\r\n\r\n") {
-                    match stream.read(&mut piece) {
-                        Ok(count @ 1..) => read.extend_from_slice(&piece[..count]),
-                        _ => return,
-                    }
-                }
-                // Who asks may be gone.
-                let _ = stream.write_all(answer);
-            });
-        }
-    });
-    address
-}
-
-#[test]
-fn passwords_and_hooks_are_both_asked_for() {
-    let directory = crate::support::Directory::new("hooks");
-    // The password is "secret".
-    let users = directory.write("users", "u:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n");
-    let address = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let locations = format!(
-        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth;
-            auth_basic \"x\"; auth_basic_user_file {}; }}
-        location = /auth {{ internal; proxy_pass http://{address}/; }}",
-        users.display()
-    );
-    let server = Server::with_conf(&conf("", &locations));
-    assert_eq!(post(&server, "/ps?id=c", &[], b"x"), 401);
-    assert_eq!(
-        post(
-            &server,
-            "/ps?id=c",
-            &[("Authorization", "Basic dTp3cm9uZw==")],
-            b"x"
-        ),
-        401
-    );
-    let right = [("Authorization", "Basic dTpzZWNyZXQ=")];
-    assert_eq!(post(&server, "/ps?id=c", &right, b"x"), 202);
-    // A subscriber with a body, which nobody wants, is let in all the same.
-    let response = server
-        .connect()
-        .request("GET", "/ps?id=c", &right, Some(b"unwanted"));
-    assert_eq!((response.head.status, response.text()), (200, "x"));
-}
-
-#[test]
-fn an_answer_of_a_back_end_that_is_too_large_lets_nobody_in() {
-    let address = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\nConnection: close\r\n\r\n");
-    let locations = format!(
-        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; \
-         nchan_publisher_upstream_request /up; }}
-        location = /info {{ nchan_publisher; nchan_channel_id $arg_id; }}
-        location = /up {{ internal; proxy_pass http://{address}/; }}"
-    );
-    let server = Server::try_with_conf(&conf("", &locations), &["--max-hook-answer", "1000"])
-        .expect("a server");
-    assert_eq!(post(&server, "/ps?id=c", &[], b"x"), 500);
-    let info = server.get("/info?id=c");
-    assert!(
-        info.text().starts_with("queued messages: 0\r\n"),
-        "nothing was published: {}",
-        info.text()
-    );
-}
-
-#[test]
-fn requests_to_back_ends_wait_for_their_places() {
-    let address = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let locations = format!(
-        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }}
-        location = /auth {{ internal; proxy_pass http://{address}/; }}"
-    );
-    let server = Server::try_with_conf(
-        &conf("", &locations),
-        &["--shards", "1", "--max-hooks", "1"],
-    )
-    .expect("a server");
-    let mut connections: Vec<Connection> = (0..20).map(|_| server.connect()).collect();
-    connections
-        .iter_mut()
-        .for_each(|connection| connection.send_request("POST", "/ps?id=c", &[], Some(b"x")));
-    assert!(
-        connections
-            .iter_mut()
-            .all(|connection| connection.read_response().head.status == 202)
-    );
-}
-
-#[test]
-fn a_group_counts_what_it_has_and_nothing_else() {
-    let locations = "
-        location = /group { nchan_group_location; nchan_channel_group $arg_g; \
-        nchan_channel_group_accounting on; }
-        location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_channel_group $arg_g; \
-        nchan_channel_group_accounting on;
-            nchan_message_buffer_length 2; }
-        location = /sub { nchan_subscriber; nchan_channel_id $arg_id; nchan_channel_group $arg_g; \
-        nchan_channel_group_accounting on; }";
-    let server = Server::with_conf(&conf("", locations));
-    let counts = || {
-        let body = server.get("/group?g=g").text().to_owned();
-        let number = |line: usize| {
-            body.lines().nth(line).and_then(|line| {
-                line.split(": ")
-                    .nth(1)?
-                    .split(' ')
-                    .next()?
-                    .parse::<u64>()
-                    .ok()
-            })
-        };
-        [0, 1, 2, 3].map(|line| number(line).expect("a number"))
-    };
-    assert_eq!(counts(), [0; 4]);
-    for number in 0..5 {
-        assert_eq!(
-            post(
-                &server,
-                &format!("/pub?g=g&id={}", number % 2),
-                &[],
-                b"text"
-            ),
-            202
-        );
-    }
-    assert_eq!(post(&server, "/pub?g=other&id=1", &[], b"text"), 202);
-    let mut follower = server.connect();
-    follower.send_request(
-        "GET",
-        "/sub?g=g&id=0",
-        &[("Accept", "text/event-stream")],
-        None,
-    );
-    follower.read_head();
-    follower.read_until(b": hi\n\n");
-    let [channels, subscribers, messages, memory] = counts();
-    assert_eq!(
-        (channels, subscribers, messages),
-        (2, 1, 4),
-        "the buffers hold two messages each"
-    );
-    assert!(memory > 0);
-    assert_eq!(
-        server
-            .connect()
-            .request("DELETE", "/pub?g=g&id=1", &[], None)
-            .head
-            .status,
-        200
-    );
-    assert_eq!(
-        counts()[..3],
-        [2, 1, 2],
-        "a deleted channel of nchan leaves an empty one"
-    );
-    assert_eq!(
-        server
-            .connect()
-            .request("DELETE", "/group?g=g", &[], None)
-            .head
-            .status,
-        200
-    );
-    assert!(follower.read_to_close().ends_with(b":410: 410 Gone\n\n"));
-    wait_until("the group is empty", || counts() == [0; 4]);
-}
-
-#[test]
-fn requests_with_hooks_are_logged_once() {
-    let directory = crate::support::Directory::new("log");
-    let file = directory.path().join("access.log");
-    let good = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let bad =
-        backend(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
-    let leads_on = backend(
-        b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /in?id=c\r\nContent-Length: 0\r\n\
-                             Connection: close\r\n\r\n",
-    );
-    let http = format!(
-        "log_format short '$request_uri $status'; access_log {} short;",
-        file.display()
-    );
-    let locations = format!(
-        "location = /good {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request \
-         /auth-good; }}
-        location = /bad {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request /auth-bad; }}
-        location = /auth-good {{ internal; proxy_pass http://{good}/; }}
-        location = /auth-bad {{ internal; proxy_pass http://{bad}/; }}
-        location = /accel {{ proxy_pass http://{leads_on}/; }}
-        location = /in {{ internal; nchan_pubsub; nchan_channel_id $arg_id; }}"
-    );
-    let mut server = Server::with_conf(&conf(&http, &locations));
-    assert_eq!(post(&server, "/good", &[], b"x"), 202);
-    assert_eq!(post(&server, "/accel", &[], b"y"), 202);
-    let get = |path: &str| server.connect().request("GET", path, &[], None);
-    assert_eq!((get("/good").text(), get("/accel").text()), ("x", "x"));
-    let refused = get("/bad");
-    assert_eq!((refused.head.status, refused.text()), (403, "no"));
-    assert_eq!(get("/in?id=c").head.status, 404);
-    server.terminate();
-    server.wait();
-    let log = std::fs::read_to_string(&file).expect("a log");
-    let mut lines: Vec<&str> = log.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(
-        lines,
-        [
-            "/accel 200",
-            "/accel 202",
-            "/bad 403",
-            "/good 200",
-            "/good 202",
-            "/in?id=c 404"
-        ]
-    );
-}
-
-#[test]
-fn large_messages_count_in_full_and_the_limit_is_named() {
-    let locations = "location = /pub { nchan_publisher; nchan_channel_id $arg_id; \
-                     nchan_message_buffer_length 100; client_max_body_size 8m; }";
-    let server = Server::with_conf(&conf("nchan_max_reserved_memory 20m;", locations));
-    let large = vec![b'x'; 4 << 20];
-    let post = |id: &str| {
-        server
-            .connect()
-            .request("POST", &format!("/pub?id={id}"), &[], Some(&large))
-            .head
-            .status
-    };
-    let statuses: Vec<u16> = (0..6).map(|_| post("a")).collect();
-    assert!(
-        statuses.starts_with(&[202; 4]) && statuses.ends_with(&[500]),
-        "{statuses:?}"
-    );
-    assert_eq!(post("b"), 500, "the limit is one for all channels");
-    wait_until("the limit is logged", || {
-        server.stderr().contains("nchan_shared_memory_size")
-    });
 }

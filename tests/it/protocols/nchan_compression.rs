@@ -1,5 +1,5 @@
-//! What nchan's own client and browsers negotiate with it: compressed frames with ids, window
-//! sizes, chunks. What is expected was seen with nchan 1.3.6.
+//! Compression as nchan's client and browsers negotiate it: frames with ids, window sizes, chunks.
+//! Expected values were recorded with nchan 1.3.6.
 
 use flate2::{Decompress, FlushDecompress};
 
@@ -29,7 +29,7 @@ fn post(server: &Server, path: &str, content_type: &str, body: &str) {
     );
 }
 
-/// The content of a compressed message, inflated on its own.
+/// The content of a compressed message, inflated without context.
 fn inflated(payload: &[u8]) -> String {
     let mut inflater = Decompress::new(false);
     let mut out = Vec::with_capacity(64 * 1024);
@@ -199,7 +199,7 @@ fn compression_that_a_client_cannot_read_is_not_negotiated() {
 }
 
 #[test]
-fn chunks_are_asked_for_in_any_case() {
+fn transfer_encoding_is_case_insensitive() {
     let server = Server::with_conf(&conf("", LOCATIONS));
     for te in [
         "chunked",

@@ -1,6 +1,5 @@
-//! nchan's dialect against publishers and clients that go to its edges: line ends in messages, ids
-//! of many channels, clients of HTTP/1.0, frames that the standard forbids, and the group of
-//! events.
+//! Edge cases of nchan's dialect: line ends in messages, ids of many channels, HTTP/1.0 clients,
+//! forbidden frames, and the group of events.
 
 use crate::support::{Connection, Server, conf, frame_with, opcode, wait_until};
 
@@ -38,7 +37,7 @@ fn events(server: &Server, path: &str, id: Option<&str>) -> Connection {
 }
 
 #[test]
-fn a_cr_of_a_publisher_begins_no_field_of_an_event() {
+fn a_published_cr_begins_no_event_field() {
     let server = server();
     assert_eq!(
         post(
@@ -59,7 +58,7 @@ fn a_cr_of_a_publisher_begins_no_field_of_an_event() {
 }
 
 #[test]
-fn ids_of_many_channels_lead_on() {
+fn multi_channel_ids_resume_correctly() {
     let server = server();
     let names: Vec<String> = (0..255).map(|number| format!("c{number}")).collect();
     let path = format!("/many/{}", names.join(","));

@@ -1,12 +1,12 @@
-//! Requests whose answers once were wrong: HEAD, bytes that are not ASCII, ids that notations
-//! cannot hold, connections that are not kept.
+//! Regression tests of requests: HEAD, bytes that are not ASCII, ids with special characters,
+//! connections that are not kept.
 
 use std::time::Duration;
 
 use crate::support::{Connection, Server, conf, object, show};
 
 #[test]
-fn the_answer_to_head_has_no_body() {
+fn head_responses_have_no_body() {
     let server = Server::start(&[]);
     server.publish("a", "m1");
     for (path, status) in [("/nothing", 404), ("/", 200)] {
@@ -32,7 +32,7 @@ fn the_answer_to_head_has_no_body() {
         assert_eq!(
             object(&behind.body)["channel"],
             "a",
-            "{path}: what comes right behind the head"
+            "{path}: the bytes after the head"
         );
     }
     server.stop();
@@ -56,7 +56,8 @@ fn a_page_refuses_other_methods() {
 #[test]
 fn connections_are_not_kept_with_a_keepalive_timeout_of_zero() {
     let locations = r"
-        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+            push_stream_store_messages on; }
         location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
         location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }";
     let server = Server::with_conf(&conf(
@@ -71,7 +72,7 @@ fn connections_are_not_kept_with_a_keepalive_timeout_of_zero() {
         "/lp/a.b1",
         "/nothing",
     ] {
-        // The time before the request is what is tested: it is not time between requests.
+        // Only the time before the request is tested, not the time between requests.
         for wait in [Duration::ZERO, Duration::from_millis(100)] {
             let mut connection = server.connect();
             std::thread::sleep(wait);
@@ -219,7 +220,8 @@ fn built_in_locations_escape_channel_ids() {
 fn configured_locations_escape_channel_ids_which_the_module_does_not() {
     let locations = r"
         location ~ ^/pub/(.*)$ { push_stream_publisher admin; push_stream_channels_path $1; }
-        location ~ ^/stats/(.*)$ { push_stream_channels_statistics; push_stream_channels_path $1; }";
+        location ~ ^/stats/(.*)$ { push_stream_channels_statistics; push_stream_channels_path $1;
+            }";
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
     let published =
         server

@@ -1,24 +1,28 @@
 //! Responses byte by byte, where the recorded exchanges do not look: order and spelling of headers,
 //! old and pipelining clients, `Expect`, half-closed connections.
 
-use crate::support::{Connection, NO_CACHE, Server, conf, object, opcode};
+use crate::support::{Connection, NO_CACHE, Server, conf};
 
 const SERVER: &str = concat!("Server: pushctl/", env!("CARGO_PKG_VERSION"), "\r\n");
 
 /// Every endpoint of the module, with short timers.
-fn server() -> Server {
+pub(super) fn server() -> Server {
     let locations = r#"
-        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
-        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+        location /channels-stats { push_stream_channels_statistics;
+            push_stream_channels_path $arg_id; }
+        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+            push_stream_store_messages on; }
         location ~ ^/sub/(.*)$ {
             push_stream_subscriber; push_stream_channels_path $1;
-            push_stream_header_template "HEAD|"; push_stream_message_template "<~text~>"; push_stream_footer_template "|FOOT";
+            push_stream_header_template "HEAD|"; push_stream_message_template "<~text~>";
+                push_stream_footer_template "|FOOT";
         }
         location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
         location ~ ^/ws/(.*)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }
         location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
         location ~ ^/short/(.*)$ {
-            push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_longpolling_connection_ttl 100ms;
+            push_stream_subscriber long-polling; push_stream_channels_path $1;
+                push_stream_longpolling_connection_ttl 100ms;
         }
         location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }"#;
     Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations))
@@ -46,7 +50,7 @@ fn masked(head: &str) -> String {
     masked
 }
 
-/// Sends the request and returns the head, dates masked, and the body of the answer.
+/// Sends the request and returns the head, dates masked, and the body of the response.
 fn exchange(connection: &mut Connection, request: &str) -> (String, String) {
     connection.send(request);
     let answer = connection.read_response();
@@ -57,7 +61,7 @@ fn exchange(connection: &mut Connection, request: &str) -> (String, String) {
 }
 
 #[test]
-fn publisher_answers_are_exact() {
+fn publisher_responses_are_exact() {
     let server = server();
     let mut connection = server.connect();
     let (head, body) = exchange(
@@ -105,7 +109,7 @@ fn publisher_answers_are_exact() {
 }
 
 #[test]
-fn polling_answers_are_exact() {
+fn polling_responses_are_exact() {
     let server = server();
     let date = server
         .publish("a", "m1")
@@ -224,7 +228,7 @@ fn websocket_handshake_is_exact() {
 }
 
 #[test]
-fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
+fn http_1_0_bodies_end_with_the_connection() {
     let server = server();
     let mut publisher = server.connect();
     let request =
@@ -270,140 +274,5 @@ fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
     assert_eq!(stream.read_until(b">"), b"HEAD|<m3>");
     server.connect().request("DELETE", "/pub?id=a", &[], None);
     assert_eq!(stream.read_body(), b"<Channel deleted>|FOOT");
-    server.stop();
-}
-
-#[test]
-fn requests_behind_a_long_poll_are_answered_after_it() {
-    let server = server();
-    let mut connection = server.connect();
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let post = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nm2";
-    connection.send(format!(
-        "{}{post}{}{}",
-        get("/lp/a"),
-        get("/lp/a"),
-        get("/poll/b.b1")
-    ));
-    server.wait_for_subscribers("a", 1);
-    assert_eq!(
-        server.get("/pub?id=b").head.status,
-        404,
-        "what is behind the long-poll has to wait for it"
-    );
-    server.publish("a", "m1");
-    assert_eq!(connection.read_response().body, b"m1");
-    assert_eq!(object(&connection.read_response().body)["channel"], "b");
-    server.wait_for_subscribers("a", 1);
-    server.publish("a", "m3");
-    assert_eq!(connection.read_response().body, b"m3");
-    assert_eq!(connection.read_response().body, b"m2");
-    let later = connection.request("GET", "/poll/a.b9", &[], None);
-    assert_eq!(later.body, b"m1m3");
-    server.stop();
-}
-
-#[test]
-fn pipelined_publishes_are_answered_in_order() {
-    const COUNT: u64 = 200;
-    let server = server();
-    let mut connection = server.connect();
-    let requests: String = (1..=COUNT)
-        .map(|number| {
-            let body = format!("m{number};");
-            format!(
-                "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-        })
-        .collect();
-    connection.send(requests);
-    for number in 1..=COUNT {
-        assert_eq!(
-            object(&connection.read_response().body)["published_messages"],
-            number
-        );
-    }
-    let want: String = (1..=COUNT).map(|number| format!("m{number};")).collect();
-    assert_eq!(server.get("/poll/a.b999").text(), want);
-    server.stop();
-}
-
-#[test]
-fn expect_is_answered_before_the_body() {
-    let server = server();
-    let mut connection = server.connect();
-    connection.send(
-        "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\
-                     Expect: 100-continue\r\n\r\n",
-    );
-    assert_eq!(connection.read_head().raw, "HTTP/1.1 100 Continue\r\n\r\n");
-    connection.send("Hello");
-    assert_eq!(
-        object(&connection.read_response().body)["published_messages"],
-        1
-    );
-    let huge = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n\
-                Expect: 100-continue\r\n\r\n";
-    connection.send(huge);
-    assert_eq!(
-        connection.read_response().head.status,
-        413,
-        "what is too large is refused without asking for it"
-    );
-    server.stop();
-}
-
-#[test]
-fn a_request_is_answered_though_its_client_has_half_closed() {
-    let server = server();
-    for request in [
-        "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nm1",
-        "GET /poll/a.b1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    ] {
-        let mut connection = server.connect();
-        connection.send(request);
-        connection.half_close();
-        assert_eq!(connection.read_response().head.status, 200, "{request}");
-        connection.expect_close();
-    }
-    server.stop();
-}
-
-#[test]
-fn a_half_close_ends_a_subscription() {
-    let server = server();
-    let mut subscribers = vec![
-        server.follow("/sub/a", &[]),
-        server.follow("/ev/a", &[]),
-        server.websocket("/ws/a", &[]),
-    ];
-    let mut waiting = server.connect();
-    waiting.send_request("GET", "/lp/a", &[], None);
-    subscribers.push(waiting);
-    server.wait_for_subscribers("a", 4);
-    for subscriber in &mut subscribers {
-        subscriber.half_close();
-    }
-    server.wait_for_subscribers("a", 0);
-    for subscriber in &mut subscribers {
-        subscriber.read_to_close();
-    }
-    server.stop();
-}
-
-#[test]
-fn a_closed_connection_ends_a_subscription() {
-    let server = server();
-    let stream = server.follow("/sub/a", &[]);
-    let mut websocket = server.websocket("/ws/a", &[]);
-    server.wait_for_subscribers("a", 2);
-    drop(stream);
-    server.wait_for_subscribers("a", 1);
-    websocket.send(crate::support::frame(opcode::CLOSE, b""));
-    assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
-    websocket.expect_close();
-    server.wait_for_subscribers("a", 0);
     server.stop();
 }

@@ -1,8 +1,8 @@
-//! Bodies where nobody expects them, and chunked ones that are not what they should be.
+//! Unexpected request bodies, and malformed chunked ones.
 
 use crate::support::{Connection, Server, conf, frame, object, opcode};
 
-/// A request that must never be taken for one.
+/// Body bytes that must never be parsed as a request.
 const SMUGGLED: &str = "DELETE /pub?id=victim HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The headers and the bytes of a body, with its length and in chunks.
@@ -73,7 +73,7 @@ fn the_body_of_a_long_poll_is_not_taken_for_a_request() {
 }
 
 #[test]
-fn the_body_of_an_immediate_answer_is_not_taken_for_a_request() {
+fn the_body_of_an_immediate_response_is_not_parsed_as_a_request() {
     let server = server();
     server.publish("x", "stored");
     for path in [
@@ -139,7 +139,7 @@ fn the_body_of_a_stream_is_not_taken_for_a_request() {
             assert_eq!(
                 connection.read_to_close(),
                 b"",
-                "{path} {headers}: an answer that nobody asked for"
+                "{path} {headers}: an unexpected response"
             );
             check_victim(&server);
         }
@@ -173,7 +173,7 @@ fn the_body_of_a_websocket_handshake_is_not_taken_for_frames() {
 }
 
 #[test]
-fn a_body_that_a_subscription_may_not_have_is_refused() {
+fn an_oversized_body_of_a_subscription_is_rejected() {
     let locations = "location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; \
                      push_stream_channels_path $1; client_max_body_size 10; }";
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
@@ -186,7 +186,7 @@ fn a_body_that_a_subscription_may_not_have_is_refused() {
     server.stop();
 }
 
-/// The only answer to a POST with these chunks.
+/// The only response to a POST with these chunks.
 fn status_of_chunks(server: &Server, chunks: &str) -> u16 {
     let mut connection = server.connect();
     connection.send(format!(
@@ -200,7 +200,7 @@ fn status_of_chunks(server: &Server, chunks: &str) -> u16 {
 }
 
 #[test]
-fn a_chunk_line_without_digits_is_refused() {
+fn a_chunk_size_without_digits_is_rejected() {
     let server = server();
     for chunks in [
         "\r\n\r\n",
@@ -220,7 +220,7 @@ fn a_chunk_line_without_digits_is_refused() {
 }
 
 #[test]
-fn a_chunk_that_will_be_too_large_is_refused_before_it_comes() {
+fn an_oversized_chunk_is_rejected_before_it_arrives() {
     let server = server();
     for chunks in [
         "100001\r\n",

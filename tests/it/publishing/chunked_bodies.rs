@@ -1,5 +1,5 @@
-//! Chunked request bodies (RFC 9112, section 7.1): one that another parser could end somewhere else
-//! is rejected, and nothing behind it is read as a request.
+//! Chunked request bodies (RFC 9112, section 7.1): ambiguous framing is rejected, and no bytes
+//! after it are read as a request.
 
 use crate::support::{Server, show};
 
@@ -50,7 +50,7 @@ fn a_body_that_parsers_could_end_differently_is_rejected() {
 }
 
 #[test]
-fn what_the_standard_allows_in_a_chunked_body_is_read() {
+fn valid_chunked_bodies_are_read() {
     let server = Server::start(&[]);
     for body in [
         &b"2\r\nab\r\n0\r\n\r\n"[..],

@@ -3,7 +3,7 @@
 use crate::support::{Connection, Server, object, show};
 use serde_json::Value;
 
-/// What publishers send and what a template would break on.
+/// Texts that could break a template.
 const TEXTS: &[&str] = &[
     "plain",
     "\"quoted\" and \\ back\\\\slash",
@@ -31,7 +31,7 @@ const BYTES: &[&[u8]] = &[
     b"\xc0\x80 <- overlong",
 ];
 
-/// What one object says: its text, or its decoded `base64`.
+/// The text of an object, or its decoded `base64`.
 fn content(value: &Value) -> Vec<u8> {
     use base64::Engine;
     let decode = |text| {
@@ -46,7 +46,8 @@ fn content(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Reads the data of one event, which must be one line. Before the first one comes an id alone.
+/// Reads the data of one event, which must be one line. An event with only an id precedes the first
+/// one.
 fn event(connection: &mut Connection) -> Vec<u8> {
     let mut event = connection.read_until(b"\n\n");
     if crate::support::find(&event, b"data: ").is_none() {

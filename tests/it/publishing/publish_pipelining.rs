@@ -16,7 +16,7 @@ fn post(channel: &str, text: &str) -> String {
 }
 
 #[test]
-fn requests_are_answered_however_they_are_cut() {
+fn requests_split_anywhere_are_answered() {
     let server = Server::start(&["--shards", "1"]);
     let mut follower = server.follow("/ev/ch", &[]);
     let mut publisher = server.connect();
@@ -40,7 +40,7 @@ fn requests_are_answered_however_they_are_cut() {
 }
 
 #[test]
-fn the_only_publisher_of_a_large_channel_is_answered_and_keeps_nobody_waiting() {
+fn a_lone_publisher_of_a_large_channel_delays_no_client() {
     const FOLLOWERS: usize = 600;
     let server = Server::start(&["--shards", "1"]);
     let mut followers: Vec<_> = (0..FOLLOWERS)
@@ -74,7 +74,7 @@ fn the_only_publisher_of_a_large_channel_is_answered_and_keeps_nobody_waiting() 
 }
 
 #[test]
-fn publishers_at_the_same_time_are_all_answered_in_their_order() {
+fn concurrent_publishers_get_responses_in_order() {
     let server = Server::start(&["--shards", "1"]);
     let mut follower = server.follow("/ev/ch", &[]);
     thread::scope(|scope| {
@@ -83,7 +83,7 @@ fn publishers_at_the_same_time_are_all_answered_in_their_order() {
             scope.spawn(move || {
                 let mut last = 0;
                 for number in 0..REQUESTS / 2 {
-                    // Two at once, whose answers come in one piece or in two.
+                    // Two at once, with responses in one piece or in two.
                     publisher.send(
                         [
                             post("ch", &format!("{name}:{number}a")),
@@ -101,7 +101,7 @@ fn publishers_at_the_same_time_are_all_answered_in_their_order() {
             });
         }
     });
-    // Each publisher's messages come in its order, and none is missing.
+    // The messages of each publisher are complete and in order.
     let mut next = [0; 8];
     for _ in 0..8 * REQUESTS {
         follower.read_until(b"\"text\":\"");

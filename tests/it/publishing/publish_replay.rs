@@ -1,5 +1,4 @@
-//! Publishers that send the same request again and again, with other channels and messages: the
-//! answers are those that each request gets as the first of a connection.
+//! Replay cache of publish requests: replayed requests get the same responses as first ones.
 
 use crate::support::{Connection, Response, Server, conf, object, show};
 
@@ -15,20 +14,20 @@ fn usual(channel: &str, text: &str) -> String {
     post(&format!("/pub?id={channel}"), "", text)
 }
 
-/// An answer but for its date and what becomes of the connection; and whether that goes on.
+/// A response without its date and connection headers; and whether the connection is kept.
 fn answer(connection: &mut Connection, request: &str) -> (String, bool) {
     connection.send(request);
     let Response { mut head, body } = connection.read_response();
-    let goes_on = head.get("connection") == Some("keep-alive");
+    let is_kept = head.get("connection") == Some("keep-alive");
     head.headers
         .retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
     (
         format!("{} {:?}\n{}", head.status, head.headers, show(&body)),
-        goes_on,
+        is_kept,
     )
 }
 
-/// Requests among which some are like the one before them, and others nearly.
+/// Requests of which some equal the previous one, and others nearly do.
 fn requests() -> Vec<String> {
     let mut requests: Vec<String> = [
         "ch",
@@ -63,7 +62,7 @@ fn requests() -> Vec<String> {
         "forbidden",
     ];
     for id in others {
-        // Before and after each there is a usual one, which is remembered.
+        // An ordinary request, which is cached, precedes and follows each.
         requests.extend([
             usual("ch", "before"),
             usual(id, "text"),
@@ -92,7 +91,7 @@ fn requests() -> Vec<String> {
         requests
             .extend((0..3).map(|number| post("/pub?id=ch", headers, &format!("{text} {number}"))));
     }
-    // Where there is gzip.
+    // Locations with gzip.
     requests.extend((0..3).map(|number| {
         post(
             "/pub?id=ch",
@@ -118,24 +117,23 @@ fn requests() -> Vec<String> {
     requests
 }
 
-/// Every request is answered on a connection with others as on one of its own, and the messages are
-/// the same.
+/// Responses are the same on a shared connection as on a new one, and so are the messages.
 fn compare(start: impl Fn() -> Server) {
     let one = start();
     let other = start();
     let followers = [&one, &other].map(|server| server.follow("/sub/ch", &[]));
     let mut kept = one.connect();
     for request in requests() {
-        let (ours, goes_on) = answer(&mut kept, &request);
+        let (ours, is_kept) = answer(&mut kept, &request);
         let (theirs, _) = answer(&mut other.connect(), &request);
         assert_eq!(ours, theirs, "{request}");
-        if !goes_on {
+        if !is_kept {
             kept = one.connect();
         }
     }
     let [ours, theirs] = followers.map(|mut follower| {
         let bytes = follower.read_body();
-        // Up to the deletion of the channel. Times and tags are those of their servers.
+        // Up to the deletion of the channel. Times and tags differ between servers.
         let text = String::from_utf8_lossy(&bytes).into_owned();
         text.split("\"text\":")
             .map(|part| part.split(",\"tag\"").next().unwrap_or_default().to_owned())
@@ -165,7 +163,7 @@ fn publisher(more: &str) -> String {
 }
 
 #[test]
-fn built_in_locations_answer_repeated_requests_as_single_ones() {
+fn built_in_locations_replay_requests_like_first_ones() {
     compare(|| {
         Server::start(&[
             "--shards",
@@ -179,7 +177,7 @@ fn built_in_locations_answer_repeated_requests_as_single_ones() {
 }
 
 #[test]
-fn configured_locations_answer_repeated_requests_as_single_ones() {
+fn configured_locations_replay_requests_like_first_ones() {
     for more in [
         "",
         "push_stream_channel_info_on_publish off;",
@@ -190,7 +188,7 @@ fn configured_locations_answer_repeated_requests_as_single_ones() {
 }
 
 #[test]
-fn what_looks_at_the_channel_sees_that_of_each_request() {
+fn variables_of_the_channel_are_evaluated_per_request() {
     for more in [
         "add_header X-Channel $arg_id;",
         "push_stream_allowed_origins $arg_id;",
@@ -230,10 +228,10 @@ fn repeated_requests_are_counted_and_logged_each() {
     let location = publisher("keepalive_requests 5;");
     let server = Server::with_conf(&conf(LIMITS, &location));
     let mut connection = server.connect();
-    let goes_on: Vec<bool> = (0..5)
+    let is_kept: Vec<bool> = (0..5)
         .map(|_| answer(&mut connection, &usual("ch", "text")).1)
         .collect();
-    assert_eq!(goes_on, [true, true, true, true, false]);
+    assert_eq!(is_kept, [true, true, true, true, false]);
     connection.expect_close();
     server.stop();
 
@@ -256,7 +254,7 @@ fn repeated_requests_are_counted_and_logged_each() {
 }
 
 #[test]
-fn a_full_store_is_told_to_repeated_requests_too() {
+fn a_full_store_rejects_replayed_requests() {
     let server = Server::start(&["--memory", "2m", "--shards", "1"]);
     let mut connection = server.connect();
     let text = "x".repeat(20_000);
@@ -278,7 +276,7 @@ fn a_full_store_is_told_to_repeated_requests_too() {
 }
 
 #[test]
-fn the_date_of_repeated_answers_is_that_of_each() {
+fn replayed_responses_have_the_current_date() {
     let server = Server::start(&["--shards", "1"]);
     let mut connection = server.connect();
     let mut date = || {

@@ -1,5 +1,4 @@
-//! Followers of every mode in the situations in which one was once forgotten, dropped or served in
-//! the wrong order.
+//! Regression tests of followers of every mode: missed wake-ups, wrong disconnections, wrong order.
 
 use crate::support::{Connection, Server, conf, object};
 use serde_json::Value;
@@ -7,9 +6,12 @@ use serde_json::Value;
 /// Every subscriber mode with a plain template, and publishers that store and that do not.
 const LOCATIONS: &str = r#"
     location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
-    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-    location /pubn { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages off; }
-    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "<~text~>"; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages on; }
+    location /pubn { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages off; }
+    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_message_template "<~text~>"; }
     location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
     location ~ ^/ws/(.*)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
@@ -50,8 +52,7 @@ fn a_long_poll_that_finds_only_unstored_messages_waits_for_the_next() {
 #[test]
 fn a_follower_whose_socket_is_full_from_the_start_is_dropped() {
     const MESSAGES: usize = 20;
-    // Nothing else is due that could wake whoever looks after deadlines: no pings, and no other
-    // thread.
+    // No other timer can wake the deadline check: no pings, and no other thread.
     let server = server(&["--send-timeout", "1s", "--shards", "1"]);
     let text = vec![b'x'; 1_000_000];
     for _ in 0..MESSAGES {
@@ -72,7 +73,7 @@ fn a_follower_whose_socket_is_full_from_the_start_is_dropped() {
 }
 
 #[test]
-fn a_large_backlog_of_several_channels_comes_in_path_order() {
+fn a_large_backlog_of_several_channels_is_sent_in_path_order() {
     const LARGE: usize = 60;
     let server = server(&[]);
     let text = |name: &str| format!("{name} {}", "x".repeat(50_000));
@@ -89,7 +90,7 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
     let mut slow = server.connect_with_small_window();
     slow.send_request("GET", "/sub/a.b999/b.b999", &[], None);
     slow.read_head();
-    // Published while most of the backlog is still to be sent: their turn comes after it.
+    // Published while most of the backlog is unsent: they follow the backlog.
     server.publish("b", "b3");
     server.publish("a", "a61");
     wanted.extend(["b1", "b2", "b3", "a61"].map(str::to_owned));
@@ -109,7 +110,7 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
 #[test]
 fn news_of_a_channel_is_not_swallowed_by_the_backlog_of_another() {
     const LARGE: usize = 300;
-    // Several attempts: what is published has to fall into the time in which the backlog is sent.
+    // Several attempts: the publication must happen while the backlog is being sent.
     const ATTEMPTS: usize = 6;
     let server = server(&["--shards", "1"]);
     for _ in 0..LARGE {
@@ -169,11 +170,11 @@ fn a_follower_of_several_channels_that_misses_messages_is_dropped() {
     for _ in 0..8 {
         server.publish("b", "x".repeat(900_000));
     }
-    // More than is kept for those who are behind: the first ones are gone.
+    // More than the backlog for slow followers: the first ones are dropped.
     for number in 1..=30 {
         server.publish("a", format!("a{number} {}", "x".repeat(100_000)));
     }
-    // It may get what is there, but nothing behind a gap.
+    // It may get the stored messages, but none after a gap.
     let got = String::from_utf8(slow.read_to_close()).expect("the messages are ASCII");
     assert!(
         !got.contains("<a") || got.contains("<a1 "),
@@ -182,11 +183,11 @@ fn a_follower_of_several_channels_that_misses_messages_is_dropped() {
     server.stop();
 }
 
-/// What a client may send without being asked.
+/// Unsolicited data that a client may send.
 static UNASKED: [u8; 40_000] = [b'x'; 40_000];
 
 #[test]
-fn a_stream_ignores_what_its_client_sends_and_notices_that_it_left() {
+fn a_stream_ignores_client_data_and_detects_disconnection() {
     let server = Server::start(&[]);
     let next_event: fn(&mut Connection) -> _ = Connection::next_event;
     for (path, next) in [
@@ -247,14 +248,14 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
                 .status,
             200
         );
-        let told = waiting.read_response();
-        assert!(told.text().contains("\"id\":-2,"), "{told:?}");
+        let reported = waiting.read_response();
+        assert!(reported.text().contains("\"id\":-2,"), "{reported:?}");
         if is_news {
             server.publish(&a, "three");
         }
         let next = server
             .connect()
-            .request("GET", &poll, &told.head.cursor(), None);
+            .request("GET", &poll, &reported.head.cursor(), None);
         let texts: Vec<Value> = next
             .text()
             .lines()
@@ -266,7 +267,7 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
             "{mode}"
         );
     }
-    // The end of the server is told like a time-out.
+    // Shutdown looks like a time-out to the client.
     server.publish("a", "one");
     let seen = server.get("/poll/a.b1");
     let mut waiting = server.connect();
@@ -283,7 +284,7 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
 }
 
 #[test]
-fn a_deletion_is_told_before_what_came_after_it() {
+fn a_deletion_is_reported_before_later_messages() {
     let server = Server::start(&["--shards", "1"]);
     let post = |channel: &str, text: &str| {
         format!(
@@ -299,7 +300,7 @@ fn a_deletion_is_told_before_what_came_after_it() {
     let mut poll = server.connect();
     poll.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
     server.wait_for_subscribers("b", 2);
-    // In one piece, so that the news of `b` is noted first and all of it is served together.
+    // In one piece, so that the publication to `b` is queued first and both are served together.
     let requests = [
         post("b", "one"),
         "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
@@ -311,16 +312,16 @@ fn a_deletion_is_told_before_what_came_after_it() {
     for _ in requests {
         assert_eq!(publisher.read_response().head.status, 200);
     }
-    let told: Vec<String> = (0..3)
+    let reported: Vec<String> = (0..3)
         .filter_map(|_| stream.next_line())
         .map(|message| message.text)
         .collect();
     assert_eq!(
-        told,
+        reported,
         ["one", "Channel deleted", "three"],
         "every message is a cursor, and that of `three` would pass `two` over"
     );
-    // A poll that goes on with the cursors it is given gets everything, too.
+    // A poll that resumes with the returned cursors gets everything, too.
     let mut texts: Vec<String> = Vec::new();
     let mut answer = poll.read_response();
     loop {
@@ -344,7 +345,7 @@ fn a_deletion_is_told_before_what_came_after_it() {
 }
 
 #[test]
-fn a_poll_for_much_is_answered_in_parts_that_lead_on() {
+fn a_large_poll_is_answered_in_resumable_parts() {
     const MESSAGES: u64 = 8;
     let server = Server::start(&[]);
     // In JSON each of these bytes becomes six.

@@ -1,4 +1,5 @@
-//! Subscribers that come back with a cursor older than what is kept are told how much they missed.
+//! Subscribers that resume with a cursor older than the stored messages get the number of missed
+//! messages.
 
 use crate::support::{Connection, Head, Response, Server, conf, object};
 use serde_json::Value;
@@ -25,7 +26,7 @@ fn publish(server: &Server, channel: &str, count: usize) -> Vec<Cursor> {
     (1..=count).map(one).collect()
 }
 
-/// A position, as the answers of polls carry it.
+/// A position in a poll response.
 #[derive(Clone)]
 struct Cursor {
     time: String,
@@ -53,7 +54,7 @@ fn resume(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
     server.connect().request("GET", path, headers, None)
 }
 
-/// Id and `missed` of each object of an answer.
+/// Id and `missed` of each object of a response.
 fn objects(answer: &Response) -> Vec<(i64, Option<u64>)> {
     let pair = |line: &str| {
         let value = object(line.as_bytes());
@@ -87,7 +88,7 @@ fn next(connection: &mut Connection, mode: &str) -> Value {
 }
 
 #[test]
-fn every_mode_tells_what_was_dropped_since_the_cursor() {
+fn every_mode_reports_messages_dropped_since_the_cursor() {
     let server = server();
     let cursors = publish(&server, "a", 10);
     for mode in ["sub", "ev", "ws"] {
@@ -141,7 +142,7 @@ fn every_mode_tells_what_was_dropped_since_the_cursor() {
         assert_eq!(
             (again.head.status, missed(&again)),
             (304, None),
-            "{mode} tells it once"
+            "{mode} reports it once"
         );
     }
     let call = resume(&server, "/jsonp/a?callback=f", &cursors[2].headers());
@@ -159,7 +160,7 @@ fn every_mode_tells_what_was_dropped_since_the_cursor() {
 }
 
 #[test]
-fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
+fn a_dropped_event_id_resumes_at_the_oldest_message_with_a_gap() {
     let server = server();
     publish(&server, "a", 6);
     let mut follower = server.follow("/ev/a", &[("Last-Event-ID", "e2")]);
@@ -173,8 +174,8 @@ fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
     );
     let answer = resume(&server, "/poll/a", &[("Last-Event-ID", "e5")]);
     assert_eq!((objects(&answer), missed(&answer)), (vec![(6, None)], None));
-    let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "nobody's")]);
-    // It may be of an earlier run of the server: what is stored is new to the client.
+    let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "unknown")]);
+    // It may be from an earlier run of the server: all stored messages are new to the client.
     assert_eq!(
         (objects(&unknown), missed(&unknown)),
         (vec![(-4, Some(4)), (5, None), (6, None)], Some("4+"))
@@ -183,7 +184,7 @@ fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
 }
 
 #[test]
-fn who_asks_for_all_or_for_news_or_for_a_number_misses_nothing() {
+fn explicit_starts_report_no_gap() {
     let server = server();
     let cursors = publish(&server, "a", 6);
     let all = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
@@ -199,7 +200,7 @@ fn who_asks_for_all_or_for_news_or_for_a_number_misses_nothing() {
             "{path}"
         );
     }
-    // A channel that has dropped nothing has no gaps, and one that is made anew neither.
+    // A channel without dropped messages has no gap, nor has a recreated one.
     server.publish("b", "x");
     let answer = resume(&server, "/poll/b", &cursors[0].headers());
     assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
@@ -281,7 +282,7 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
             "/poll/a/b/c",
             &[("If-Modified-Since", time), ("If-None-Match", tag)],
         );
-        // The next message is one of `a`; the gap of `b` comes after it.
+        // The next message is in `a`; the gap of `b` follows it.
         let rest = vec![(-4, Some(2)), (4, None), (5, None), (3, None), (4, None)];
         assert_eq!(
             (objects(&again), missed(&again)),
@@ -299,7 +300,7 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
 }
 
 #[test]
-fn where_nothing_is_left_the_gap_is_told_all_the_same_and_once() {
+fn a_gap_is_reported_once_on_an_emptied_channel() {
     let server = Server::start(&["--message-ttl", "1s"]);
     let cursors = publish(&server, "a", 3);
     crate::support::wait_until("the messages expire", || {
@@ -327,15 +328,19 @@ const LOCATIONS: &str = r#"
     location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
     location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }
     location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }
-    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~id~ ~text~\n"; }
-    location ~ ^/told/(.*)$ {
-        push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~id~ ~text~\n"; pushctl_gap_notice on;
+    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_message_template "~id~ ~text~\n"; }
+    location ~ ^/reported/(.*)$ {
+        push_stream_subscriber; push_stream_channels_path $1;
+            push_stream_message_template "~id~ ~text~\n"; pushctl_gap_notice on;
     }
-    location ~ ^/told-ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; pushctl_gap_notice on; }
-    location ~ ^/told-poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; pushctl_gap_notice on; }"#;
+    location ~ ^/reported-ev/(.*)$ { push_stream_subscriber eventsource;
+        push_stream_channels_path $1; pushctl_gap_notice on; }
+    location ~ ^/reported-poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1;
+        pushctl_gap_notice on; }"#;
 
 #[test]
-fn locations_of_the_module_are_told_where_they_ask_for_it() {
+fn imported_locations_report_gaps_on_request() {
     let http = "push_stream_shared_memory_size 10m; push_stream_max_messages_stored_per_channel 1;";
     let server = Server::with_conf(&conf(http, LOCATIONS));
     let first = publish(&server, "a", 4).remove(0);
@@ -347,10 +352,11 @@ fn locations_of_the_module_are_told_where_they_ask_for_it() {
     };
     assert_eq!(follow("/sub/a").read_until(b"\n"), b"4 x\n");
     assert_eq!(
-        follow("/told/a").read_until(b"4 x\n"),
+        follow("/reported/a").read_until(b"4 x\n"),
         b"-4 2 messages missed\n4 x\n"
     );
-    let event = String::from_utf8(follow("/told-ev/a").read_until(b"data: x\n")).expect("UTF-8");
+    let event =
+        String::from_utf8(follow("/reported-ev/a").read_until(b"data: x\n")).expect("UTF-8");
     assert!(
         event.contains(
             "event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages \
@@ -360,9 +366,9 @@ fn locations_of_the_module_are_told_where_they_ask_for_it() {
     );
     let silent = resume(&server, "/poll/a", &first.headers());
     assert_eq!((silent.text(), missed(&silent)), ("x", None));
-    let told = resume(&server, "/told-poll/a", &first.headers());
-    assert_eq!((told.text(), missed(&told)), ("x", Some("2")));
-    // The numbers of the module alone, unless they are asked for.
+    let reported = resume(&server, "/reported-poll/a", &first.headers());
+    assert_eq!((reported.text(), missed(&reported)), ("x", Some("2")));
+    // Only the module's numbers, unless gaps are requested.
     assert!(
         !server
             .get("/channels-stats")

@@ -1,22 +1,24 @@
-//! Clients that come back for the next message with the same request and another cursor: the
-//! answers are those that each poll gets as the first of a connection.
+//! Replay cache of polls: polls that differ only in their cursor get the same responses as first
+//! ones.
 
 use crate::support::{Connection, Response, Server, conf, object, show, wait_until};
 
 /// The date and the tag of a message.
-type Cursor = [String; 2];
+pub(super) type Cursor = [String; 2];
 
-const HTTP: &str = "push_stream_shared_memory_size 10m; map $http_if_none_match $of_tag { default \
+pub(super) const HTTP: &str = "push_stream_shared_memory_size 10m; map $http_if_none_match $of_tag \
+                               { default \
                     ch; W/2 other; W/3 other; }";
 
 /// Locations of publishers and statistics.
-const OTHERS: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+pub(super) const OTHERS: &str = "location /pub { push_stream_publisher admin; \
+                                 push_stream_channels_path \
                       $arg_id; push_stream_store_messages on; } \
     location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; } \
     location /channels-stats { push_stream_channels_statistics; push_stream_channels_path \
     $arg_id; }";
 
-fn configuration(more: &str) -> String {
+pub(super) fn configuration(more: &str) -> String {
     let path = if more.contains("channels_path") {
         ""
     } else {
@@ -28,19 +30,18 @@ fn configuration(more: &str) -> String {
 }
 
 /// A poll as most clients send it.
-fn poll(target: &str, [date, tag]: &Cursor, headers: &str) -> String {
+pub(super) fn poll(target: &str, [date, tag]: &Cursor, headers: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: {date}\r\n\
          If-None-Match: {tag}\r\n{headers}\r\n"
     )
 }
 
-fn cursor_of(response: &Response) -> Cursor {
+pub(super) fn cursor_of(response: &Response) -> Cursor {
     response.head.cursor().map(|(_, value)| value.to_owned())
 }
 
-/// What a connection is answered, but for its date and what becomes of the connection; and whether
-/// that goes on.
+/// A response without its date and connection headers; and whether the connection is kept.
 fn answer(connection: &mut Connection, is_head: bool) -> (String, bool) {
     let mut head = connection.read_head();
     let body = if is_head {
@@ -48,12 +49,12 @@ fn answer(connection: &mut Connection, is_head: bool) -> (String, bool) {
     } else {
         connection.read_body()
     };
-    let goes_on = head.get("connection") == Some("keep-alive");
+    let is_kept = head.get("connection") == Some("keep-alive");
     head.headers
         .retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
     (
         format!("{} {:?}\n{}", head.status, head.headers, show(&body)),
-        goes_on,
+        is_kept,
     )
 }
 
@@ -69,7 +70,7 @@ fn published(server: &Server, channel: &str, texts: &[&str]) -> Vec<Cursor> {
     texts.iter().map(cursor).collect()
 }
 
-/// Polls of which some are like the one before them, and others nearly.
+/// Polls of which some equal the previous one, and others nearly do.
 fn polls(cursors: &[Cursor]) -> Vec<String> {
     let usual = |cursor: &Cursor| poll("/lp/ch", cursor, "");
     let first = usual(&cursors[0]);
@@ -119,7 +120,7 @@ fn polls(cursors: &[Cursor]) -> Vec<String> {
         ("\r\n\r\n", "\r\nAccept-Encoding: gzip\r\n\r\n"),
         ("HTTP/1.1", "HTTP/1.0"),
     ] {
-        // Before and after each there are usual ones, which are remembered.
+        // Ordinary polls, which are cached, precede and follow each.
         polls.extend([
             first.clone(),
             later.clone(),
@@ -139,7 +140,7 @@ fn polls(cursors: &[Cursor]) -> Vec<String> {
     polls
 }
 
-/// Every poll is answered on a connection with others as on one of its own.
+/// Responses are the same on a shared connection as on a new one.
 fn compare(server: Server) {
     let first = published(&server, "ch", &["one"]);
     let rest = published(&server, "ch", &["two", "three", "four"]);
@@ -160,7 +161,7 @@ fn compare(server: Server) {
         let is_head = request.starts_with("HEAD");
         kept.send(&request);
         single.send(&request);
-        // Without a date that can be understood they wait for what comes next.
+        // Without a valid date they wait for the next message.
         let wait_for = |channel: &str| server.subscribers(channel) == 2;
         wait_until(&format!("both are answered or wait: {request}"), || {
             kept.has_received() && single.has_received()
@@ -172,9 +173,9 @@ fn compare(server: Server) {
                 .filter(|channel| wait_for(channel))
                 .for_each(|channel| drop(server.publish(channel, "awaited")));
         }
-        let (ours, goes_on) = answer(&mut kept, is_head);
+        let (ours, is_kept) = answer(&mut kept, is_head);
         assert_eq!(ours, answer(&mut single, is_head).0, "{request}");
-        if !goes_on {
+        if !is_kept {
             kept = server.connect();
         }
     }
@@ -182,12 +183,12 @@ fn compare(server: Server) {
 }
 
 #[test]
-fn built_in_locations_answer_repeated_polls_as_single_ones() {
+fn built_in_locations_replay_polls_like_first_ones() {
     compare(Server::start(&["--shards", "1"]));
 }
 
 #[test]
-fn configured_locations_answer_repeated_polls_as_single_ones() {
+fn configured_locations_replay_polls_like_first_ones() {
     for more in [
         "",
         "push_stream_message_template '<~id~:~text~>';",
@@ -206,25 +207,25 @@ fn configured_locations_answer_repeated_polls_as_single_ones() {
 }
 
 /// A client that polls for one message after the other.
-struct Client {
-    connection: Connection,
-    cursor: Cursor,
+pub(super) struct Client {
+    pub(super) connection: Connection,
+    pub(super) cursor: Cursor,
 }
 
 impl Client {
-    fn new(server: &Server) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
         Self {
             connection: server.connect(),
             cursor: ["Thu, 01 Jan 1970 00:00:00 GMT".to_owned(), "0".to_owned()],
         }
     }
 
-    fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         self.connection.send(poll("/lp/ch", &self.cursor, ""));
     }
 
-    /// The texts of the next answer.
-    fn texts(&mut self) -> Vec<String> {
+    /// The texts of the next response.
+    pub(super) fn texts(&mut self) -> Vec<String> {
         let response = self.connection.read_response();
         assert_eq!(response.head.status, 200, "{response:?}");
         self.cursor = cursor_of(&response);
@@ -239,12 +240,12 @@ impl Client {
 }
 
 #[test]
-fn repeated_polls_get_each_message_once_whether_they_wait_or_not() {
+fn replayed_polls_get_each_message_once() {
     let server = Server::start(&["--shards", "1"]);
     let mut client = Client::new(&server);
     let mut expected = Vec::new();
     for number in 0..60 {
-        // What is there already, what comes while it waits, and several at once.
+        // Stored messages, messages during the wait, and several at once.
         let waits = number % 3 != 0;
         if waits {
             client.ask();
@@ -268,11 +269,11 @@ fn repeated_polls_get_each_message_once_whether_they_wait_or_not() {
 }
 
 #[test]
-fn requests_behind_a_repeated_poll_are_served_after_it() {
+fn requests_pipelined_behind_a_replayed_poll_are_served_after_it() {
     let server = Server::start(&["--shards", "1"]);
     let mut client = Client::new(&server);
     for round in 0..6 {
-        // The second one waits, and the third comes while it does.
+        // The second one waits when the third arrives.
         let first = poll("/lp/ch", &client.cursor, "");
         server.publish("ch", format!("{round} first"));
         client.connection.send(first);
@@ -289,146 +290,6 @@ fn requests_behind_a_repeated_poll_are_served_after_it() {
             (&info["published_messages"], &info["subscribers"]),
             (&(2 * round + 2).into(), &0.into())
         );
-    }
-    server.stop();
-}
-
-/// A connection that remembers its poll, with the newest cursor of the channel.
-fn accustomed(server: &Server) -> Client {
-    let mut client = Client::new(server);
-    for text in ["one", "two", "three"] {
-        server.publish("ch", text);
-        client.connection.send(poll("/lp/ch", &client.cursor, ""));
-        client.cursor = cursor_of(&client.connection.read_response());
-    }
-    client
-}
-
-#[test]
-fn limits_hold_for_repeated_polls() {
-    let http = "push_stream_shared_memory_size 10m; push_stream_max_subscribers_per_channel 1;";
-    let poll = "push_stream_subscriber long-polling; push_stream_channels_path $1; \
-                push_stream_authorized_channels_only on;";
-    let live =
-        "push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages off;";
-    let locations =
-        format!("location ~ ^/lp/(.*)$ {{ {poll} }} location /live {{ {live} }} {OTHERS}");
-    let server = Server::with_conf(&conf(http, &locations));
-    let mut client = accustomed(&server);
-    let mut second = accustomed(&server);
-    client.cursor.clone_from(&second.cursor);
-    client.ask();
-    server.wait_for_subscribers("ch", 1);
-    second.ask();
-    assert_eq!(
-        second.connection.read_response().head.explain(),
-        Some("Subscribers limit per channel has been exceeded.")
-    );
-    server.publish("ch", "four");
-    client.cursor = cursor_of(&client.connection.read_response());
-    assert_eq!(
-        server
-            .connect()
-            .request("DELETE", "/pub?id=ch", &[], None)
-            .head
-            .status,
-        200
-    );
-    // Not there, and there without a stored message.
-    for _ in 0..2 {
-        client.ask();
-        let refusal = client.connection.read_response().head;
-        assert_eq!(
-            (refusal.status, refusal.explain()),
-            (403, Some("Subscriber could not create channels."))
-        );
-        assert_eq!(
-            server
-                .connect()
-                .request("POST", "/live?id=ch", &[], Some(b"not stored"))
-                .head
-                .status,
-            200
-        );
-    }
-    server.stop();
-}
-
-#[test]
-fn a_repeated_poll_is_told_of_messages_that_are_gone() {
-    let server = Server::start(&["--shards", "1", "--max-stored-messages", "2"]);
-    let mut client = accustomed(&server);
-    for number in 4..=8 {
-        server.publish("ch", number.to_string());
-    }
-    client.ask();
-    let response = client.connection.read_response();
-    assert_eq!(
-        response.head.get("X-Pushctl-Missed"),
-        Some("3"),
-        "{response:?}"
-    );
-    server.stop();
-}
-
-#[test]
-fn a_reload_holds_for_the_next_of_repeated_polls() {
-    let server = Server::with_conf(&configuration(""));
-    let mut client = accustomed(&server);
-    assert!(server.reload_conf(&configuration(
-        "push_stream_longpolling_connection_ttl 1s; add_header X-New $http_if_none_match;"
-    )));
-    client.ask();
-    assert_eq!(client.connection.read_response().head.status, 304);
-    server.publish("ch", "four");
-    let tag = client.cursor[1].clone();
-    client.ask();
-    assert_eq!(
-        client.connection.read_response().head.get("X-New"),
-        Some(tag.as_str())
-    );
-    assert!(server.reload_conf(&conf(
-        HTTP,
-        "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }"
-    )));
-    client.ask();
-    assert_eq!(client.connection.read_response().head.status, 404);
-    server.stop();
-}
-
-#[test]
-fn the_end_of_the_server_is_told_to_a_repeated_poll() {
-    let server = Server::start(&["--shards", "1"]);
-    let mut client = accustomed(&server);
-    client.ask();
-    server.wait_for_subscribers("ch", 1);
-    server.terminate();
-    let head = client.connection.read_head();
-    assert_eq!((head.status, head.get("Connection")), (304, Some("close")));
-    client.connection.expect_close();
-    server.stop();
-}
-
-#[test]
-fn polls_that_are_remembered_take_no_room_that_others_need() {
-    const CLIENTS: usize = 900;
-    let server = Server::start(&["--shards", "1", "--memory", "2500k"]);
-    server.publish("ch", "first");
-    let newest = server.get("/poll/ch.b1");
-    let cookie = format!("Cookie: {}\r\n", "c".repeat(800));
-    let mut cursor = cursor_of(&newest);
-    let mut clients: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
-    for round in 0..4 {
-        clients
-            .iter_mut()
-            .for_each(|client| client.send(poll("/lp/ch", &cursor, &cookie)));
-        server.wait_for_subscribers("ch", CLIENTS as u64);
-        assert_eq!(server.publish("ch", round.to_string()).head.status, 200);
-        for client in &mut clients {
-            let response = client.read_response();
-            assert_eq!(response.head.status, 200, "round {round}");
-            cursor = cursor_of(&response);
-        }
     }
     server.stop();
 }

@@ -1,4 +1,4 @@
-//! A back-end of hooks that answers as a test says, and keeps what it was asked.
+//! A scripted HTTP back-end for hooks and `auth_request`, which records its requests.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::wait_until;
 
-/// What a request gets.
+/// Reply to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
     /// These bytes; the connection stays open.
@@ -45,11 +45,11 @@ type Handler = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 pub(crate) struct ScriptedBackend {
     /// `127.0.0.1:PORT`, or `unix:PATH`.
     pub(crate) address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl ScriptedBackend {
-    /// Answers every request, whose head and body are given to `reply`.
+    /// Starts a back-end that passes head and body of every request to `reply`.
     pub(crate) fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::on(
             TcpListener::bind("127.0.0.1:0").expect("a port"),
@@ -85,9 +85,9 @@ impl ScriptedBackend {
         reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let requests = Arc::<Mutex<Vec<String>>>::default();
         let reply = Arc::new(reply) as Handler;
-        let log = Arc::clone(&asked);
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let log = Arc::clone(&log);
@@ -97,7 +97,7 @@ impl ScriptedBackend {
         });
         Self {
             address: format!("unix:{}", path.display()),
-            asked,
+            requests,
         }
     }
 
@@ -107,9 +107,9 @@ impl ScriptedBackend {
         reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().expect("its address").to_string();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let requests = Arc::<Mutex<Vec<String>>>::default();
         let reply = Arc::new(reply) as Handler;
-        let log = Arc::clone(&asked);
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let log = Arc::clone(&log);
@@ -128,20 +128,23 @@ impl ScriptedBackend {
                 });
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
-    /// Takes the requests since: head and body. Of one over TLS the name that was asked for comes
-    /// first, as `[NAME]`.
+    /// Takes the new requests: head and body. Over TLS the requested server name precedes each as
+    /// `[NAME]`.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().expect("no thread panics"))
+        std::mem::take(&mut *self.requests.lock().expect("no thread panics"))
+    }
+
+    /// The number of requests that were not taken yet.
+    pub(crate) fn request_count(&self) -> usize {
+        self.requests.lock().expect("no thread panics").len()
     }
 
     /// Waits for the next request and takes all.
     pub(crate) fn wait(&self) -> Vec<String> {
-        wait_until("the back-end is asked", || {
-            !self.asked.lock().expect("no thread panics").is_empty()
-        });
+        wait_until("the back-end has a request", || self.request_count() > 0);
         self.take()
     }
 }
@@ -150,7 +153,7 @@ fn serve(stream: impl Read + Write, log: &Mutex<Vec<String>>, reply: &Handler) {
     serve_named(stream, log, reply, |_| None);
 }
 
-/// Serves the requests of a connection; one that breaks is the business of the test.
+/// Serves the requests of a connection; the tests check broken ones.
 fn serve_named<S: Read + Write>(
     mut stream: S,
     log: &Mutex<Vec<String>>,
@@ -175,13 +178,13 @@ fn serve_named<S: Read + Write>(
                 let _ = stream.write_all(&bytes).and_then(|()| stream.flush());
                 return;
             }
-            // Until the client has gone.
+            // Until the client disconnects.
             Reply::Silence => drop(stream.read_to_end(&mut read)),
         }
     }
 }
 
-/// Reads a request: its head and body. `read` keeps what follows it.
+/// Reads a request: its head and body. `read` keeps the bytes after it.
 pub(crate) fn next_request(stream: &mut impl Read, read: &mut Vec<u8>) -> Option<String> {
     let mut piece = [0; 4096];
     loop {

@@ -1,12 +1,12 @@
-//! A raw HTTP/1.x client: sends any bytes, reads heads and bodies and keeps what the wire really
-//! said.
+//! A raw HTTP/1.x client: sends any bytes, reads heads and bodies and keeps the exact bytes.
 //!
-//! Reads wait up to [`DEADLINE`] and then panic with what had arrived.
+//! Reads wait up to [`DEADLINE`] and then panic with the received bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use super::response::{Framing, Head, Response};
 use super::{DEADLINE, Frame, Socket, find, show};
 
 /// A connection to the server.
@@ -18,117 +18,6 @@ pub(crate) struct Connection {
     content: Vec<u8>,
     framing: Framing,
     closed: bool,
-}
-
-/// How the end of a response's body is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// So many bytes are still to come.
-    Length(usize),
-    /// Chunks are still to come.
-    Chunked,
-    /// The body is complete.
-    Ended,
-    /// It ends with the connection.
-    UntilClose,
-}
-
-/// The head of a response.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    /// The status line and the header lines, with their line ends and the empty line.
-    pub(crate) raw: String,
-    /// Status code.
-    pub(crate) status: u16,
-    /// Names and values in the order sent.
-    pub(crate) headers: Vec<(String, String)>,
-}
-
-/// A complete response.
-#[derive(Clone, Debug)]
-pub(crate) struct Response {
-    /// Its head.
-    pub(crate) head: Head,
-    /// Its body without chunk framing.
-    pub(crate) body: Vec<u8>,
-}
-
-impl Response {
-    /// The body as text.
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("a body in UTF-8")
-    }
-}
-
-impl Head {
-    /// The value of the first header of that name, in any case.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The reason that the server gives.
-    pub(crate) fn explain(&self) -> Option<&str> {
-        self.get("X-Nginx-PushStream-Explain")
-    }
-
-    /// The time and tag of the response, to be sent back as a cursor: `If-Modified-Since` and
-    /// `If-None-Match`.
-    pub(crate) fn cursor(&self) -> [(&str, &str); 2] {
-        let get = |name| {
-            self.get(name)
-                .unwrap_or_else(|| panic!("no {name} in {self:?}"))
-        };
-        [
-            ("If-Modified-Since", get("Last-Modified")),
-            ("If-None-Match", get("Etag")),
-        ]
-    }
-
-    fn parse(raw: &[u8]) -> Self {
-        let raw = String::from_utf8(raw.to_vec())
-            .unwrap_or_else(|_| panic!("a head that is not UTF-8: {}", show(raw)));
-        let mut lines = raw.split("\r\n");
-        let status_line = lines.next().unwrap_or_default();
-        let status = status_line
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.get(..3)?.parse().ok())
-            .unwrap_or_else(|| panic!("a malformed status line: {status_line:?}"));
-        let headers = lines
-            .take_while(|line| !line.is_empty())
-            .map(|line| {
-                line.split_once(": ")
-                    .unwrap_or_else(|| panic!("a malformed header line: {line:?}"))
-            })
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Self {
-            status,
-            headers,
-            raw: raw.clone(),
-        }
-    }
-
-    fn framing(&self) -> Framing {
-        if self
-            .get("Transfer-Encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
-            Framing::Chunked
-        } else if let Some(length) = self.get("Content-Length") {
-            Framing::Length(
-                length
-                    .parse()
-                    .unwrap_or_else(|_| panic!("a malformed length: {self:?}")),
-            )
-        } else if matches!(self.status, 204 | 304) || self.status < 200 {
-            Framing::Ended
-        } else {
-            Framing::UntilClose
-        }
-    }
 }
 
 impl Connection {
@@ -150,12 +39,12 @@ impl Connection {
             .expect("the server takes what is sent");
     }
 
-    /// Sends bytes; false when the server has closed the connection meanwhile.
+    /// Sends bytes; false if the server has closed the connection.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.socket.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Sends a request with `Host`, the headers given, and `Content-Length` when there is a body.
+    /// Sends a request with `Host`, the given headers, and `Content-Length` if there is a body.
     pub(crate) fn send_request(
         &mut self,
         method: &str,
@@ -283,7 +172,7 @@ impl Connection {
         }
     }
 
-    /// Reads everything up to the end of the connection, without understanding it.
+    /// Reads everything up to the end of the connection, without parsing it.
     pub(crate) fn read_to_close(&mut self) -> Vec<u8> {
         while self.receive("the end of the connection") {}
         std::mem::take(&mut self.buffer)
@@ -297,7 +186,7 @@ impl Connection {
         Ok(rest)
     }
 
-    /// Checks that the server closes the connection now without sending anything more.
+    /// Checks that the server closes the connection without sending anything more.
     pub(crate) fn expect_close(&mut self) {
         let rest = self.read_to_close();
         assert!(
@@ -307,14 +196,13 @@ impl Connection {
         );
     }
 
-    /// Whether the server closes the connection within that time; bytes that come meanwhile are
-    /// kept.
+    /// Whether the server closes the connection within that time; received bytes are kept.
     pub(crate) fn closed_within(&mut self, time: Duration) -> bool {
         while self.receive_within(time) {}
         self.closed
     }
 
-    /// Whether something came that was not read yet, or the end.
+    /// Whether there is unread input, or the end.
     pub(crate) fn has_received(&mut self) -> bool {
         !self.buffer.is_empty() || self.receive_within(Duration::from_millis(1)) || self.closed
     }
@@ -324,7 +212,7 @@ impl Connection {
         self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Moves one piece of the body (a chunk, or what arrived of a plain body) to `content`.
+    /// Moves one piece of the body (a chunk, or the received part of a plain body) to `content`.
     fn read_piece(&mut self, what: &str) {
         match self.framing {
             Framing::Ended => {}
@@ -385,7 +273,7 @@ impl Connection {
         more && self.buffer.len() > before
     }
 
-    /// Waits for more bytes for `timeout`; false when none came or the connection is closed.
+    /// Waits for more bytes for `timeout`; false if none arrived or the connection is closed.
     fn receive_within(&mut self, timeout: Duration) -> bool {
         let end = Instant::now() + timeout;
         let mut piece = [0; 65536];
@@ -411,7 +299,7 @@ impl Connection {
     }
 }
 
-/// The data of the first chunk and how many bytes the chunk takes; `None` while it is incomplete.
+/// The data of the first chunk and the length of the chunk; `None` while it is incomplete.
 fn chunk(buffer: &[u8]) -> Option<(&[u8], usize)> {
     let line = find(buffer, b"\r\n")?;
     let digits = std::str::from_utf8(&buffer[..line])

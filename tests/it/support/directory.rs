@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An empty directory; it goes with this value.
+/// An empty directory, removed on drop.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -22,7 +22,7 @@ impl Directory {
         &self.0
     }
 
-    /// Its path; somebody else removes it.
+    /// Its path; the caller removes it.
     pub(crate) fn keep(mut self) -> PathBuf {
         std::mem::take(&mut self.0)
     }
@@ -40,7 +40,7 @@ impl Drop for Directory {
         if self.0.as_os_str().is_empty() {
             return;
         }
-        // What is left behind harms nobody: it lies in the temporary directory.
+        // Leftover files are harmless in the temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,14 +1,19 @@
 //! The harness: a server under test, a raw client, websocket frames, and waiting with a deadline.
 //!
-//! Nothing here knows how the server works inside; it starts the built binary and speaks bytes.
+//! It starts the built binary and depends on the wire format only.
 
 mod backend;
+mod child_output;
 mod connection;
 mod directory;
 mod message;
 mod nginx;
+mod nginx_comparison;
+
+mod ports;
 mod relay;
 mod reload;
+mod response;
 mod server;
 mod socket;
 mod websocket;
@@ -17,33 +22,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use backend::{Reply, ScriptedBackend, next_request};
-pub(crate) use connection::{Connection, Head, Response};
+pub(crate) use connection::Connection;
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};
 pub(crate) use nginx::Nginx;
+pub(crate) use nginx_comparison::{ComparedRequest, comparable, compare, compare_with};
+pub(crate) use ports::free_port;
 pub(crate) use relay::Relay;
-pub(crate) use server::{Server, free_port, program};
+pub(crate) use response::{Head, Response};
+pub(crate) use server::{Server, program};
 pub(crate) use socket::Socket;
 pub(crate) use websocket::{Frame, frame, frame_with, opcode};
 
-/// No wait of a test lasts longer; a passing test never gets near it.
+/// Upper bound of every wait of a test, far above the usual duration.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The two header lines that every answer of a publisher or a subscriber carries.
+/// The two header lines of every publisher and subscriber response.
 pub(crate) const NO_CACHE: &str = "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
                                    Cache-Control: no-cache, no-store, must-revalidate\r\n";
 
 /// Takes a turn among the tests that load the machine or count on its being idle.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    // A failed test leaves nothing behind that the next one could see.
+    // A failed test leaves no state for the next one.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks `condition` until it holds.
+/// Polls `condition` until it holds.
 ///
 /// # Panics
-/// After `DEADLINE`, with `what` was awaited.
+/// After `DEADLINE`, with `what`.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {

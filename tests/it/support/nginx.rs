@@ -1,12 +1,11 @@
-//! Debian's nginx as a child process: what pushctl is compared with, and what stands in front of
-//! it.
+//! Debian's nginx as a child process, for comparison or in front of pushctl.
 
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use super::{Connection, Directory, Socket, wait_until};
 
-/// A running nginx. It is killed when this value goes.
+/// A running nginx, killed on drop.
 pub(crate) struct Nginx {
     child: Child,
     port: u16,
@@ -14,16 +13,17 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx with the content of an `http` block, in which `{{PORT}}` is where it listens.
+    /// Starts nginx with the content of an `http` block, in which `{{PORT}}` is its port.
     pub(crate) fn start(http: &str) -> Self {
         Self::start_with("", http)
     }
 
-    /// As [`Nginx::start`], with these directives in the main block; modules are those of Debian.
+    /// As [`Nginx::start`], with these directives in the main block; `modules/` is Debian's folder
+    /// of modules.
     pub(crate) fn start_with(main: &str, http: &str) -> Self {
         let directory = Directory::new("nginx");
         let path = directory.path().display().to_string();
-        let port = super::server::free_port();
+        let port = super::free_port();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
             .concat();

@@ -1,4 +1,4 @@
-//! A TCP relay in front of a server: a network that a test can take away and give back.
+//! A TCP relay in front of a server: a network that a test can interrupt and restore.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,18 +11,17 @@ pub(crate) struct Relay {
     state: Arc<State>,
 }
 
-/// What the threads of the relay share.
+/// State shared by the threads of the relay.
 #[derive(Default)]
 struct State {
     is_away: AtomicBool,
     /// Connections that were made so far.
     made: AtomicUsize,
-    /// The connections with lower numbers are silent: what the server sends is taken and dropped.
+    /// Connections with lower numbers are silent: data of the server is discarded.
     silent_below: AtomicUsize,
     /// Reads from the server so far.
     pieces: AtomicUsize,
-    /// Both ends of every connection; those that have ended are shut down once more, which does
-    /// nothing.
+    /// Both ends of every connection; shutting down an ended one has no effect.
     ends: Mutex<Vec<TcpStream>>,
 }
 
@@ -36,8 +35,8 @@ impl Relay {
         let server = server.to_owned();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // While it is away a connection is accepted and closed: the same as refused, on the
-                // same port.
+                // While the relay is down, connections are accepted and closed: equivalent to a
+                // refusal, on the same port.
                 let Some(server) = (!shared.is_away.load(Ordering::SeqCst))
                     .then(|| TcpStream::connect(&server).ok())
                     .flatten()
@@ -60,13 +59,12 @@ impl Relay {
         self.state.made.load(Ordering::SeqCst)
     }
 
-    /// Pieces that came from the server so far.
+    /// Number of pieces received from the server.
     pub(crate) fn pieces(&self) -> usize {
         self.state.pieces.load(Ordering::SeqCst)
     }
 
-    /// Swallows what comes from the server over the connections that there are; they stay open, and
-    /// new ones work.
+    /// Discards data of the server on existing connections, which stay open; new ones work.
     pub(crate) fn swallow(&self) {
         self.state
             .silent_below
@@ -75,7 +73,11 @@ impl Relay {
 
     /// Breaks all connections; new ones may be made.
     pub(crate) fn cut(&self) {
-        let mut ends = self.state.ends.lock().expect("nobody panics with the lock");
+        let mut ends = self
+            .state
+            .ends
+            .lock()
+            .expect("no thread panics with the lock");
         for end in ends.drain(..) {
             // It may be closed already.
             let _ = end.shutdown(Shutdown::Both);
@@ -97,7 +99,7 @@ impl Relay {
 impl State {
     fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
         let copy = |end: &TcpStream| end.try_clone().expect("a socket can be cloned");
-        let mut ends = self.ends.lock().expect("nobody panics with the lock");
+        let mut ends = self.ends.lock().expect("no thread panics with the lock");
         ends.extend([copy(&client), copy(&server)]);
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -115,7 +117,7 @@ impl State {
     }
 }
 
-/// Passes on bytes until one side ends, or drops those that are not let through.
+/// Forwards bytes until one side ends, or discards them while it is silent.
 fn pass(mut from: TcpStream, mut to: TcpStream, lets_through: impl Fn() -> bool) {
     let mut buffer = [0; 16384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {

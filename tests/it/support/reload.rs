@@ -1,4 +1,4 @@
-//! Reloading: another text in the file of a server, SIGHUP, and what the server says of it.
+//! Reloads: a new configuration file, SIGHUP, and the logged result.
 
 use rustix::process::Signal;
 
@@ -16,11 +16,11 @@ impl Server {
             .write("nginx.conf", &text.replace("{{PORT}}", port));
     }
 
-    /// Sends SIGHUP and waits until the server has said what came of it; true if it has reloaded.
+    /// Sends SIGHUP and waits for the logged result; true if the reload succeeded.
     pub(crate) fn reload(&self) -> bool {
         let before = self.reloads().len();
         self.signal(Signal::HUP);
-        wait_until("the server says what came of SIGHUP", || {
+        wait_until("the server logs the result of SIGHUP", || {
             self.reloads().len() > before
         });
         self.reloads()[before]
@@ -32,7 +32,7 @@ impl Server {
         self.reload()
     }
 
-    /// What came of each SIGHUP so far: true = it has reloaded.
+    /// Result of each SIGHUP so far: true if it has reloaded.
     fn reloads(&self) -> Vec<bool> {
         let stderr = self.stderr();
         let complete = stderr.rfind('\n').map_or("", |end| &stderr[..end]);

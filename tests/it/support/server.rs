@@ -1,28 +1,29 @@
 //! `pushctl serve` as a child process.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::child_output::{collect, lines};
+use super::ports::free_port;
 use super::{Connection, DEADLINE, Directory, Response, Socket, wait_until};
 
-/// A running server. It is killed when this value goes; [`Server::stop`] also checks how it ends.
+/// A running server, killed on drop; [`Server::stop`] also checks its exit.
 pub(crate) struct Server {
     child: Child,
-    /// What it says it listens on, without `listening on `: `http://127.0.0.1:PORT` or `unix:PATH`.
+    /// Its listening address, without `listening on `: `http://127.0.0.1:PORT` or `unix:PATH`.
     addresses: Vec<String>,
     stdout: Mutex<Receiver<String>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
-    /// Where it runs; it goes with the server.
+    /// Its working directory, removed with the server.
     directory: Directory,
 }
 
@@ -65,7 +66,7 @@ impl Server {
         Self::try_with_conf(text, &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same with further arguments; the error says why the server does not listen.
+    /// As above with further arguments; the error is the reason why the server does not listen.
     pub(crate) fn try_with_conf(text: &str, args: &[&str]) -> Result<Self, String> {
         const TRIES: usize = 5;
         let mut tries = 0;
@@ -81,8 +82,7 @@ impl Server {
             ];
             all.extend(args);
             match Self::spawn(&all, 1, directory) {
-                // Somebody else took the port between our looking for it and the server's binding
-                // it.
+                // Another process took the port between the search and the bind.
                 Err(error) if tries < TRIES && error.contains("in use") => {}
                 result => return result,
             }
@@ -103,7 +103,7 @@ impl Server {
         Self::spawn_with_stdin(command, args, listens, directory)
     }
 
-    /// Starts `command`, which is to become the program; its stdin is set.
+    /// Starts `command`, which must become the program; its stdin is set.
     pub(crate) fn spawn_with_stdin(
         mut command: Command,
         args: &[&str],
@@ -144,12 +144,11 @@ impl Server {
         Ok(server)
     }
 
-    /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing
-    /// more.
+    /// The next line of its stdout; `None` when it has closed stdout or prints nothing more.
     pub(crate) fn stdout_line(&self) -> Option<String> {
         self.stdout
             .lock()
-            .expect("nobody panics with the lock")
+            .expect("no thread panics with the lock")
             .recv_timeout(DEADLINE)
             .ok()
     }
@@ -159,7 +158,7 @@ impl Server {
         &self.directory
     }
 
-    /// What it listens on, in the order of the arguments.
+    /// Its listening addresses, in the order of the arguments.
     pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
     }
@@ -179,8 +178,7 @@ impl Server {
         connect(&self.addresses[0])
     }
 
-    /// Connects with a small receive buffer, so that the server soon cannot send to a client that
-    /// does not read.
+    /// Connects with a small receive buffer, which fills soon if the client does not read.
     pub(crate) fn connect_with_small_window(&self) -> Connection {
         const SMALL: usize = 8192;
         let address: SocketAddr = self.address().parse().expect("an address with a port");
@@ -209,12 +207,12 @@ impl Server {
         socket(&self.addresses[0])
     }
 
-    /// GET on a connection of its own.
+    /// GET on a separate connection.
     pub(crate) fn get(&self, path: &str) -> Response {
         self.connect().request("GET", path, &[], None)
     }
 
-    /// Publishes on the built-in location, which must succeed.
+    /// Publishes on the built-in location and asserts success.
     pub(crate) fn publish(&self, channel: &str, text: impl AsRef<[u8]>) -> Response {
         let answer = self.connect().request(
             "POST",
@@ -226,8 +224,8 @@ impl Server {
         answer
     }
 
-    /// Starts a subscription on a connection of its own and returns it with its head read, which
-    /// must say 200.
+    /// Starts a subscription on a separate connection and returns it after its head, which must be
+    /// 200.
     pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Connection {
         let mut connection = self.connect();
         connection.send_request("GET", path, headers, None);
@@ -351,7 +349,7 @@ impl Server {
 
     /// Everything that it wrote to stderr so far.
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.lock().expect("nobody panics with the lock"))
+        String::from_utf8_lossy(&self.stderr.lock().expect("no thread panics with the lock"))
             .into_owned()
     }
 }
@@ -365,7 +363,7 @@ impl Drop for Server {
                 self.stderr()
             );
         }
-        // It may have exited already; then there is nothing to kill.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -392,41 +390,4 @@ fn socket(address: &str) -> Result<Socket, String> {
     let stream = TcpStream::connect(authority(address)).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     Ok(Socket::Tcp(stream))
-}
-
-/// A port of the loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
-}
-
-/// Passes on the lines of a stream until it ends.
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            // The test may be gone; the pipe is still to be emptied.
-            let _ = sender.send(line);
-        }
-    });
-    receiver
-}
-
-/// Collects what a stream brings until it ends.
-fn collect(mut stream: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, JoinHandle<()>) {
-    let collected = Arc::new(Mutex::new(Vec::new()));
-    let target = Arc::clone(&collected);
-    let reader = std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            target
-                .lock()
-                .expect("nobody panics with the lock")
-                .extend_from_slice(&buffer[..count]);
-        }
-    });
-    (collected, reader)
 }

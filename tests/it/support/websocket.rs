@@ -1,5 +1,5 @@
-//! Websocket frames (RFC 6455, section 5.2), built and read byte by byte so that wrong ones can be
-//! sent too.
+//! Websocket frames (RFC 6455, section 5.2), built and parsed byte by byte, so that invalid ones
+//! can be sent.
 
 use super::{Connection, Head, Server};
 
@@ -93,7 +93,7 @@ pub(crate) fn frame_with(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Ve
 }
 
 impl Connection {
-    /// Sends a websocket handshake and reads its answer.
+    /// Sends a websocket handshake and reads the response head.
     pub(crate) fn upgrade(&mut self, path: &str, headers: &[(&str, &str)]) -> Head {
         let mut all = vec![
             ("Connection", "Upgrade"),

@@ -1,5 +1,4 @@
-//! Connections to back-ends: which requests share one, what happens when it ends, and what a
-//! response may contain.
+//! Upstream connections: reuse, retries after a close, and limits on responses.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -8,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{Reply, ScriptedBackend, Server, conf, next_request};
 
-/// A door and a publisher whose requests go to `pass`.
+/// An authorized location and a publisher whose hooks use `pass`.
 fn door(pass: &str) -> String {
     format!(
         "location = /auth {{ internal; proxy_pass {pass}; }}
@@ -18,7 +17,7 @@ fn door(pass: &str) -> String {
 }
 
 #[test]
-fn a_connection_that_was_closed_in_the_meantime_is_opened_again() {
+fn a_closed_upstream_connection_is_reopened() {
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);
     // It announces that the connection stays, and closes it.
@@ -37,7 +36,7 @@ fn a_connection_that_was_closed_in_the_meantime_is_opened_again() {
     assert_eq!(answered.load(Ordering::Relaxed), 5);
 }
 
-/// Answers the first request of each connection, and any further one with `second`.
+/// Responds to the first request of each connection, and to any further one with `second`.
 fn answers_once(second: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();

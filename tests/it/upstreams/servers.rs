@@ -1,15 +1,11 @@
-//! Back-ends of hooks: the servers of `upstream` blocks and what happens when one fails, variables,
-//! `return`, redirections (`X-Accel-Redirect`) and refusals. What is expected was seen with nginx
-//! 1.22 and nchan 1.3.6.
+//! Servers of `upstream` blocks: selection, failover, weights, and variables. Expected values were
+//! recorded with nginx 1.22 and nchan 1.3.6.
 
-use std::net::TcpListener;
+use crate::support::{Directory, Reply, Response, ScriptedBackend, Server, conf, free_port};
 
-use crate::support::{
-    Connection, Directory, Reply, Response, ScriptedBackend, Server, conf, free_port,
-};
-
-/// A publisher, subscribers and a door whose requests go to `pass`, with further directives there.
-fn locations(pass: &str, proxy: &str) -> String {
+/// A publisher, subscribers and an authorized location whose hooks use `pass`, with further
+/// directives.
+pub(super) fn locations(pass: &str, proxy: &str) -> String {
     format!(
         "location = /auth {{ internal; proxy_pass {pass}; {proxy} }}
         location ~ ^/pub/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; nchan_authorize_request \
@@ -25,16 +21,17 @@ fn locations(pass: &str, proxy: &str) -> String {
     )
 }
 
-fn post(server: &Server, path: &str) -> Response {
+pub(super) fn post(server: &Server, path: &str) -> Response {
     server.connect().request("POST", path, &[], Some(b"hello"))
 }
 
-fn lower(request: &str) -> String {
+pub(super) fn lower(request: &str) -> String {
     request.to_ascii_lowercase()
 }
 
-/// The statuses of a publisher that has to be let in, one whose message is looked at, and the door.
-fn statuses(server: &Server) -> [u16; 3] {
+/// The statuses of an authorized publisher, one whose message is transformed, and the direct
+/// location.
+pub(super) fn statuses(server: &Server) -> [u16; 3] {
     [
         post(server, "/pub/a").head.status,
         post(server, "/asked/a").head.status,
@@ -186,7 +183,7 @@ fn a_message_that_may_have_arrived_is_not_sent_to_another_server() {
 }
 
 #[test]
-fn answers_that_are_named_lead_to_the_next_server() {
+fn proxy_next_upstream_statuses_select_the_next_server() {
     for (status, next, expected) in [
         ("500 No", "http_500", (200, 1)),
         ("503 No", "http_503", (200, 1)),
@@ -213,7 +210,7 @@ fn answers_that_are_named_lead_to_the_next_server() {
 }
 
 #[test]
-fn a_failed_server_is_tried_again_only_after_its_time_unless_it_is_alone() {
+fn a_failed_server_is_retried_after_fail_timeout_unless_it_is_the_only_one() {
     let one = free_port();
     let other = free_port();
     let http = format!(
@@ -241,7 +238,7 @@ fn a_failed_server_is_tried_again_only_after_its_time_unless_it_is_alone() {
 }
 
 #[test]
-fn servers_get_requests_by_weight_or_by_key() {
+fn requests_are_balanced_by_weight_or_by_key() {
     let backends: Vec<ScriptedBackend> = ["a", "b", "c"]
         .into_iter()
         .map(|name| ScriptedBackend::start(move |_| Reply::ok(name)))
@@ -330,262 +327,4 @@ fn variables_of_the_proxy_have_values() {
         request.contains(&format!("\r\nx-host: 127.0.0.1:{port}|{port}\r\n")),
         "{request}"
     );
-}
-
-#[test]
-fn a_return_is_the_answer_of_a_hook() {
-    let locations =
-        "location ~ ^/code/(?<code>\\d+)$ { if ($code = 200) { return 200; } if ($code \
-                     = 204) { return 204; }
-            if ($code = 304) { return 304; } if ($code = 404) { return 404; } if ($code = 403) { \
-            return 403 text; } return 401; }
-        location ~ ^/pub/(\\d+)$ { nchan_publisher; nchan_channel_id c; nchan_authorize_request \
-        /code/$1; }
-        location ~ ^/sub/(\\d+)$ { nchan_subscriber; nchan_channel_id $1; nchan_authorize_request \
-        /code/$1; }
-        location ~ ^/up/(\\d+)$ { nchan_pubsub; nchan_channel_id u$1; \
-        nchan_publisher_upstream_request /code/$1; }";
-    let server = Server::with_conf(&conf("", locations));
-    let with_type = |path: &str| {
-        server
-            .connect()
-            .request("POST", path, &[("Content-Type", "text/x")], Some(b"hello"))
-            .head
-            .status
-    };
-    for (code, publisher, upstream, message) in [
-        (200, 202, 202, Some(None)),
-        (204, 202, 204, None),
-        (304, 403, 202, Some(Some("text/x"))),
-        (403, 403, 403, None),
-        (404, 404, 403, None),
-    ] {
-        assert_eq!(with_type(&format!("/pub/{code}")), publisher, "{code}");
-        assert_eq!(with_type(&format!("/up/{code}")), upstream, "{code}");
-        if let Some(content_type) = message {
-            let stored = server.get(&format!("/up/{code}"));
-            assert_eq!(
-                (stored.text(), stored.head.get("Content-Type")),
-                ("hello", content_type),
-                "{code}"
-            );
-        }
-    }
-    for (code, status, text) in [
-        (401, 401, "401 Authorization Required"),
-        (403, 403, "text"),
-        (404, 404, "404 Not Found"),
-        (304, 403, "403"),
-    ] {
-        let answer = server.get(&format!("/sub/{code}"));
-        assert_eq!(answer.head.status, status);
-        assert!(answer.text().contains(text), "{code}: {}", answer.text());
-        assert_eq!(
-            server
-                .connect()
-                .upgrade(&format!("/sub/{code}"), &[])
-                .status,
-            status
-        );
-    }
-    let mut admitted = server.connect();
-    admitted.send_request("GET", "/sub/204", &[("Accept", "text/event-stream")], None);
-    assert_eq!(admitted.read_head().status, 200);
-}
-
-/// A response that leads to an internal location, with headers that nginx keeps and some that it
-/// does not.
-const LEADS: &str = "X-Accel-Redirect: /inside\r\nSet-Cookie: sid=1\r\nset-cookie: lang=de\r\n\
-                     Cache-Control: private\r\nExpires: 0\r\n\
-     Content-Disposition: attachment\r\nX-Other: 1\r\nEtag: \"x\"\r\nVary: X\r\n\
-     Content-Type: text/zzz\r\n";
-const KEPT: &str = "Set-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\n\
-                    Expires: 0\r\nContent-Disposition: attachment\r\n";
-
-#[test]
-fn headers_that_nginx_keeps_survive_a_redirection_to_a_location() {
-    let backend = ScriptedBackend::start(|_| Reply::response("200 OK", LEADS, "thrown away"));
-    let directory = Directory::new("files");
-    directory.write("page.txt", "a file");
-    let inside = [
-        (
-            "subscriber",
-            "nchan_subscriber; nchan_channel_id c;".to_owned(),
-        ),
-        (
-            "publisher",
-            "nchan_publisher; nchan_channel_id c;".to_owned(),
-        ),
-        ("answer", "return 403;".to_owned()),
-        (
-            "file",
-            format!("alias {}/page.txt;", directory.path().display()),
-        ),
-    ];
-    for (what, inside) in inside {
-        let door = format!(
-            "location /door {{ proxy_pass http://{}/; }}",
-            backend.address
-        );
-        let server = Server::with_conf(&conf(
-            "",
-            &format!(
-                "{door} location = /inside {{ internal; {inside} }} location /ps {{ nchan_pubsub; \
-                 nchan_channel_id c; }}"
-            ),
-        ));
-        post(&server, "/ps");
-        let method = if what == "publisher" { "POST" } else { "GET" };
-        let response = server.connect().request(
-            method,
-            "/door",
-            &[],
-            (method == "POST").then_some(&b"x"[..]),
-        );
-        assert!(
-            response.head.raw.contains(KEPT),
-            "{what}: {}",
-            response.head.raw
-        );
-        assert!(
-            !response.head.raw.contains("X-Other") && !response.head.raw.contains("X-Accel"),
-            "{what}: {}",
-            response.head.raw
-        );
-        assert!(!response.text().contains("thrown"), "{what}");
-        if what == "subscriber" {
-            assert_eq!(
-                response.head.get("Content-Type"),
-                Some("text/zzz"),
-                "the message has none"
-            );
-            let mut stream = server.connect();
-            stream.send_request("GET", "/door", &[("Accept", "text/event-stream")], None);
-            assert!(stream.read_head().raw.contains(KEPT));
-            let upgraded = server.connect().upgrade("/door", &[]);
-            assert!(
-                upgraded.status == 101 && upgraded.raw.contains(KEPT),
-                "{}",
-                upgraded.raw
-            );
-        }
-    }
-}
-
-#[test]
-fn a_location_can_ignore_redirections_and_hide_headers() {
-    let backend = ScriptedBackend::start(|_| Reply::response("200 OK", LEADS, "its own"));
-    let server = Server::with_conf(&conf(
-        "",
-        &locations(
-            &format!("http://{}", backend.address),
-            "proxy_ignore_headers X-Accel-Redirect; proxy_hide_header X-Other;",
-        ),
-    ));
-    let response = server.get("/door");
-    assert_eq!(response.text(), "its own");
-    assert!(
-        response.head.raw.contains("\r\nset-cookie: lang=de\r\n")
-            && !response.head.raw.contains("X-Other"),
-        "{}",
-        response.head.raw
-    );
-}
-
-#[test]
-fn a_refusal_keeps_the_spelling_and_the_order_of_its_headers() {
-    let headers = "X-Banana: too-ripe\r\nx-lower: a\r\nX-UPPER: b\r\nx-banana: twice\r\n\
-                   WWW-Authenticate: Basic realm=\"x\"\r\n";
-    let interim = format!(
-        "HTTP/1.1 100 Continue\r\nX-Not: this\r\n\r\nHTTP/1.1 403 No\r\n\
-         {headers}Content-Length: 4\r\n\r\nripe"
-    );
-    let backend = ScriptedBackend::start(move |_| Reply::Bytes(interim.clone().into_bytes()));
-    let server = Server::with_conf(&conf(
-        "",
-        &locations(&format!("http://{}", backend.address), ""),
-    ));
-    for _ in 0..2 {
-        // The second time on a connection that was open already.
-        let response = server.get("/sub/a");
-        assert_eq!((response.head.status, response.text()), (403, "ripe"));
-        assert!(
-            response.head.raw.contains(headers) && !response.head.raw.contains("X-Not"),
-            "{}",
-            response.head.raw
-        );
-    }
-}
-
-#[test]
-fn a_back_end_without_an_answer_is_a_502_and_a_silent_one_a_504() {
-    let truncated = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort".to_vec();
-    let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n".to_vec();
-    for (what, reply, status) in [
-        ("silent", Reply::Silence, 504),
-        ("stops in its body", Reply::Bytes(truncated.clone()), 504),
-        ("closed", Reply::Last(Vec::new()), 502),
-        ("garbage", Reply::Last(b"hello there\r\n\r\n".to_vec()), 502),
-        ("truncated", Reply::Last(truncated), 502),
-        ("truncated chunks", Reply::Last(chunks), 502),
-        (
-            "no status",
-            Reply::Last(b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n".to_vec()),
-            502,
-        ),
-    ] {
-        let backend = ScriptedBackend::start(move |_| reply.clone());
-        let server = Server::with_conf(&conf(
-            "",
-            &locations(
-                &format!("http://{}", backend.address),
-                "proxy_read_timeout 200ms;",
-            ),
-        ));
-        assert_eq!(statuses(&server), [status, 500, status], "{what}");
-        for accept in ["*/*", "text/event-stream"] {
-            let response = server
-                .connect()
-                .request("GET", "/sub/a", &[("Accept", accept)], None);
-            assert_eq!(
-                (response.head.status, response.text()),
-                (status, ""),
-                "{what}"
-            );
-        }
-        assert_eq!(
-            server.connect().upgrade("/sub/a", &[]).status,
-            status,
-            "{what}"
-        );
-    }
-    let refused = Server::with_conf(&conf(
-        "",
-        &locations(&format!("http://127.0.0.1:{}", free_port()), ""),
-    ));
-    assert_eq!(statuses(&refused), [502, 500, 502]);
-}
-
-#[test]
-fn notices_of_subscribers_reach_the_next_server_as_well() {
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("its address");
-    let good = ScriptedBackend::start(|_| Reply::ok(""));
-    let http = format!("upstream app {{ server {dead}; server {}; }}", good.address);
-    let server = Server::with_conf(&conf(&http, &locations("http://app", "")));
-    let mut followers: Vec<Connection> = Vec::new();
-    for _ in 0..2 {
-        let mut follower = server.connect();
-        follower.send_request(
-            "GET",
-            "/noticed/a",
-            &[("Accept", "text/event-stream")],
-            None,
-        );
-        assert_eq!(follower.read_head().status, 200);
-        followers.push(follower);
-        assert_eq!(good.wait().len(), 1);
-    }
 }

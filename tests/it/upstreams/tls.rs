@@ -1,5 +1,5 @@
-//! Back-ends of hooks over TLS: verified only where the file asks for it, as by nginx, and never
-//! less than it asks for.
+//! Hooks over TLS: certificates are verified only where configured, as by nginx, and as strictly as
+//! configured.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 
 use crate::support::{Directory, Reply, ScriptedBackend, Server, conf};
 
-/// An authority, and what it has signed: `server` for app.test and 127.0.0.1, `client`.
+/// A certificate authority and its certificates: `server` for app.test and 127.0.0.1, `client`.
 struct Certificates(Directory);
 
 impl Certificates {
@@ -73,8 +73,8 @@ impl Certificates {
         self.0.path().join(name).display().to_string()
     }
 
-    /// The settings of a server with that certificate; with `asks` it wants one of the authority's
-    /// clients.
+    /// TLS settings of a server with that certificate; with `asks` it requires a client certificate
+    /// of the authority.
     fn server(&self, name: &str, asks: bool) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -99,7 +99,7 @@ impl Certificates {
     }
 }
 
-/// A server whose hook goes to the back-end over TLS.
+/// A server whose hook uses the back-end over TLS.
 fn server(backend: &ScriptedBackend, proxy: &str) -> Server {
     let http = format!(
         "upstream app.test {{ server {}; }} upstream my_app {{ server {0}; }}",
@@ -159,7 +159,7 @@ fn https_back_ends_are_reached_without_verification_by_default() {
 }
 
 #[test]
-fn certificates_are_verified_where_the_file_says_so() {
+fn certificates_are_verified_where_configured() {
     let certificates = Certificates::new();
     let verify = |trusted: &str| {
         format!(
@@ -209,7 +209,7 @@ fn certificates_are_verified_where_the_file_says_so() {
 }
 
 #[test]
-fn a_back_end_gets_the_certificate_that_it_asks_for() {
+fn client_certificates_are_sent_on_request() {
     let certificates = Certificates::new();
     let backend = ScriptedBackend::with_tls(certificates.server("server", true), |_| Reply::ok(""));
     let identity = format!(
@@ -227,7 +227,7 @@ fn a_back_end_gets_the_certificate_that_it_asks_for() {
 }
 
 #[test]
-fn what_is_not_supported_costs_only_the_locations_that_need_it() {
+fn unsupported_tls_settings_disable_only_their_locations() {
     let certificates = Certificates::new();
     let backend =
         ScriptedBackend::with_tls(certificates.server("server", false), |_| Reply::ok(""));

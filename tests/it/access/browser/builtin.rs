@@ -1,11 +1,11 @@
-//! The built-in locations in a browser: what pages of other origins cannot do, and what the
-//! server's own page does.
+//! The built-in locations in a browser: rejected requests of other origins, and the server's own
+//! page.
 
 use super::page::Page;
 use super::{list, page_of, quoted, server};
 use crate::support::{Relay, Server, object};
 
-/// A built-in server with a stored message, and a page of another port that knows its address.
+/// A built-in server with a stored message, and a page of another port that has its address.
 fn push_and_page(args: &[&str]) -> (Server, Server, Page) {
     let site = server("");
     let args: Vec<String> = args
@@ -146,7 +146,7 @@ fn a_page_of_an_allowed_origin_may_write_and_read() {
 }
 
 #[test]
-fn a_name_that_leads_to_this_machine_leads_to_no_data() {
+fn dns_rebinding_reads_no_data() {
     let push = Server::start(&[]);
     push.publish("ch1", "secret");
     let port = push
@@ -178,7 +178,7 @@ fn a_name_that_leads_to_this_machine_leads_to_no_data() {
 }
 
 #[test]
-fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
+fn the_javascript_frame_receives_the_exact_text() {
     let push = Server::start(&[]);
     let texts = [
         "</script><script>parent.got.push('run')</script>",
@@ -213,7 +213,7 @@ fn commands_on_the_page_are_quoted_for_shells() {
     assert_eq!(lines.len(), 3, "{lines:?}");
     for shell in ["bash", "zsh"] {
         for line in &lines {
-            // What curl would get.
+            // The response as curl receives it.
             let script = format!("curl() {{ printf '<%s>' \"$@\"; }}; {line}");
             let output = std::process::Command::new(shell)
                 .args(["-c", &script])
@@ -244,7 +244,7 @@ fn a_plain_eventsource_loses_and_repeats_nothing_across_reconnects() {
     page.wait("opened === 2");
     let mut sent = Vec::new();
     for round in 0..3 {
-        // The first time before any message has come.
+        // The first round precedes every message.
         relay.take_away();
         for (channel, text) in [("b", "x"), ("a", "y"), ("a", "z")] {
             let text = format!("{text}{round}");

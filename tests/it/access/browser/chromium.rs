@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, Directory};
 
-/// Names under which Debian and others install it.
+/// Names of the Chromium executable in Debian and elsewhere.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-/// Nothing but the tests' own servers is looked up, and `*.test` is the loopback.
+/// Only the servers of the tests are resolved; `*.test` is the loopback address.
 const HOSTS: &str = "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE \
                      127.0.0.1, EXCLUDE 0.0.0.0, EXCLUDE localhost";
-/// No window, no sandbox (tests may run as root), no traffic of its own, and timers as in a window
-/// that is looked at.
+/// Headless, without sandbox (tests may run as root) and background traffic, with the timers of a
+/// visible window.
 const ARGUMENTS: [&str; 17] = [
     "--headless",
     "--no-sandbox",
@@ -38,11 +38,13 @@ const ARGUMENTS: [&str; 17] = [
     "--disable-backgrounding-occluded-windows",
     HOSTS,
 ];
-/// Its pipes are the descriptors 3 and 4. The folder goes when it has ended, also when the tests
-/// were killed.
-const SCRIPT: &str = r#"folder=$1; shift; "$@" 3<&0 4>&1 </dev/null >/dev/null 2>"$folder/stderr"; rm -rf "$folder""#;
+/// The pipes are descriptors 3 and 4. The profile folder is removed when the browser exits, even if
+/// the tests were killed.
+const SCRIPT: &str = "folder=$1; shift; \"$@\" 3<&0 4>&1 </dev/null >/dev/null \
+     2>\"$folder/stderr\"; rm -rf \
+     \"$folder\"";
 
-/// Answers that somebody waits for, by the number of the command.
+/// Pending responses by command number.
 type Waiting = Arc<Mutex<HashMap<u64, Sender<Value>>>>;
 
 /// The running browser.
@@ -55,7 +57,7 @@ impl Chromium {
     /// The browser that all tests share.
     ///
     /// # Panics
-    /// When there is none, with how to install it.
+    /// If it is missing, with the command that installs it.
     pub(super) fn shared() -> &'static Self {
         static SHARED: OnceLock<Chromium> = OnceLock::new();
         SHARED.get_or_init(Self::start)
@@ -96,7 +98,7 @@ impl Chromium {
         let answers = Arc::clone(&waiting);
         std::thread::spawn(move || {
             pass_on(stdout, &answers);
-            // The tests are over, or the browser fell: nobody is left to tell.
+            // The tests have ended, or the browser has crashed: there is no receiver.
             let _ = child.wait();
         });
         let browser = Self {
@@ -107,10 +109,10 @@ impl Chromium {
         browser
     }
 
-    /// The result of a command; with a session it goes to the page of that session.
+    /// Result of a command, sent to the page of `session` if there is one.
     ///
     /// # Panics
-    /// When the browser refuses it, has ended, or says nothing for [`DEADLINE`].
+    /// If the browser rejects the command, has exited, or does not respond within [`DEADLINE`].
     pub(super) fn send(&self, session: Option<&str>, method: &str, parameters: &Value) -> Value {
         let answer = self.begin(session, method, parameters);
         let answer = answer
@@ -126,7 +128,10 @@ impl Chromium {
 
     fn begin(&self, session: Option<&str>, method: &str, parameters: &Value) -> Receiver<Value> {
         let (sender, receiver) = channel();
-        let mut commands = self.commands.lock().expect("nobody panics with the lock");
+        let mut commands = self
+            .commands
+            .lock()
+            .expect("no thread panics with the lock");
         commands.0 += 1;
         let mut command = json!({"id": commands.0, "method": method, "params": parameters});
         session
@@ -134,16 +139,15 @@ impl Chromium {
             .for_each(|session| command["sessionId"] = session.into());
         self.waiting
             .lock()
-            .expect("nobody panics with the lock")
+            .expect("no thread panics with the lock")
             .insert(commands.0, sender);
-        // Without a browser the answer does not come, which its receiver notices.
+        // Without a browser the receiver sees a closed channel.
         let _ = commands.1.write_all(format!("{command}\0").as_bytes());
         receiver
     }
 }
 
-/// Gives answers to those who wait for them, until the browser has ended; then nobody waits any
-/// more.
+/// Dispatches responses until the browser exits; then drops all pending ones.
 fn pass_on(stdout: ChildStdout, waiting: &Waiting) {
     for message in BufReader::new(stdout).split(0).map_while(Result::ok) {
         let message: Value =
@@ -152,13 +156,16 @@ fn pass_on(stdout: ChildStdout, waiting: &Waiting) {
         let sender = id.and_then(|id| {
             waiting
                 .lock()
-                .expect("nobody panics with the lock")
+                .expect("no thread panics with the lock")
                 .remove(&id)
         });
-        // Who waited may have given up.
+        // The receiver may have timed out.
         sender
             .into_iter()
             .for_each(|sender| drop(sender.send(message.clone())));
     }
-    waiting.lock().expect("nobody panics with the lock").clear();
+    waiting
+        .lock()
+        .expect("no thread panics with the lock")
+        .clear();
 }

@@ -7,12 +7,15 @@ use crate::support::Server;
 
 const LOCATIONS: &str = r#"
     push_stream_allowed_origins $allowed;
-    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages on; }
     location ~ ^/ev/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
     location ~ ^/ws/(.+)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }
-    location ~ ^/sub/(.+)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~text~\n"; }
+    location ~ ^/sub/(.+)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_message_template "~text~\n"; }
     location ~ ^/lp/(.+)$ {
-        push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_message_template "~text~\n";
+        push_stream_subscriber long-polling; push_stream_channels_path $1;
+            push_stream_message_template "~text~\n";
     }
     location ~ ^/poll/(.+)$ { push_stream_subscriber polling; push_stream_channels_path $1; }"#;
 
@@ -28,7 +31,7 @@ fn push_server() -> (Server, [(Server, Page); 2]) {
     let stranger = open();
     let http = format!(
         "push_stream_shared_memory_size 10m; map $http_origin $allowed {{ default \
-         'http://nobody.test'; {} $http_origin; }}",
+         'http://none.test'; {} $http_origin; }}",
         friend.0.url()
     );
     let push = server_with(&http, LOCATIONS);
@@ -63,7 +66,7 @@ fn eventsource_of_an_allowed_origin() {
 fn streams_and_polls_by_fetch_of_an_allowed_origin() {
     let (push, [friend, stranger]) = push_server();
     push.publish("ch1", "stored");
-    // With headers that need permission, so the browser asks with OPTIONS before.
+    // The headers require a preflight request.
     let read = |place: &str| {
         format!(
             "fetch(base + '{place}', {{headers: {{'If-Modified-Since': new Date(0).toUTCString(), \
@@ -91,8 +94,8 @@ fn streams_and_polls_by_fetch_of_an_allowed_origin() {
 #[test]
 fn a_waiting_poll_of_an_allowed_origin() {
     let (push, [friend, stranger]) = push_server();
-    // No header needs permission here: the request reaches the server, and it is the answer that
-    // the browser keeps back.
+    // No preflight is needed: the request reaches the server, and the browser withholds the
+    // response.
     for (_, page) in [&friend, &stranger] {
         page.evaluate(
             "fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), \
@@ -137,7 +140,7 @@ fn publishing_and_deleting_of_an_allowed_origin() {
 }
 
 #[test]
-fn websockets_ask_nobody_for_permission() {
+fn websockets_need_no_cors_permission() {
     let (push, [_, stranger]) = push_server();
     push.publish("ch1", "stored");
     stranger.1.evaluate(
@@ -145,14 +148,13 @@ fn websockets_ask_nobody_for_permission() {
          socket.onmessage = event => got.push(event.data);
          socket.onerror = () => got.push('error'); 0",
     );
-    // The browser leaves it to the server, which may look at the origin: with `if` in the location,
-    // as for any other.
+    // Browsers leave the origin check to the server, here an `if` in the location.
     stranger.1.expect("got", &list(&["stored"]));
     push.stop();
 }
 
 #[test]
-fn a_location_may_refuse_websockets_of_other_origins() {
+fn a_location_can_reject_websockets_of_other_origins() {
     let friend = server("");
     let stranger = server("");
     let pages = [page_of(&friend), page_of(&stranger)];

@@ -1,5 +1,5 @@
-//! Hidden iframes and JSONP: what pages did before there was EventSource, and what `pushstream.js`
-//! still falls back to.
+//! Hidden iframes and JSONP, the transports before EventSource to which `pushstream.js` still falls
+//! back.
 
 use serde_json::json;
 
@@ -9,15 +9,25 @@ use crate::support::Server;
 
 /// The frame of the module's JavaScript client, with its script that agrees on a domain with the
 /// page around it.
-const LOCATIONS: &str = r#"
-    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+const LOCATIONS: &str = concat!(
+    r#"
+    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages on; }
     location ~ ^/frame/(.+)$ {
         push_stream_subscriber;
         push_stream_channels_path $1;
         push_stream_last_received_message_time "$arg_time";
         push_stream_last_received_message_tag "$arg_tag";
-        push_stream_header_template "<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n<script type=\"text/javascript\">\r\nwindow.onError = null;\r\ntry{ document.domain = (window.location.hostname.match(/^(\d{1,3}\.){3}\d{1,3}$/)) ? window.location.hostname : window.location.hostname.split('.').slice(-1 * Math.max(window.location.hostname.split('.').length - 1, (window.location.hostname.match(/(\w{4,}\.\w{2}|\.\w{3,})$/) ? 2 : 3))).join('.');}catch(e){}\r\nparent.PushStream.register(this);\r\n</script>\r\n</head>\r\n<body>";
-        push_stream_message_template "<script>p(~id~,'~channel~','~text~','~event-id~','~time~','~tag~');</script>";
+        push_stream_header_template "#,
+    r#""<html><head><meta http-equiv=\"Content-Type\" content=\"text/html;"#,
+    r#" charset=utf-8\">\r\n<script type=\"text/javascript\">\r\nwindow.onError = null;\r\n"#,
+    r#"try{ document.domain = (window.location.hostname.match(/^(\d{1,3}\.){3}\d{1,3}$/))"#,
+    r#" ? window.location.hostname : window.location.hostname.split('.').slice(-1 * Math"#,
+    r#".max(window.location.hostname.split('.').length - 1, (window.location.hostname"#,
+    r#".match(/(\w{4,}\.\w{2}|\.\w{3,})$/) ? 2 : 3))).join('.');}catch(e){}\r\n"#,
+    r#"parent.PushStream.register(this);\r\n</script>\r\n</head>\r\n<body>";
+        push_stream_message_template
+            "<script>p(~id~,'~channel~','~text~','~event-id~','~time~','~tag~');</script>";
         push_stream_footer_template "</body></html>";
         default_type "text/html; charset=utf-8";
         push_stream_ping_message_interval 100ms;
@@ -26,7 +36,8 @@ const LOCATIONS: &str = r#"
     location = /around {
         default_type text/html;
         add_header Origin-Agent-Cluster "?0";
-        return 200 "<!doctype html><title>around</title><script>document.domain='shop.test'</script>";
+        return 200
+            "<!doctype html><title>around</title><script>document.domain='shop.test'</script>";
     }
     location ~ ^/padded/(.+)$ {
         push_stream_subscriber;
@@ -40,15 +51,16 @@ const LOCATIONS: &str = r#"
         push_stream_channels_path $1;
         push_stream_last_received_message_time "$arg_time";
         push_stream_last_received_message_tag "$arg_tag";
-        push_stream_message_template "{\"id\":~id~,\"text\":\"~text~\",\"time\":\"~time~\",\"tag\":\"~tag~\"}";
+        push_stream_message_template
+            "{\"id\":~id~,\"text\":\"~text~\",\"time\":\"~time~\",\"tag\":\"~tag~\"}";
         push_stream_longpolling_connection_ttl 200ms;
-    }"#;
+    }"#
+);
 
-/// A script needs an answer that runs, also when the time is over.
+/// A script element needs an executable response even after a time-out.
 const HTTP: &str = "push_stream_shared_memory_size 10m; push_stream_timeout_with_body on;";
 
-/// What the module's client does with a frame: it gives it the function that messages call, and
-/// notices its end.
+/// Sets up a frame like the module's client: the callback for messages and a listener for its end.
 const CLIENT: &str = "
     pings = 0;
     got = [];
@@ -64,7 +76,7 @@ const CLIENT: &str = "
     }; 0";
 
 #[test]
-fn messages_run_as_scripts_in_a_hidden_frame_as_they_come() {
+fn messages_run_as_scripts_in_a_hidden_frame_on_arrival() {
     let server = server_with(HTTP, LOCATIONS);
     publish_with(&server, "ch1", "stored", &[("Event-Id", "e1")]);
     let page = page_of(&server);
@@ -95,7 +107,7 @@ fn messages_run_as_scripts_in_a_hidden_frame_as_they_come() {
 }
 
 #[test]
-fn a_frame_goes_on_with_the_time_and_tag_of_its_last_message() {
+fn a_frame_resumes_after_its_last_message() {
     let server = server_with(HTTP, LOCATIONS);
     ["one", "two", "three"]
         .iter()
@@ -181,7 +193,7 @@ fn padding_is_chosen_by_the_browsers_user_agent() {
     server.stop();
 }
 
-/// Asks by script elements, each with the cursor of the last message, as `pushstream.js` does.
+/// Polls by script elements, each with the cursor of the last message, as `pushstream.js` does.
 const JSONP: &str = "
     timeouts = 0; cursor = {time: new Date(0).toUTCString(), tag: ''}; stop = false;
     ask = () => {

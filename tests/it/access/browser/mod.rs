@@ -1,10 +1,11 @@
-//! Browsers: what a real one makes of the answers, in Chromium without a window.
+//! Tests in a real browser: headless Chromium.
 //!
-//! One Chromium serves all tests. Pages are put in by the tests themselves; scripts collect what
-//! arrives in `window.got`.
+//! One Chromium serves all tests. The tests inject their pages; scripts collect received messages
+//! in `window.got`.
 
 mod builtin;
 mod chat;
+mod chat_networks;
 mod chromium;
 mod cross_origin;
 mod frames;
@@ -29,11 +30,11 @@ fn server_with(http: &str, locations: &str) -> Server {
     Server::with_conf(&conf(http, &format!("{PAGE}{STATISTICS}{locations}")))
 }
 
-/// What tests wait by.
+/// Timeout of the tests' polls.
 const STATISTICS: &str = "location = /channels-stats { push_stream_channels_statistics; \
                           push_stream_channels_path $arg_id; }\n";
 
-/// The page of a server, under the address that it says.
+/// Opens the page of a server at the address that the server prints.
 fn page_of(server: &Server) -> Page {
     Page::open(&format!("{}/page", server.url()))
 }

@@ -1,4 +1,4 @@
-//! A page in the browser: a tab with cookies and storage of its own.
+//! A browser tab with separate cookies and storage.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::chromium::Chromium;
 use crate::support::wait_until;
 
-/// An open page. It is closed when this value goes.
+/// An open page, closed on drop.
 pub(super) struct Page {
     context: String,
     session: String,
@@ -35,7 +35,7 @@ impl Page {
         page
     }
 
-    /// Goes to another address.
+    /// Navigates to another address.
     pub(super) fn go(&self, url: &str) {
         let answer = self.send("Page.navigate", &json!({"url": url}));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
@@ -52,9 +52,10 @@ impl Page {
     /// The value of an expression; a promise is waited for.
     ///
     /// # Panics
-    /// When it throws, with what it throws.
+    /// If the expression throws, with the exception.
     pub(super) fn evaluate(&self, expression: &str) -> Value {
-        let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
+        let parameters = json!({"expression": expression, "awaitPromise": true,
+            "returnByValue": true, "userGesture": true});
         let answer = self.send("Runtime.evaluate", &parameters);
         assert!(
             answer.get("exceptionDetails").is_none(),
@@ -72,15 +73,15 @@ impl Page {
         wait_until(expression, || self.evaluate(expression) == true);
     }
 
-    /// Waits until the array has as many values as `expected` (or more), and compares them: which,
-    /// and in which order.
+    /// Waits until the array has at least as many values as `expected`, and compares values and
+    /// order.
     pub(super) fn expect(&self, array: &str, expected: &Value) {
         let count = expected.as_array().map_or(0, Vec::len);
         let mut last = Value::Null;
         wait_until(&format!("{array} has {count} values"), || {
             last = self.evaluate(array);
             last.as_array().map_or(0, Vec::len) >= count || {
-                // What came so far is worth more in a failure than the time that it took.
+                // The received values are more useful in a failure than the elapsed time.
                 assert!(
                     starts_like(&last, expected),
                     "{array} is {last}, expected {expected}"
@@ -93,7 +94,8 @@ impl Page {
 
     /// A picture of the window, in PNG.
     pub(super) fn picture(&self, width: u32, height: u32, dark: bool) -> Vec<u8> {
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1,
+            "mobile": width < 600});
         self.send("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if dark { "dark" } else { "light" };
         self.send(

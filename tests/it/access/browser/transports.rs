@@ -6,17 +6,23 @@ use serde_json::json;
 use super::{list, page_of, publish_with, server};
 
 const LOCATIONS: &str = r#"
-    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-    location ~ ^/ev/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; push_stream_subscriber_connection_ttl 20s; }
-    location ~ ^/short/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; push_stream_subscriber_connection_ttl 300ms; }
-    location ~ ^/ws/(.+)$ { push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_websocket_allow_publish on; }
-    location ~ ^/sub/(.+)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~text~\n"; push_stream_footer_template "end\n"; }
+    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id;
+        push_stream_store_messages on; }
+    location ~ ^/ev/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1;
+        push_stream_subscriber_connection_ttl 20s; }
+    location ~ ^/short/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1;
+        push_stream_subscriber_connection_ttl 300ms; }
+    location ~ ^/ws/(.+)$ { push_stream_subscriber websocket; push_stream_channels_path $1;
+        push_stream_websocket_allow_publish on; }
+    location ~ ^/sub/(.+)$ { push_stream_subscriber; push_stream_channels_path $1;
+        push_stream_message_template "~text~\n"; push_stream_footer_template "end\n"; }
     location ~ ^/lp/(.+)$ {
-        push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_message_template "~text~\n";
+        push_stream_subscriber long-polling; push_stream_channels_path $1;
+            push_stream_message_template "~text~\n";
         push_stream_longpolling_connection_ttl 200ms;
     }"#;
 
-/// Asks again and again with the cursor that the last answer had, until `stop` is set.
+/// Polls with the cursor of the previous response until `stop` is set.
 const LOOP: &str = r"
     got = []; statuses = []; stop = false;
     done = (async () => {
@@ -25,12 +31,15 @@ const LOOP: &str = r"
             const answer = await fetch('/lp/ch1', {headers});
             statuses.push(answer.status);
             got.push(...(await answer.text()).split('\n').slice(0, -1));
-            if (answer.status === 200) headers = {'If-Modified-Since': answer.headers.get('Last-Modified'), 'If-None-Match': answer.headers.get('Etag')};
+            if (answer.status === 200) headers = {
+                'If-Modified-Since': answer.headers.get('Last-Modified'),
+                'If-None-Match': answer.headers.get('Etag'),
+            };
         }
     })(); 0";
 
 #[test]
-fn eventsource_gets_each_message_with_its_event_id_and_type() {
+fn eventsource_receives_event_ids_and_types() {
     let server = server(LOCATIONS);
     server.publish("ch1", "stored");
     let page = page_of(&server);
@@ -72,7 +81,7 @@ fn eventsource_gets_each_message_with_its_event_id_and_type() {
 }
 
 #[test]
-fn eventsource_goes_on_after_its_last_event_when_the_server_has_closed() {
+fn eventsource_resumes_after_its_last_event() {
     let server = server(LOCATIONS);
     let page = page_of(&server);
     page.evaluate(
@@ -128,7 +137,7 @@ fn a_websocket_receives_and_publishes_in_order() {
 }
 
 #[test]
-fn a_page_reads_a_stream_while_it_comes() {
+fn a_page_reads_a_stream_incrementally() {
     let server = server(LOCATIONS);
     let page = page_of(&server);
     page.evaluate(
@@ -164,8 +173,7 @@ fn long_polls_by_fetch_lose_and_repeat_nothing() {
     let page = page_of(&server);
     page.evaluate(LOOP);
     page.expect("got", &list(&["stored"]));
-    // Time-outs come in between: 304 goes through to the page, and the browser's cache does not
-    // answer for the server.
+    // 304 responses reach the page; the browser cache does not replace them.
     page.wait("statuses.filter(status => status === 304).length >= 2");
     let mut expected = vec!["stored".to_owned()];
     for number in 1..=40 {

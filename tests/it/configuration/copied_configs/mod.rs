@@ -1,8 +1,8 @@
-//! Configurations that users published, pasted into an nginx.conf as they stand (`tests/it/configuration/copied_configs`),
-//! and what they promise.
+//! Configurations that users published, copied unchanged (`tests/it/configuration/copied_configs`),
+//! and the behaviour that they document.
 //!
-//! Only the port differs: `--listen` sets it. `web-im.conf` has what pasting from a web page does
-//! to a file; its mended form is what the report of `pushctl check` asks for.
+//! Only the port differs: `--listen` sets it. `web-im.conf` contains typographic characters from a
+//! web page; its corrected form follows the report of `pushctl check`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,13 +84,13 @@ fn the_pasted_files_are_served_whole() {
             "{text}"
         );
     }
-    // Its directives are those of another module; none is a mistake.
+    // Its directives belong to another module; none is an error.
     let (code, text) = check(&[], &file("nhpm-broadcast.conf"));
     assert!(code == Some(0) && text.ends_with(" 0 mistakes\n"), "{text}");
 }
 
 #[test]
-fn what_a_web_page_did_to_a_file_is_told_with_what_to_do() {
+fn characters_from_web_pages_are_reported_with_a_remedy() {
     let (code, text) = check(&[], &file("web-im.conf"));
     assert_eq!(code, Some(2), "{text}");
     let (_, mistakes) = text
@@ -138,7 +138,7 @@ fn what_a_web_page_did_to_a_file_is_told_with_what_to_do() {
     assert_eq!(mistakes.lines().collect::<Vec<_>>(), expected);
 }
 
-/// The file after all that the report asks for was done.
+/// The file after all reported corrections.
 fn mended(directory: &Directory) -> PathBuf {
     let text = std::fs::read_to_string(file("web-im.conf")).expect("the file is there");
     let mut text = text.replace('\u{a0}', " ");
@@ -164,8 +164,38 @@ fn mended(directory: &Directory) -> PathBuf {
     directory.write("nginx.conf", &text)
 }
 
+/// Messages and channel ids over the configured sizes are rejected.
+fn check_sizes(server: &Server) {
+    assert_eq!(
+        server
+            .connect()
+            .request(
+                "POST",
+                "/pub?id=my_channel",
+                &[],
+                Some(&vec![b'x'; 32 * 1024 + 1])
+            )
+            .head
+            .status,
+        413
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request(
+                "POST",
+                &format!("/pub?id={}", "x".repeat(33)),
+                &[],
+                Some(b"x")
+            )
+            .head
+            .status,
+        400
+    );
+}
+
 #[test]
-fn the_web_im_works_as_its_author_says() {
+fn the_web_im_example_works() {
     let directory = Directory::new("web-im");
     let file = mended(&directory);
     let (code, report) = check(&["--strict"], &file);
@@ -217,7 +247,7 @@ fn the_web_im_works_as_its_author_says() {
         (text.as_str(), kind.as_str()),
         ("Hello World!", "text/javascript")
     );
-    // With what came back nothing comes twice: the next request waits for the next message.
+    // With the returned cursor no message repeats: the next request waits for the next message.
     let waiting = from(&time, &tag, "");
     wait_for_subscribers(&server, "my_channel", 1);
     publish("second");
@@ -232,37 +262,12 @@ fn the_web_im_works_as_its_author_says() {
         (text.as_str(), kind.as_str()),
         ("show(['third']);", "application/javascript")
     );
-    // One message is kept.
+    // One message is stored.
     assert_eq!(
         read(from("Thu, 23 Feb 2012 12:15:45 GMT", "0", "")).0,
         "'third'"
     );
-    assert_eq!(
-        server
-            .connect()
-            .request(
-                "POST",
-                "/pub?id=my_channel",
-                &[],
-                Some(&vec![b'x'; 32 * 1024 + 1])
-            )
-            .head
-            .status,
-        413
-    );
-    assert_eq!(
-        server
-            .connect()
-            .request(
-                "POST",
-                &format!("/pub?id={}", "x".repeat(33)),
-                &[],
-                Some(b"x")
-            )
-            .head
-            .status,
-        400
-    );
+    check_sizes(&server);
     assert_eq!(
         server
             .connect()
@@ -304,7 +309,7 @@ fn the_tutorial_works_for_all_its_clients() {
         format!("data: {}\n\n", object.text()).into_bytes()
     );
     assert_eq!(websocket.read_frame().payload, object.body);
-    // A later client goes on with time and tag; twenty messages are kept.
+    // A later client resumes with time and tag; twenty messages are stored.
     (2..=25).for_each(|number| drop(server.publish("ch1", number.to_string())));
     let mut last = (message.time, message.tag);
     let mut kept = Vec::new();

@@ -1,5 +1,4 @@
-//! The HTTP server behind the hooks of a case: answers each path as the case says, and remembers
-//! what it was asked.
+//! The HTTP back-end of a case: responds to each path as recorded, and records its requests.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,7 +32,7 @@ impl Backend {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&for_all);
-                // Broken connections are the business of the case.
+                // Broken connections are checked by the case.
                 std::thread::spawn(move || drop(serve(&stream, &shared)));
             }
         });
@@ -50,8 +49,8 @@ impl Backend {
         self.shared.log.lock().expect("no thread panics").clear();
     }
 
-    /// Takes the requests since, at least so many if they come in time; further ones have a moment
-    /// to come.
+    /// Takes the new requests, at least `count` if they arrive in time, after a short wait for
+    /// further ones.
     pub(super) fn take(&self, count: usize) -> Vec<Value> {
         let end = Instant::now() + Duration::from_secs(4);
         while self.shared.log.lock().expect("no thread panics").len() < count
@@ -91,7 +90,8 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         reader.read_exact(&mut body)?;
         headers.remove("host");
         headers.remove("connection");
-        let seen = json!({ "method": method, "path": target, "headers": headers, "body": String::from_utf8_lossy(&body) });
+        let seen = json!({ "method": method, "path": target, "headers": headers,
+            "body": String::from_utf8_lossy(&body) });
         shared.log.lock().expect("no thread panics").push(seen);
         let path = target.split('?').next().unwrap_or_default();
         let answer = shared

@@ -1,4 +1,4 @@
-//! A connection of a case: heads, bodies and frames as they come.
+//! A connection of a case: received heads, bodies and frames.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -21,7 +21,7 @@ pub(super) struct Conn {
     socket: Socket,
     pub(super) buffer: Vec<u8>,
     pub(super) is_over: bool,
-    /// Requests that wait for their answers.
+    /// Requests without a response so far.
     pub(super) waiting: usize,
 }
 
@@ -40,7 +40,7 @@ impl Conn {
         let _ = self.socket.write_all(bytes);
     }
 
-    /// Reads until `is_ready`, the end, or for so long; whether it is ready.
+    /// Reads until `is_ready`, the end, or the time limit; returns whether it is ready.
     pub(super) fn until(&mut self, within: Duration, is_ready: impl Fn(&[u8]) -> bool) -> bool {
         let end = Instant::now() + within;
         let mut piece = [0; 65536];

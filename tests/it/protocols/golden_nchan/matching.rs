@@ -1,5 +1,6 @@
-//! Placeholders of the recorded exchanges: `{{DATE:T1}}` and `{{EPOCH:T1}}` are one second wherever
-//! the same name stands, and another one for another name; the rest match by their form.
+//! Placeholders of the recorded exchanges: `{{DATE:T1}}` and `{{EPOCH:T1}}` are the same second
+//! wherever the name is the same; different names are different seconds; the rest match by their
+//! form.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -28,7 +29,7 @@ fn expression(text: &str) -> Regex {
     Regex::new(text).expect("a valid expression")
 }
 
-/// What the placeholders of a case stand for: seconds and boundaries.
+/// Values of the placeholders of a case: seconds and boundaries.
 #[derive(Clone, Default)]
 pub(super) struct Bindings(HashMap<String, String>);
 
@@ -67,7 +68,7 @@ impl Bindings {
         Ok(filled)
     }
 
-    /// Compares what came with what was recorded.
+    /// Compares received and recorded data.
     pub(super) fn check(&mut self, want: &Value, got: &[u8], what: &str) -> Result<(), String> {
         let differs = || format!("{what}:\n   want {want}\n   got  {}", show(got));
         let Some(text) = want.as_str() else {
@@ -80,7 +81,7 @@ impl Bindings {
         if text == "{{HTML_ERROR_PAGE}}" {
             return Ok(());
         }
-        // To compile an expression takes long where tests are not optimised.
+        // Compiling an expression is slow in unoptimised builds.
         if !PLACEHOLDER.is_match(text) {
             return if text.as_bytes() == got {
                 Ok(())

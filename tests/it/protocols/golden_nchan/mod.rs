@@ -1,16 +1,18 @@
 //! The recorded exchanges of NHPM 0.73 and nchan 1.3.7 (`tests/golden/nhpm/`,
 //! `tests/golden/nchan/`) against the built server.
 //!
-//! Every case brings its nginx.conf and gets a server and a back-end of its own; many run at a
-//! time, because they mostly wait, at first for the start of a second. A case that differs is tried
-//! once more alone, as in `golden_push_stream`.
+//! Every case has its nginx.conf, server and back-end; many run concurrently, because they mostly
+//! wait, first for the start of a second. A case that differs is run a second time without others,
+//! as in `golden_push_stream`.
 //!
-//! A case with a `defect` names what the original does wrong: if that begins with `step N`, those
-//! steps may be answered in any way. `PUSHCTL_GOLDEN_NCHAN=text` runs only the cases whose name
+//! A case with a `defect` documents an error of the original: if the text begins with `step N`, any
+//! response to those steps is accepted. `PUSHCTL_GOLDEN_NCHAN=text` runs only the cases whose name
 //! contains the text.
 
 mod backend;
+mod clock;
 mod conn;
+mod frames;
 mod matching;
 mod replay;
 
@@ -26,7 +28,7 @@ use crate::support::turn;
 const AT_A_TIME: usize = 10;
 /// Recorded cases of each file.
 const FILES: [(&str, usize); 2] = [("nhpm/nhpm-0.73.json", 53), ("nchan/nchan-1.3.7.json", 67)];
-/// Cases that are known not to pass, with the reason.
+/// Expected failures, with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]

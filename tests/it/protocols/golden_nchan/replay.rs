@@ -1,20 +1,21 @@
 //! One recorded case against a fresh server: its steps in their order.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::backend::Backend;
+use super::clock::{align_second, now, pause};
 use super::conn::{Conn, Response};
+use super::frames::{client_frame, inflate};
 use super::matching::{Bindings, blob};
-use crate::support::{Server, frame_with};
+use crate::support::Server;
 
-/// How long an answer may take: the machine may be busy with other cases.
+/// Time limit of a response: the machine may be busy with other cases.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long what must not come has to come.
+/// Time within which unexpected data is detected.
 const QUIET: Duration = Duration::from_millis(600);
 
 struct Replay<'a> {
@@ -69,7 +70,7 @@ pub(super) fn run(case: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The steps that the original answers wrongly: `step 3: ...`, `steps 0-2, 5: ...`.
+/// The steps that the original handles incorrectly: `step 3: ...`, `steps 0-2, 5: ...`.
 fn free_steps(defect: &str) -> HashSet<usize> {
     let numbers = Regex::new(r"^steps? ([\d, -]+):").expect("a valid expression");
     let Some(found) = numbers.captures(defect) else {
@@ -88,8 +89,7 @@ fn free_steps(defect: &str) -> HashSet<usize> {
         .collect()
 }
 
-/// The publishing steps that have to fall into a new second: the last ones before a new name of a
-/// second.
+/// The publishing steps that must be in a new second: the last ones before a new name of a second.
 fn later_steps(steps: &[Value]) -> HashSet<usize> {
     let name = Regex::new(r":T(\d+)\}\}").expect("a valid expression");
     let mut later = HashSet::new();
@@ -291,7 +291,7 @@ impl<'a> Replay<'a> {
         while result.is_err() && begin.elapsed() < PATIENCE {
             let came = conn.buffer.len();
             conn.until(Duration::from_millis(50), |buffer| buffer.len() > came);
-            // What must not come has a moment to come.
+            // Allows unexpected data to arrive.
             if begin.elapsed() < Duration::from_millis(150) {
                 continue;
             }
@@ -395,51 +395,6 @@ impl<'a> Replay<'a> {
     }
 }
 
-fn client_frame(frame: &Value) -> Vec<u8> {
-    let bit = |name: &str| u8::from(frame[name] == 1 || frame[name] == true);
-    let payload = match frame["close_code"].as_u64() {
-        Some(code) => [
-            &u16::try_from(code).unwrap_or(0).to_be_bytes()[..],
-            text(&frame["reason"]).as_bytes(),
-        ]
-        .concat(),
-        None => blob(&frame["payload"]),
-    };
-    let opcode = u8::try_from(frame["opcode"].as_u64().unwrap_or(0)).unwrap_or(0);
-    frame_with(
-        bit("fin") << 7 | bit("rsv1") << 6 | opcode,
-        &payload,
-        (bit("masked") == 1).then_some([1, 2, 3, 4]),
-    )
-}
-
-fn inflate(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let input = [payload, &[0, 0, 0xff, 0xff]].concat();
-    // It is one block of a stream that goes on, so that its end is missing.
-    let _ = flate2::read::DeflateDecoder::new(&input[..]).read_to_end(&mut out);
-    out
-}
-
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-/// Waits for the start of a second, so that what follows happens within it.
-fn align_second() {
-    let millis = u64::from(now().subsec_millis());
-    if millis > 100 {
-        pause(1005 - millis);
-    }
-}
-
-/// The recording has these pauses: they are part of what is replayed.
-fn pause(milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
 }

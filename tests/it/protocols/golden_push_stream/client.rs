@@ -1,5 +1,5 @@
-//! The client of the recorded exchanges: it reads *until nothing comes for a while*, because the
-//! recording says what was there at that time, not what the client waited for.
+//! The client of the recorded exchanges: it reads *until the connection is idle for a while*, like
+//! the recording.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -24,7 +24,7 @@ pub(super) struct Client {
     buffer: Vec<u8>,
     chunked: bool,
     length: Option<usize>,
-    /// A head that came before the original sends it; it is checked when the original does.
+    /// A head received earlier than from the original; it is checked when the original sends it.
     pub(super) early: Option<Head>,
     /// The last chunk was read.
     pub(super) ended: bool,
@@ -63,7 +63,7 @@ impl Client {
         self.chunked = false;
     }
 
-    /// The next head, if it comes in that time.
+    /// The next head, if it arrives in time.
     pub(super) fn head(&mut self, timeout: Duration) -> Result<Option<Head>, String> {
         let end = Instant::now() + timeout;
         loop {
@@ -111,7 +111,8 @@ impl Client {
         }
     }
 
-    /// What comes until nothing comes for `idle`, the body ends or the connection is closed.
+    /// Bytes received until the connection is idle for `idle`, the body ends or the connection is
+    /// closed.
     pub(super) fn until_idle(&mut self, idle: Duration) -> Result<Vec<u8>, String> {
         let end = Instant::now() + Duration::from_secs(12);
         let mut data = Vec::new();
@@ -137,7 +138,7 @@ impl Client {
         Ok(plain)
     }
 
-    /// The complete websocket frames that come until nothing comes for `idle`.
+    /// Complete websocket frames received until the connection is idle for `idle`.
     pub(super) fn frames(&mut self, idle: Duration) -> Result<Vec<Frame>, String> {
         while self.receive(Instant::now() + idle) {}
         let mut frames = Vec::new();
@@ -154,7 +155,7 @@ impl Client {
         while self.receive(end) {}
     }
 
-    /// Takes what was received, without chunk framing.
+    /// Takes the received content, without chunk framing.
     fn take(&mut self) -> Result<Vec<u8>, String> {
         if !self.chunked {
             return Ok(std::mem::take(&mut self.buffer));
@@ -176,7 +177,7 @@ impl Client {
         Ok(data)
     }
 
-    /// Waits for more bytes until `end`; false when none came.
+    /// Waits for more bytes until `end`; false if none arrived.
     fn receive(&mut self, end: Instant) -> bool {
         let mut piece = [0; 65536];
         while !self.closed {

@@ -1,7 +1,7 @@
-//! Placeholders of the recorded exchanges: filling them in requests, matching them in answers.
+//! Placeholders of the recorded exchanges: substitution in requests, matching in responses.
 //!
-//! `{{HTTPDATE_n}}` is a date that is the same wherever the same n stands, in cases that begin at a
-//! second's start; the others (`{{DATE}}`, `{{PID}}`, …) match by their form alone.
+//! `{{HTTPDATE_n}}` is the same date for the same n, in cases that begin at the start of a second;
+//! the others (`{{DATE}}`, `{{PID}}`, …) match by their form alone.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const OUR_FOOTER: &str = concat!(
 /// Bytes that are shown before the first that differs.
 const CONTEXT: usize = 100;
 
-/// What the placeholders of a case stand for.
+/// Values of the placeholders of a case.
 pub(super) struct Bindings {
     values: HashMap<String, String>,
     /// Equal names must be equal dates.
@@ -50,7 +50,7 @@ impl Bindings {
             .or_insert_with(|| value.to_owned());
     }
 
-    /// Replaces the dates in a request; one that is not bound becomes the current second.
+    /// Replaces the dates in a request; an unbound one becomes the current second.
     pub(super) fn fill(&mut self, text: &str) -> String {
         let mut filled = String::new();
         for piece in pieces(text) {
@@ -70,7 +70,7 @@ impl Bindings {
         filled
     }
 
-    /// Compares what arrived with what was recorded: a text, or an object with `hex` or `length`.
+    /// Compares received and recorded data: a text, or an object with `hex` or `length`.
     pub(super) fn check(&mut self, want: &Value, got: &[u8], what: &str) -> Result<(), String> {
         let fits = if let Some(hex) = want["hex"].as_str() {
             got == unhex(hex)
@@ -90,8 +90,8 @@ impl Bindings {
         }
     }
 
-    /// Compares text with placeholders. Servers name themselves in the footer of error pages, as in
-    /// the Server header; everything else of a page is compared.
+    /// Compares text with placeholders. The server name in the footer of error pages is ignored, as
+    /// in the Server header; the rest of a page is compared.
     pub(super) fn check_text(&mut self, want: &str, got: &[u8], what: &str) -> Result<(), String> {
         let want = &workers_in_order(&want.replace(RECORDED_FOOTER, OUR_FOOTER));
         let got = std::str::from_utf8(got)
@@ -152,8 +152,8 @@ impl Bindings {
     }
 }
 
-/// Statistics, in any notation, with the workers' subscribers sorted: which worker accepts a
-/// connection is chance.
+/// Statistics, in any notation, with the subscribers of the workers sorted: connections are
+/// distributed to workers at random.
 fn workers_in_order(text: &str) -> String {
     let Some(start) = text.find("by_worker") else {
         return text.to_owned();
@@ -173,7 +173,7 @@ fn workers_in_order(text: &str) -> String {
     format!("{before}{workers}")
 }
 
-/// The length of `literal` if `rest` begins with it, else how many bytes are the same.
+/// The length of `literal` if `rest` begins with it, else the length of the common prefix.
 fn literal_length(literal: &str, rest: &[u8]) -> Result<usize, usize> {
     let same = literal
         .bytes()
@@ -202,8 +202,7 @@ fn form_length(name: &str, rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Matches a shape in which `d` is a digit, `A` and `a` are letters, and the rest stands for
-/// itself.
+/// Matches a pattern in which `d` is a digit, `A` and `a` are letters, and the rest is literal.
 fn shaped(shape: &str, rest: &[u8]) -> Option<usize> {
     let got = rest.get(..shape.len())?;
     let fits = shape.bytes().zip(got).all(|(shape, got)| match shape {
@@ -244,7 +243,7 @@ fn now() -> String {
     httpdate::fmt_http_date(std::time::SystemTime::now())
 }
 
-/// The bytes of a text in which every character stands for one byte.
+/// The bytes of a text with one byte per character.
 pub(super) fn latin1(text: &str) -> Vec<u8> {
     text.chars()
         .map(|c| u8::try_from(c).expect("recorded bytes are written as characters up to U+00FF"))
@@ -263,7 +262,7 @@ pub(super) fn unhex(digits: &str) -> Vec<u8> {
 }
 
 #[test]
-fn placeholders_match_by_form_and_by_what_they_were_bound_to() {
+fn placeholders_match_by_form_and_by_binding() {
     let mut bindings = Bindings::new(true);
     let first = "Sun, 06 Nov 1994 08:49:37 GMT";
     assert_eq!(

@@ -1,15 +1,15 @@
 //! The recorded exchanges of nginx-push-stream-module (`tests/golden/push-stream/`) against the
 //! built server.
 //!
-//! Every case brings its nginx.conf and gets a server of its own; several run at a time. What is
-//! compared: status, reason, the exact set of headers with their values (`Server` and `Date`
-//! apart), bodies, frames, and when connections end. The recording depends on time (it reads until
-//! nothing comes for a while), so a case that differs is tried once more alone, which the summary
-//! says.
+//! Every case has its nginx.conf and server; several run concurrently. Compared are status, reason,
+//! the exact set of headers with their values (except `Server` and `Date`), bodies, frames, and
+//! when connections end. The recording depends on time (it reads until the connection is idle), so
+//! a case that differs is run a second time without others, which the summary reports.
 //!
 //! `PUSHCTL_GOLDEN=text` runs only the cases whose name contains the text.
 
 mod client;
+mod fields;
 mod matching;
 mod replay;
 
@@ -27,10 +27,10 @@ const AT_A_TIME: usize = 6;
 /// Recorded cases.
 const CASES: usize = 168;
 
-/// A file of another kind beside them.
+/// A file of another kind in the same folder.
 const CONFIGURATIONS: &str = "config-errors.json";
 
-/// Cases that are known not to pass, and what they wait for.
+/// Expected failures, and what they wait for.
 const WAITING: &[(&str, &str)] = &[
     (
         "eventsource.lines",
@@ -178,7 +178,7 @@ fn replay_all(cases: &[Value]) -> BTreeMap<String, String> {
     failed.into_inner().expect("no case panics")
 }
 
-/// How long the case waits, so that the longest begin first.
+/// Waiting time of the case, used to start the longest first.
 fn pauses(case: &Value) -> u64 {
     let steps = case["steps"]
         .as_array()
@@ -218,7 +218,7 @@ fn name(case: &Value) -> &str {
     case["name"].as_str().expect("a case has a name")
 }
 
-/// Prints past the test runner's capture, so that the numbers are seen when all is well, too.
+/// Prints past the test runner's capture, so that the numbers are visible on success, too.
 fn print_summary(cases: &[Value], failed: &BTreeMap<String, String>, again: &[&str]) {
     let mut out = std::io::stdout().lock();
     let mut line =

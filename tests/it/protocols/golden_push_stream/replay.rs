@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::client::{Client, Head};
+use super::fields::{array, bytes, expect, idle, text, truth};
 use super::matching::{Bindings, latin1, unhex};
 use crate::support::{Server, frame_with};
 
-/// Headers that every server has its own of.
+/// Headers whose values differ between servers.
 const OWN: [&str; 2] = ["server", "date"];
 
 /// How long the recording waited for the head of a stream that the original withholds.
@@ -156,9 +157,9 @@ impl Replay {
             Duration::from_secs(3)
         })?;
         if withheld && head.is_some() {
-            // The original withholds the head of a stream until its first body byte; to send it at
-            // once is fine. The next step still begins when it did in the recording, because pings
-            // and ends of streams count from here.
+            // The original withholds the head of a stream until its first body byte; sending it at
+            // once is accepted. The next step still begins as in the recording, because pings and
+            // ends of streams are relative to it.
             std::thread::sleep(WITHHELD.saturating_sub(began.elapsed()));
             client.early = head;
         } else {
@@ -184,7 +185,7 @@ impl Replay {
         expect(&Value::Bool(want), ended, "the body has ended")
     }
 
-    /// As `read`, of a body in gzip, as far as it has come.
+    /// As `read`, of the received part of a body in gzip.
     fn read_gzip(&mut self, step: &Value) -> Result<(), String> {
         let idle = idle(step);
         let plain = self.client(step)?.unzipped_until_idle(idle)?;
@@ -201,7 +202,7 @@ impl Replay {
         client.send(&latin1(text(&step["send"])))?;
         client.leave_http();
         let received = client.until_idle(Duration::from_millis(400))?;
-        // The recording is raw here, so it shows the header in which servers name themselves.
+        // The recording is raw here, so it contains the `Server` header.
         let want = text(&step["recv"]).replace(
             "Server: nginx/1.26.3\r\n",
             concat!("Server: pushctl/", env!("CARGO_PKG_VERSION"), "\r\n"),
@@ -363,47 +364,7 @@ fn client_frame(frame: &Value) -> Vec<u8> {
     )
 }
 
-fn truth(value: &Value) -> bool {
-    value
-        .as_bool()
-        .unwrap_or_else(|| value.as_u64().is_some_and(|number| number != 0))
-}
-
-fn expect(want: &Value, got: bool, what: &str) -> Result<(), String> {
-    if *want == got {
-        Ok(())
-    } else {
-        Err(format!("{what}: {got}, want {want}"))
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn bytes(value: &Value) -> Option<Vec<u8>> {
-    if let Some(hex) = value["hex"].as_str() {
-        Some(unhex(hex))
-    } else if let Some(unit) = value["repeat"].as_str() {
-        Some(
-            unit.repeat(usize::try_from(value["length"].as_u64()?).ok()?)
-                .into_bytes(),
-        )
-    } else {
-        value.as_str().map(|text| text.as_bytes().to_vec())
-    }
-}
-
-fn idle(step: &Value) -> Duration {
-    Duration::from_millis(step["idle_ms"].as_u64().unwrap_or(250))
-}
-
-/// The recording has these pauses: they are part of what is replayed, nothing waits for a result
-/// with them.
+/// These pauses are part of the recording; no result depends on them.
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }

@@ -1,8 +1,8 @@
-//! The ledger: many publishers, and subscribers of every mode that come and go with their cursors.
-//! Each must get exactly the messages after its cursor, in order: thousands of attachments, no
-//! loss, no duplicate.
+//! The ledger: many publishers, and subscribers of every mode that attach and detach with their
+//! cursors. Each must get exactly the messages after its cursor, in order: thousands of
+//! attachments, no loss, no duplicate.
 //!
-//! The choices come from fixed seeds; how the threads meet does not, which is the point.
+//! The choices have fixed seeds; the interleaving of threads is random, on purpose.
 
 mod subscriber;
 
@@ -15,33 +15,32 @@ use subscriber::Subscriber;
 
 /// Channels; their ids are `l0`, `l1`, ….
 const CHANNELS: usize = 4;
-/// Threads that publish, each on its own connection.
+/// Publisher threads, each on its own connection.
 const PUBLISHERS: usize = 8;
 /// Threads that subscribe.
 const SUBSCRIBERS: usize = 25;
 /// Attachments of each of them.
 const ATTACHMENTS: usize = 200;
-/// Attachments for each message. A subscriber takes about as many messages of a channel in one
-/// attachment as are published there meanwhile, so that it is sometimes behind and sometimes waits
-/// for the next.
+/// Attachments per message. A subscriber reads about as many messages of a channel in one
+/// attachment as are published in that time, so that it is sometimes behind and sometimes waits.
 const ATTACHMENTS_PER_MESSAGE: usize = 2;
-/// Messages that are published before anybody has attached.
+/// Messages published before the first attachment.
 const HEAD_START: usize = 200;
-/// Nobody waits longer for the others: each may be waiting for somebody who waits.
+/// Limit of each wait: threads may wait for each other.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What publishers and subscribers share.
+/// State shared by publishers and subscribers.
 pub(crate) struct Scene {
     server: Server,
     counts: Mutex<Counts>,
     counted: Condvar,
 }
 
-/// How far everybody is.
+/// Progress of all threads.
 struct Counts {
     attachments: usize,
     published: usize,
-    /// Subscribers that still come and go.
+    /// Subscribers that are still active.
     active: usize,
 }
 
@@ -68,10 +67,10 @@ impl Random {
 
 impl Scene {
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().expect("nobody panics with the lock")
+        self.counts.lock().expect("no thread panics with the lock")
     }
 
-    /// Counts something, which may end the waiting of others.
+    /// Updates the progress and wakes waiting threads.
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts());
         self.counted.notify_all();
@@ -84,10 +83,10 @@ impl Scene {
             .wait_timeout_while(self.counts(), PATIENCE, |counts| {
                 counts.active > 0 && condition(counts)
             });
-        drop(waited.expect("nobody panics with the lock"));
+        drop(waited.expect("no thread panics with the lock"));
     }
 
-    /// Publishes until no subscriber comes any more; returns what was acknowledged, per channel.
+    /// Publishes until no subscriber is active; returns the acknowledged messages per channel.
     fn publish(&self, publisher: usize) -> Vec<Vec<String>> {
         let mut random = Random::new(publisher as u64 + 1);
         let mut acknowledged = vec![Vec::new(); CHANNELS];
@@ -124,7 +123,7 @@ impl Scene {
         acknowledged
     }
 
-    /// Comes and goes.
+    /// Attaches and detaches repeatedly.
     fn subscribe(&self, number: usize) -> Subscriber {
         let _leaving = Leaving(self);
         let mut subscriber = Subscriber::new(number);
@@ -140,8 +139,7 @@ impl Scene {
     }
 }
 
-/// Takes a subscriber out of the count, also when it panics: the publishers go on until there is
-/// none.
+/// Decrements the count of subscribers, also on panic: the publishers run until it is zero.
 struct Leaving<'a>(&'a Scene);
 
 impl Drop for Leaving<'_> {
@@ -151,7 +149,7 @@ impl Drop for Leaving<'_> {
 }
 
 #[test]
-fn every_subscriber_gets_exactly_what_follows_its_cursor() {
+fn every_subscriber_gets_exactly_the_messages_after_its_cursor() {
     let _turn = turn();
     let scene = Scene {
         server: Server::start(&["--max-stored-messages", "100000"]),
@@ -196,8 +194,8 @@ fn every_subscriber_gets_exactly_what_follows_its_cursor() {
     scene.server.stop();
 }
 
-/// Every subscriber knows the same texts, they are those that were acknowledged, and each
-/// publisher's are in its order.
+/// All subscribers have the same texts, which are the acknowledged ones, in the order of each
+/// publisher.
 fn check_ledger(acknowledged: &[Vec<Vec<String>>], subscribers: &[Subscriber]) {
     let mut ledger: BTreeMap<usize, &[String]> = BTreeMap::new();
     for subscriber in subscribers {
@@ -209,7 +207,7 @@ fn check_ledger(acknowledged: &[Vec<Vec<String>>], subscribers: &[Subscriber]) {
             );
         }
     }
-    assert_eq!(ledger.len(), CHANNELS, "somebody follows every channel");
+    assert_eq!(ledger.len(), CHANNELS, "every channel has a follower");
     for (channel, texts) in ledger {
         for (publisher, mine) in acknowledged[channel].iter().enumerate() {
             let prefix = format!("{publisher} ");

@@ -1,12 +1,10 @@
-//! A subscriber of the ledger: what it knows, the cursor that it has, and what it may get next.
+//! A subscriber of the ledger: its messages, its cursor, and the messages that it may get next.
 
 use super::{CHANNELS, Random};
 use crate::support::{Connection, Head, Message, Server};
 
-/// Seconds and tag of a message.
 type Position = (u64, u64);
 
-/// How it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Streaming,
@@ -35,33 +33,32 @@ impl Mode {
         }
     }
 
-    /// One response for what is there, instead of a stream.
+    /// One response with the stored messages, instead of a stream.
     fn polls(self) -> bool {
         matches!(self, Self::LongPolling | Self::Polling)
     }
 }
 
-/// A channel as the subscriber knows it: message 1 is at index 0.
+/// Received messages of a channel: message 1 is at index 0.
 #[derive(Default)]
 struct Known {
     positions: Vec<Position>,
     texts: Vec<String>,
-    /// The id that must come next in this attachment.
+    /// The next id in this attachment.
     next: usize,
 }
 
-/// Where to go on.
+/// Position from which the subscriber resumes.
 #[derive(Clone)]
 enum Cursor {
     /// Everything that is stored.
     Beginning,
     /// After the message with that position.
     Position(Position),
-    /// After the message with that event id, which has that position.
+    /// After the message with that event id and position.
     Event(String, Position),
 }
 
-/// A subscriber that comes and goes.
 pub(super) struct Subscriber {
     name: String,
     mode: Mode,
@@ -69,7 +66,7 @@ pub(super) struct Subscriber {
     /// Numbers of its channels, in the order of its path.
     channels: Vec<usize>,
     known: Vec<Known>,
-    /// What the last response to a poll announced as the cursor.
+    /// Cursor of the last poll response.
     announced: Option<Position>,
     last_event: Option<(String, Position)>,
     /// A connection that polls are repeated on.
@@ -112,8 +109,8 @@ impl Subscriber {
             .map(|channel| (*channel, self.known[*channel].texts.as_slice()))
     }
 
-    /// Attaches with its cursor, takes some messages, and goes, sometimes without a word. False
-    /// when there was nothing.
+    /// Attaches with its cursor, reads some messages, and detaches, sometimes abruptly. False if
+    /// there were none.
     pub(super) fn attach(&mut self, server: &Server) -> bool {
         if self.mode.polls() {
             let leave = self.mode == Mode::LongPolling && self.random.one_in(10);
@@ -130,13 +127,13 @@ impl Subscriber {
         }
         if self.random.one_in(3) {
             connection.half_close();
-            // What is still under way comes again at the next attachment.
+            // Messages in flight are repeated at the next attachment.
             connection.read_to_close();
         }
         true
     }
 
-    /// Attaches until it knows that many messages of each of its channels, and not one more.
+    /// Attaches until it has exactly that many messages of each of its channels.
     pub(super) fn attach_to_the_end(&mut self, server: &Server, counts: &[usize]) {
         let missing = |this: &Self| {
             this.channels
@@ -169,8 +166,8 @@ impl Subscriber {
         }
     }
 
-    /// Asks once, on the kept connection or a new one, and leaves without reading if told to. False
-    /// when there was nothing.
+    /// Polls once, on the kept connection or a new one, and disconnects without reading if
+    /// `leaves`. False if there were no messages.
     fn poll(&mut self, server: &Server, leave: bool) -> bool {
         let mut connection = self.kept.take().unwrap_or_else(|| server.connect());
         self.send(&mut connection);
@@ -209,7 +206,8 @@ impl Subscriber {
         connection
     }
 
-    /// Sends the request with the cursor, as headers or as arguments, and sets what must come.
+    /// Sends the request with the cursor, as headers or as arguments, and sets the expected
+    /// messages.
     fn send(&mut self, connection: &mut Connection) {
         self.attachments += 1;
         let cursor = self.cursor();
@@ -265,8 +263,8 @@ impl Subscriber {
         connection.send_request("GET", &path, &headers, None);
     }
 
-    /// The oldest position that is needed: of several channels, the one that is furthest behind. A
-    /// poll goes by what the last response announced, as its clients do.
+    /// The oldest required position: that of the channel furthest behind. A poll uses the cursor of
+    /// the last response, like its clients.
     fn cursor(&mut self) -> Cursor {
         if self.mode.polls() {
             return self.announced.map_or(Cursor::Beginning, Cursor::Position);
@@ -288,7 +286,7 @@ impl Subscriber {
         last.map_or(Cursor::Beginning, Cursor::Position)
     }
 
-    /// Of each channel the first message after the cursor must come first, and then every one.
+    /// In each channel the first message after the cursor must be first, then every one.
     fn expect_after(&mut self, cursor: &Cursor) {
         let after = match cursor {
             Cursor::Beginning => (0, 0),
@@ -328,7 +326,7 @@ impl Subscriber {
         }
     }
 
-    /// Checks that this message is the one that must come, and remembers it.
+    /// Checks that this message is the expected one, and records it.
     fn take(&mut self, message: Message) {
         let channel = message
             .channel
@@ -384,7 +382,6 @@ fn position(message: &Message) -> Position {
     )
 }
 
-/// The cursor in the head of a response.
 fn announced(head: &Head) -> Position {
     let [(_, time), (_, tag)] = head.cursor();
     let tag = tag
