@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::fuzzing::{Piece, Reader};
+use pushctl::server::fuzzing::{RequestPart, RequestReader};
 use pushctl_fuzz::cut;
 
 const MAX_HEAD: usize = 300;
@@ -11,8 +11,8 @@ const MAX_BODY: u64 = 100;
 /// A chunk's line, and the longest piece that arrives at once.
 const MAX_HELD: usize = 4096 + 200;
 
-fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, bounded: bool) -> (Vec<Piece>, usize) {
-    let mut reader = Reader::new(MAX_HEAD, MAX_BODY);
+fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, bounded: bool) -> (Vec<RequestPart>, usize) {
+    let mut reader = RequestReader::new(MAX_HEAD, MAX_BODY);
     for piece in pieces {
         reader.push(piece);
         assert!(
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     let mut body_bytes = 0;
     for piece in &whole.0 {
         match piece {
-            Piece::Head { path, query, .. } => {
+            RequestPart::Head { path, query, .. } => {
                 assert!(path.first() == Some(&b'/') && !path.contains(&0));
                 assert!(
                     !path
@@ -42,11 +42,11 @@ fuzz_target!(|data: &[u8]| {
                 );
                 assert!(path.len() + query.len() <= MAX_HEAD);
             }
-            Piece::Body(body) => {
+            RequestPart::Body(body) => {
                 assert!(body.len() as u64 <= MAX_BODY);
                 body_bytes += body.len();
             }
-            Piece::Bad(status) => assert!((400..=599).contains(status)),
+            RequestPart::Bad(status) => assert!((400..=599).contains(status)),
         }
     }
     assert!(body_bytes + whole.1 <= data.len());

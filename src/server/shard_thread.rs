@@ -17,7 +17,9 @@ use super::broker::{Broker, Incident};
 use super::config::ConnectionLimits;
 use super::fanout::{FollowerTimeouts, Shard};
 use super::generation::{Generation, ListenerNumber};
-use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
+use super::http::{
+    Accepted, BackendClient, Connection, ListenerSlot, ListenerSnapshot, PendingNotices,
+};
 use super::subscriber::Formats;
 use super::time_limit;
 
@@ -136,19 +138,19 @@ fn timeouts(limits: &ConnectionLimits) -> FollowerTimeouts {
 /// The state of the thread.
 struct ShardWorker {
     shard: Shard,
-    places: Vec<(ListenerNumber, Rc<Place>)>,
+    slots: Vec<(ListenerNumber, Rc<ListenerSlot>)>,
     notices: PendingNotices,
 }
 
 impl ShardWorker {
     fn new(shard: Shard, generation: &Generation) -> Self {
         let notices = PendingNotices::default();
-        let places = sites(generation, &notices)
-            .map(|(number, site)| (number, Rc::new(Place::new(site))))
+        let slots = snapshots(generation, &notices)
+            .map(|(number, snapshot)| (number, Rc::new(ListenerSlot::new(snapshot))))
             .collect();
         Self {
             shard,
-            places,
+            slots,
             notices,
         }
     }
@@ -188,7 +190,7 @@ impl ShardWorker {
     async fn drain(&self, grace: Duration) {
         let drained = async {
             self.shard.drained().await;
-            self.notices.drained().await;
+            self.notices.wait_until_empty().await;
         };
         if time_limit::within(grace, drained).await.is_some() {
             return;
@@ -229,7 +231,7 @@ impl ShardWorker {
     /// Starts to serve a connection.
     fn serve(&self, accepted: Accepted, listener: ListenerNumber, admitted: Admitted) {
         // A reload may have removed the listener while the connection was queued.
-        let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else {
+        let Some((_, slot)) = self.slots.iter().find(|(number, _)| *number == listener) else {
             tracing::debug!("closing a connection: a reload has removed its listener");
             return self.shard.broker().count(Incident::EndedByShutdown);
         };
@@ -241,7 +243,7 @@ impl ShardWorker {
                 return self.shard.broker().count(Incident::SetupFailed);
             }
         };
-        let connection = Connection::new(self.shard.clone(), outlet, place, peer);
+        let connection = Connection::new(self.shard.clone(), outlet, slot, peer);
         tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
     }
 
@@ -249,41 +251,41 @@ impl ShardWorker {
     /// whose listener or location was removed; the others keep their settings.
     fn reload(&mut self, generation: &Generation) {
         self.shard.set_timeouts(timeouts(&generation.config.limits));
-        let mut before = std::mem::take(&mut self.places);
-        for (number, site) in sites(generation, &self.notices) {
-            let place = match before.iter().position(|(other, _)| *other == number) {
+        let mut before = std::mem::take(&mut self.slots);
+        for (number, snapshot) in snapshots(generation, &self.notices) {
+            let slot = match before.iter().position(|(other, _)| *other == number) {
                 Some(at) => {
-                    let (_, place) = before.swap_remove(at);
-                    place.replace(site);
-                    place
+                    let (_, slot) = before.swap_remove(at);
+                    slot.replace(snapshot);
+                    slot
                 }
-                None => Rc::new(Place::new(site)),
+                None => Rc::new(ListenerSlot::new(snapshot)),
             };
-            self.places.push((number, place));
+            self.slots.push((number, slot));
         }
-        before.iter().for_each(|(_, place)| place.close());
+        before.iter().for_each(|(_, slot)| slot.close());
         self.shard.wake_all();
     }
 }
 
 /// Creates the snapshots of all listeners for a shard; they share formats and back-ends.
-fn sites(
+fn snapshots(
     generation: &Generation,
     notices: &PendingNotices,
-) -> impl Iterator<Item = (ListenerNumber, Site)> {
+) -> impl Iterator<Item = (ListenerNumber, ListenerSnapshot)> {
     let formats = Rc::new(Formats::default());
     let config = &generation.config;
-    let backend = Arc::new(Backend::new(&config.limits, notices.clone()));
+    let backend = Arc::new(BackendClient::new(&config.limits, notices.clone()));
     generation
         .listeners
         .iter()
         .zip(&config.listeners)
         .map(move |((number, index), listener)| {
-            let listener = (listener.clone(), Arc::clone(index));
             (
                 *number,
-                Site::new(
-                    listener,
+                ListenerSnapshot::new(
+                    listener.clone(),
+                    Arc::clone(index),
                     config.limits.clone(),
                     Rc::clone(&formats),
                     Arc::clone(&backend),

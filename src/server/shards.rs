@@ -49,7 +49,7 @@ impl Shards {
                     .serve(accepted, listener, admitted)
                     .await
             }
-            Err(_counted) => accepted.refuse(),
+            Err(_counted) => accepted.reject(),
         }
     }
 

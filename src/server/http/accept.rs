@@ -1,6 +1,6 @@
-//! Accepting: for ever, whatever the system lacks. Without a descriptor a connection is refused
-//! with the help of a spare one; whatever else is lacking is waited out. Either is told once, and
-//! again when it is over.
+//! The accept loop, which never ends for lack of a resource. Without a free descriptor a connection is
+//! rejected by means of a reserved one; any other shortage is waited out. The start and the end of a
+//! shortage are logged, once each.
 
 use std::fs::File;
 use std::io;
@@ -13,16 +13,15 @@ use super::listener::{Accepted, Bound};
 use super::unix_socket::UnixPath;
 use crate::server::broker::{Broker, Incident};
 
-/// Time until accepting is tried again when the system lacks something that a spare descriptor does
-/// not mend.
+/// Delay before accepting is retried in a shortage that the reserved descriptor does not help.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// A lack is over when connections were accepted for so long: while they come and go at the limit
-/// it is one lack.
+/// A shortage is over when connections were accepted for this long. While they come and go at the
+/// limit it is one shortage.
 const RECOVERED_AFTER: Duration = Duration::from_secs(2);
 
 impl Bound {
-    /// Accepts connections for ever; gives each to `take`, in turn.
+    /// Accepts connections for ever, and passes each of them to `take`.
     pub(in crate::server) async fn accept_all(
         self,
         broker: Broker,
@@ -37,29 +36,29 @@ impl Bound {
                 Listening::Unix(None, tokio::net::UnixListener::from_std(listener)?)
             }
         };
-        let mut lack = Lack {
+        let mut shortage = Shortage {
             broker,
-            spare: spare(),
+            reserve: open_reserve(),
             last: None,
             shed: 0,
         };
         loop {
             match listener.accept().await {
                 Ok(accepted) => {
-                    lack.accepted();
+                    shortage.record_accepted();
                     take(accepted).await;
                 }
-                // The client went away before it was accepted, or a signal came: not our concern.
-                Err(error) if is_passing(&error) => {}
+                // The client has disconnected before it was accepted, or a signal arrived.
+                Err(error) if is_transient(&error) => {}
                 Err(error) => {
-                    let shed = if is_descriptor_lack(&error) {
-                        lack.shed(&listener)
+                    let shed = if is_out_of_descriptors(&error) {
+                        shortage.shed(&listener)
                     } else {
-                        Shed::Failed
+                        ShedOutcome::Failed
                     };
-                    lack.met(&error);
-                    if shed == Shed::Failed {
-                        lack.broker.count(Incident::AcceptFailed);
+                    shortage.record(&error);
+                    if shed == ShedOutcome::Failed {
+                        shortage.broker.count(Incident::AcceptFailed);
                         tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                     }
                 }
@@ -68,72 +67,73 @@ impl Bound {
     }
 }
 
-/// What is known of a lack of descriptors or memory.
-struct Lack {
+/// State of a shortage of descriptors or memory.
+struct Shortage {
     broker: Broker,
-    /// Given up for a moment to accept a connection, which is refused and makes room for it again.
-    spare: Option<File>,
-    /// When it was felt last; `None` = there is no lack.
+    /// Reserved descriptor: closed for a moment to accept a connection, which is then rejected.
+    reserve: Option<File>,
+    /// Time of the last error; `None` if there is no shortage.
     last: Option<Instant>,
-    /// Connections that were refused in it.
+    /// Connections rejected in the shortage.
     shed: u64,
 }
 
-impl Lack {
-    fn met(&mut self, error: &io::Error) {
+impl Shortage {
+    /// Logs the start of a shortage.
+    fn record(&mut self, error: &io::Error) {
         if self.last.replace(Instant::now()).is_none() {
             self.shed = 0;
-            tracing::warn!(%error, "cannot accept connections: further ones are refused until it \
-                                    works again");
+            tracing::warn!(%error, "cannot accept connections, rejecting them until the shortage \
+                                    ends");
         }
     }
 
-    fn accepted(&mut self) {
+    /// Logs the end of a shortage.
+    fn record_accepted(&mut self) {
         if self
             .last
             .is_some_and(|last| last.elapsed() >= RECOVERED_AFTER)
         {
             self.last = None;
-            tracing::warn!(refused = self.shed, "connections are accepted again");
+            tracing::warn!(rejected = self.shed, "connections are accepted again");
         }
     }
 
-    /// Refuses the connection that waits.
-    fn shed(&mut self, listener: &Listening) -> Shed {
-        if self.spare.take().is_none() {
-            self.spare = spare();
-            return Shed::Failed;
+    /// Rejects the next waiting connection.
+    fn shed(&mut self, listener: &Listening) -> ShedOutcome {
+        if self.reserve.take().is_none() {
+            self.reserve = open_reserve();
+            return ShedOutcome::Failed;
         }
-        // Dropped without waiting for anything: a client that went away meanwhile leaves nothing to
-        // refuse.
+        // Polled once: if the client has disconnected in the meantime there is nothing to reject.
         let shed = match listener.accept().now_or_never() {
             Some(Ok(accepted)) => {
-                accepted.refuse();
+                accepted.reject();
                 self.shed += 1;
                 self.broker.count(Incident::NoDescriptor);
-                Shed::Refused
+                ShedOutcome::Rejected
             }
-            None => Shed::NobodyWaits,
-            Some(Err(error)) if is_passing(&error) => Shed::NobodyWaits,
-            Some(Err(_)) => Shed::Failed,
+            None => ShedOutcome::NoClient,
+            Some(Err(error)) if is_transient(&error) => ShedOutcome::NoClient,
+            Some(Err(_)) => ShedOutcome::Failed,
         };
-        self.spare = spare();
+        self.reserve = open_reserve();
         shed
     }
 }
 
-/// What became of refusing a connection with the help of the spare descriptor.
+/// Result of rejecting a connection by means of the reserved descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shed {
-    Refused,
-    /// The system lacks a descriptor before it looks whether somebody waits; the listener is not
-    /// ready any more.
-    NobodyWaits,
-    /// Nothing helps but time.
+enum ShedOutcome {
+    Rejected,
+    /// No connection waits: the system reports the lack of a descriptor before it checks that.
+    NoClient,
+    /// The shortage must be waited out.
     Failed,
 }
 
-fn spare() -> Option<File> {
+/// Opens the reserved descriptor.
+fn open_reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
@@ -147,8 +147,8 @@ enum Listening {
 }
 
 impl Listening {
-    /// Accepts a connection and takes it from the accepting runtime again: it will live on a
-    /// shard's.
+    /// Accepts a connection, and deregisters it from this runtime: it is registered with that of a
+    /// shard.
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Listening::Tcp(listener) => listener.accept().await?.0.into_std().map(Accepted::Tcp),
@@ -159,7 +159,8 @@ impl Listening {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+/// Returns whether the error concerns one connection only.
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -168,8 +169,8 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// The process, or the system, has no descriptor left.
-fn is_descriptor_lack(error: &io::Error) -> bool {
+/// Returns whether the process, or the system, has no descriptor left.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE)

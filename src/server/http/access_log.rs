@@ -1,9 +1,8 @@
-//! Logs of requests (`access_log`): lines are made on the shard and written by a thread of their
-//! own.
+//! Access logs (`access_log`): lines are formatted on the shard and written by a separate thread.
 //!
-//! The queue to that thread holds [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is full,
-//! because a disk is slow, lines are dropped and counted, and the count is logged: a log never
-//! makes a client wait. A subscription is one line, when it ends; nothing is logged per message.
+//! The queue to that thread is limited to [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is
+//! full, because a disk is slow, lines are dropped and their number is logged: no client waits for a
+//! log. A subscription is one line, written when it ends; nothing is logged per message.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -19,32 +18,32 @@ use crate::server::config::{Config, Location, LogTarget, WebSettings};
 use crate::server::error_log;
 use crate::server::syslog::SyslogSender;
 
-/// Lines that wait to be written.
+/// Most lines in the queue.
 const MAX_QUEUED: usize = 16 * 1024;
-/// Their bytes; requests decide how long they are.
+/// Most bytes in the queue; requests determine the length of lines.
 const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
-/// Bytes of the head of an answer that are kept for its entry.
+/// Most bytes of a response head that are kept for its entry.
 pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Longest wait for the thread at the end of the server.
+/// Longest wait for the thread when the server stops.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
-/// What the thread is told.
+/// A command for the thread.
 enum LogCommand {
     Line(Arc<AccessLog>, Vec<u8>),
-    /// Write everything, then open the files anew.
+    /// Write everything, then reopen the files.
     Reopen,
-    /// Write everything, then answer.
+    /// Write everything, then reply.
     Flush(SyncSender<()>),
 }
 
-/// The thread, if there is one.
+/// Queue of the thread, if it runs.
 static WRITER: OnceLock<SyncSender<LogCommand>> = OnceLock::new();
-/// Bytes of the lines that wait.
+/// Bytes in the queue.
 static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
-/// Lines that found no place in the queue.
+/// Lines dropped because the queue was full.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Hands a line to the thread, or drops it.
+/// Queues a line, or drops it.
 pub(super) fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
     let bytes = line.len();
     let has_room = QUEUED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_QUEUED_BYTES;
@@ -56,28 +55,28 @@ pub(super) fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
 
 fn writer() -> &'static SyncSender<LogCommand> {
     WRITER.get_or_init(|| {
-        let (sender, orders) = sync_channel(MAX_QUEUED);
+        let (sender, commands) = sync_channel(MAX_QUEUED);
         let started = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&orders));
+            .spawn(move || run_writer(&commands));
         if let Err(error) = started {
-            tracing::error!(%error, "cannot start the thread of the access log: requests are not \
+            tracing::error!(%error, "cannot start the access log thread, requests are not \
                                      logged");
         }
         sender
     })
 }
 
-/// Opens the files of logs anew: they were moved away.
+/// Reopens the log files, after they were moved (SIGUSR1).
 pub fn reopen() {
     crate::server::error_log::reopen();
     if let Some(writer) = WRITER.get() {
-        // A queue that is full now is written first; the next signal will do.
+        // Fails only if the queue is full; the next signal retries.
         drop(writer.try_send(LogCommand::Reopen));
     }
 }
 
-/// Waits until what was logged so far is written, though not for ever.
+/// Waits until the queued lines are written, for at most [`FLUSH_TIME`].
 pub(in crate::server) fn flush() {
     let Some(writer) = WRITER.get() else { return };
     let (done, wait) = sync_channel(1);
@@ -86,51 +85,33 @@ pub(in crate::server) fn flush() {
     }
 }
 
-/// Where a log is written to.
-enum Output {
+/// An open log.
+enum LogOutput {
     File(BufWriter<File>),
     Syslog(SyslogSender),
 }
 
-/// What is open; `None` = it cannot be opened, which was said.
-type Files = HashMap<LogTarget, Option<Output>>;
+/// Open logs; `None` if a log cannot be opened, which was logged.
+type OpenOutputs = HashMap<LogTarget, Option<LogOutput>>;
 
-fn write_all(orders: &Receiver<LogCommand>) {
-    let mut files = Files::new();
+fn run_writer(commands: &Receiver<LogCommand>) {
+    let mut files = OpenOutputs::new();
     loop {
-        let order = match orders.try_recv() {
-            Ok(order) => order,
+        let command = match commands.try_recv() {
+            Ok(command) => command,
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
                 flush_all(&mut files);
-                match orders.recv() {
-                    Ok(order) => order,
+                match commands.recv() {
+                    Ok(command) => command,
                     Err(_) => return,
                 }
             }
         };
-        match order {
+        match command {
             LogCommand::Line(log, line) => {
                 QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
-                let output = files
-                    .entry(log.target.clone())
-                    .or_insert_with(|| open(&log.target));
-                match output {
-                    Some(Output::File(file)) => {
-                        if let Err(error) = file.write_all(&line) {
-                            tracing::error!(%error, log = name(&log.target), "cannot write to the access log");
-                            *output = None;
-                        }
-                    }
-                    Some(Output::Syslog(sender)) => {
-                        if let Err(error) =
-                            sender.send(severity(&log.target), line.trim_ascii_end())
-                        {
-                            tracing::error!(%error, log = name(&log.target), "cannot write to the access log");
-                        }
-                    }
-                    None => {}
-                }
+                write_line(&mut files, &log.target, &line);
             }
             LogCommand::Reopen => {
                 flush_all(&mut files);
@@ -138,31 +119,51 @@ fn write_all(orders: &Receiver<LogCommand>) {
             }
             LogCommand::Flush(done) => {
                 flush_all(&mut files);
-                // Nobody may be waiting any more.
+                // The caller may have stopped waiting.
                 let _ = done.try_send(());
             }
         }
     }
 }
 
-fn open(target: &LogTarget) -> Option<Output> {
+/// Writes a line to its log, which is opened if necessary. A file with an error is not used again
+/// until the logs are reopened.
+fn write_line(files: &mut OpenOutputs, target: &LogTarget, line: &[u8]) {
+    let output = files
+        .entry(target.clone())
+        .or_insert_with(|| open_output(target));
+    let written = match output {
+        Some(LogOutput::File(file)) => file.write_all(line),
+        Some(LogOutput::Syslog(sender)) => sender.send(severity(target), line.trim_ascii_end()),
+        None => Ok(()),
+    };
+    if let Err(error) = written {
+        tracing::error!(%error, log = target_name(target), "cannot write to the access log");
+        if matches!(output, Some(LogOutput::File(_))) {
+            *output = None;
+        }
+    }
+}
+
+fn open_output(target: &LogTarget) -> Option<LogOutput> {
     let path: &Path = match target {
         LogTarget::Syslog(syslog) => {
-            return Some(Output::Syslog(SyslogSender::new(Arc::clone(syslog))));
+            return Some(LogOutput::Syslog(SyslogSender::new(Arc::clone(syslog))));
         }
         LogTarget::File(path) => path,
         LogTarget::Stderr => Path::new("/dev/stderr"),
     };
     let opened = error_log::open(path).inspect_err(|error| {
-        tracing::error!(%error, path = %path.display(), "cannot open the access log: requests are \
-                                                         not logged there until USR1 or a reload \
-                                                         finds it mended");
+        tracing::error!(%error, path = %path.display(), "cannot open the access log, retrying \
+                                                         at the next SIGUSR1 or reload");
     });
-    opened.ok().map(|file| Output::File(BufWriter::new(file)))
+    opened
+        .ok()
+        .map(|file| LogOutput::File(BufWriter::new(file)))
 }
 
-/// Opens the files of all logs of a configuration once, as nginx does at its start, so that they
-/// are there and whoever cannot have them is told before the first request.
+/// Opens the files of all logs of a configuration once, as nginx does at its start: they exist
+/// before the first request, and errors are logged early.
 pub(in crate::server) fn try_all(config: &Config) {
     fn add<'a>(
         targets: &mut HashSet<&'a LogTarget>,
@@ -182,10 +183,10 @@ pub(in crate::server) fn try_all(config: &Config) {
     targets
         .into_iter()
         .filter(|target| matches!(target, LogTarget::File(_)))
-        .for_each(|target| drop(open(target)));
+        .for_each(|target| drop(open_output(target)));
 }
 
-/// The severity of a log's lines, of a syslog.
+/// Severity of the lines of a syslog; 0 for other targets.
 fn severity(target: &LogTarget) -> u8 {
     if let LogTarget::Syslog(syslog) = target {
         syslog.severity
@@ -194,7 +195,7 @@ fn severity(target: &LogTarget) -> u8 {
     }
 }
 
-fn name(target: &LogTarget) -> String {
+fn target_name(target: &LogTarget) -> String {
     match target {
         LogTarget::File(path) => path.display().to_string(),
         LogTarget::Syslog(_) => "syslog".to_owned(),
@@ -202,13 +203,13 @@ fn name(target: &LogTarget) -> String {
     }
 }
 
-fn flush_all(files: &mut Files) {
+fn flush_all(files: &mut OpenOutputs) {
     for (target, output) in files.iter_mut() {
-        let Some(Output::File(file)) = output else {
+        let Some(LogOutput::File(file)) = output else {
             continue;
         };
         if let Err(error) = file.flush() {
-            tracing::error!(%error, log = name(target), "cannot write to the access log");
+            tracing::error!(%error, log = target_name(target), "cannot write to the access log");
             *output = None;
         }
     }
@@ -216,7 +217,7 @@ fn flush_all(files: &mut Files) {
     if dropped > 0 {
         tracing::warn!(
             lines = dropped,
-            "the access log was too slow: lines are missing"
+            "the access log is too slow, lines were dropped"
         );
     }
 }

@@ -1,15 +1,15 @@
-//! `auth_request`: another location decides about a request (nginx's
+//! `auth_request`: another location accepts or rejects a request (nginx's
 //! `ngx_http_auth_request_module`).
 //!
 //! | status of that location | the request |
 //! |---|---|
-//! | 200 to 299 | goes on |
-//! | 401, 403 | is rejected with it; `WWW-Authenticate` is passed on |
-//! | any other, or none, or a redirection by `X-Accel-Redirect` | is answered with 500 |
+//! | 200 to 299 | is accepted |
+//! | 401, 403 | is rejected with that status; `WWW-Authenticate` is passed on |
+//! | any other, or none, or a redirect by `X-Accel-Redirect` | gets status 500 |
 //!
-//! The location is found as for a request of its own with the method GET and without arguments and
-//! body; it has `proxy_pass`, or a `return`. The back-end gets the headers of the client. Time and
-//! size of its answers are bounded as for hooks.
+//! The location is found as for a separate GET request without arguments and body; it has
+//! `proxy_pass` or a `return`. The back-end gets the headers of the client. Time and size of its
+//! responses are limited as for hooks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,67 +18,70 @@ use axum::http::Method;
 use axum::http::header::{HeaderMap, SET_COOKIE, WWW_AUTHENTICATE};
 use bytes::Bytes;
 
-use super::backend::{Ask, Backend, Unreachable};
+use super::backend::{BackendClient, HookCall, HookError};
 use super::hook_response::HookResponse;
-use super::proxy_request;
-use super::rewriting::{Answering, Destination, Start};
+use super::proxy_request::{self, CallTraits};
+use super::rewriting::{Destination, PhaseEnd, RewriteRequest};
 use crate::server::config::web::{AuthRequest, Gate};
 use crate::server::config::{Captures, Endpoint, Expression, RewriteFrame, Variables};
 use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Request, RequestVariables};
 
-/// Clients cause these lines.
-static RARELY: LogThrottle = LogThrottle::new();
+/// Throttled, because clients cause these warnings.
+static WARNINGS: LogThrottle = LogThrottle::new();
 
-/// Status of a location that cannot be asked.
+/// Status of a location that cannot be used.
 const INTERNAL: u16 = 500;
 
-/// A request that is to be asked about.
-pub(super) struct Inquiry {
+/// The subrequest about a client's request.
+pub(super) struct AuthSubrequest {
     settings: Arc<AuthRequest>,
-    target: Target,
+    find_target: SubrequestTarget,
 }
 
-/// What the location of the request comes to.
-enum Target {
-    /// This status, at once.
+/// The target of a subrequest.
+enum SubrequestTarget {
+    /// The location has this status without a back-end.
     Status(u16),
-    /// What this back-end answers.
-    Ask(Box<Result<Ask, Unreachable>>),
+    /// The response of a back-end decides.
+    Call(Box<Result<HookCall, HookError>>),
 }
 
-/// What came of a request.
+/// Result of a subrequest.
 pub(super) struct AuthRequestResult {
     pub(super) settings: Arc<AuthRequest>,
     pub(super) status: u16,
-    /// Headers of a back-end; `None` = there was none.
+    /// Response headers of the back-end; `None` if there was none.
     headers: Option<HeaderMap>,
 }
 
-impl Inquiry {
-    /// What has to be asked about a client's request.
+impl AuthSubrequest {
+    /// Prepares the subrequest about a client's request.
     pub(super) fn new(settings: &Arc<AuthRequest>, client: &RequestVariables<'_>) -> Self {
-        let target = with_subrequest(settings, client, |destination, variables| {
-            target(settings, destination, variables)
+        let find_target = with_subrequest(settings, client, |destination, variables| {
+            find_target(settings, destination, variables)
         });
         Self {
             settings: Arc::clone(settings),
-            target,
+            find_target,
         }
     }
 
-    /// Asks.
-    pub(super) async fn ask(self, backend: &Backend) -> AuthRequestResult {
-        let Self { settings, target } = self;
-        let (status, headers) = match target {
-            Target::Status(status) => (status, None),
-            Target::Ask(ask) => {
-                let told = match *ask {
-                    Ok(ask) => backend.ask(ask, Bytes::new()).await,
+    /// Sends the subrequest to its back-end, if it has one.
+    pub(super) async fn send(self, backend: &BackendClient) -> AuthRequestResult {
+        let Self {
+            settings,
+            find_target,
+        } = self;
+        let (status, headers) = match find_target {
+            SubrequestTarget::Status(status) => (status, None),
+            SubrequestTarget::Call(call) => {
+                let response = match *call {
+                    Ok(call) => backend.call(call, Bytes::new()).await,
                     Err(reason) => Err(reason),
                 };
-                match told {
-                    // In nginx another location would decide then.
+                match response {
+                    // In nginx another location would decide; that is not supported.
                     Ok(HookResponse { headers, .. })
                         if headers.contains_key("x-accel-redirect") =>
                     {
@@ -92,13 +95,13 @@ impl Inquiry {
             }
         };
         if !matches!(status, 200..=299 | 401 | 403) {
-            RARELY.warn(|left_out| {
+            WARNINGS.warn(|suppressed| {
                 let uri = settings.uri.escape_ascii().to_string();
                 tracing::warn!(
                     uri,
                     status,
-                    left_out,
-                    "unexpected status of auth_request: the request is answered with 500"
+                    suppressed,
+                    "unexpected status of auth_request, responding with 500"
                 );
             });
         }
@@ -111,12 +114,12 @@ impl Inquiry {
 }
 
 impl AuthRequestResult {
-    /// The value of the `WWW-Authenticate` header.
+    /// Value of the `WWW-Authenticate` header.
     pub(super) fn challenge(&self) -> Option<&[u8]> {
         Some(self.headers.as_ref()?.get(WWW_AUTHENTICATE)?.as_bytes())
     }
 
-    /// The variables that the request has set, by number: with `set` in its location, and with
+    /// Variables that the subrequest sets, by slot: with `set` in its location, and with
     /// `auth_request_set`.
     pub(super) fn variables(&self, client: &RequestVariables<'_>) -> Vec<(usize, Bytes)> {
         with_subrequest(&self.settings, client, |_, variables| {
@@ -127,11 +130,11 @@ impl AuthRequestResult {
                 .enumerate()
                 .filter_map(|(slot, value)| Some((slot, value.clone()?)));
             let mut all: Vec<(usize, Bytes)> = set.collect();
-            let answered = Answered {
+            let response = ResponseVariables {
                 request: variables,
                 result: self,
             };
-            let value = |text: &Expression| Bytes::from(text.evaluate(&answered).into_owned());
+            let value = |text: &Expression| Bytes::from(text.evaluate(&response).into_owned());
             all.extend(
                 self.settings
                     .variables
@@ -143,13 +146,14 @@ impl AuthRequestResult {
     }
 }
 
-/// Lets `work` see the request about a client's request, in its location.
+/// Runs the rewrite phase of the subrequest about a client's request, and calls `work` with the
+/// result.
 fn with_subrequest<T>(
     settings: &AuthRequest,
     client: &RequestVariables<'_>,
     work: impl FnOnce(&Destination<'_>, &RequestVariables<'_>) -> T,
 ) -> T {
-    // What is captured by number is not seen here; variables are shared.
+    // Captures by number are not visible here; variables are shared.
     let none = RewriteFrame::default();
     let mut frame = RewriteFrame::new(Captures::default(), client.frame.assigned.clone());
     frame.memo = client.frame.memo.clone();
@@ -164,7 +168,7 @@ fn with_subrequest<T>(
         client: Some(client),
         ..*client
     };
-    let destination = Start {
+    let destination = RewriteRequest {
         variables,
         values: None,
         method: "GET",
@@ -172,7 +176,7 @@ fn with_subrequest<T>(
         body_bytes: None,
         max_body_bytes: None,
     }
-    .walk(&mut frame);
+    .run(&mut frame);
     let rewritten = frame.uri.as_ref().map(|uri| Request {
         path: Cow::Borrowed(&uri.path),
         query: &uri.arguments,
@@ -189,52 +193,56 @@ fn with_subrequest<T>(
     work(&destination, &variables)
 }
 
-fn target(
+/// Determines the target of a subrequest at its location.
+fn find_target(
     settings: &AuthRequest,
     destination: &Destination<'_>,
     variables: &RequestVariables<'_>,
-) -> Target {
+) -> SubrequestTarget {
     if destination.gate == Gate::Closed {
-        return Target::Status(INTERNAL);
+        return SubrequestTarget::Status(INTERNAL);
     }
     match &destination.end {
-        Answering::Return(answer) => return Target::Status(answer.status),
-        Answering::Redirect(status, _) => return Target::Status(*status),
-        Answering::Error(status) => return Target::Status(status.0),
-        Answering::Location => {}
+        PhaseEnd::Return(answer) => return SubrequestTarget::Status(answer.status),
+        PhaseEnd::Redirect(status, _) => return SubrequestTarget::Status(*status),
+        PhaseEnd::Error(status) => return SubrequestTarget::Status(status.0),
+        PhaseEnd::Location => {}
     }
     let is_endpoint = destination
         .location
         .is_some_and(|location| location.endpoint != Endpoint::None);
     let Some(proxy) = destination.settings.proxy.as_ref().filter(|_| !is_endpoint) else {
-        RARELY.warn(|left_out| {
+        WARNINGS.warn(|suppressed| {
             let uri = settings.uri.escape_ascii().to_string();
             tracing::warn!(
                 uri,
-                left_out,
-                "auth_request leads to no location with proxy_pass or return: it counts as 404"
+                suppressed,
+                "auth_request leads to no location with proxy_pass or return, treating it as 404"
             );
         });
-        return Target::Status(404);
+        return SubrequestTarget::Status(404);
     };
-    Target::Ask(Box::new(proxy_request::ask(
+    SubrequestTarget::Call(Box::new(proxy_request::build_call(
         proxy,
         variables.request,
         variables,
-        variables.frame.stays,
-        (Method::GET, false),
+        &CallTraits {
+            is_rewritten: variables.frame.stays,
+            method: Method::GET,
+            sends_length: false,
+        },
     )))
 }
 
-/// The variables of a request that was answered.
-struct Answered<'a> {
+/// Variables that depend on the response to the subrequest, for `auth_request_set`.
+struct ResponseVariables<'a> {
     request: &'a RequestVariables<'a>,
     result: &'a AuthRequestResult,
 }
 
-impl Answered<'_> {
-    /// The first header of that name, written as in a variable.
-    fn answer_header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+impl ResponseVariables<'_> {
+    /// Finds the first header by its name in a variable, which has `_` for `-`.
+    fn response_header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let is_it = |known: &str| {
             known.len() == name.len()
                 && known
@@ -251,7 +259,7 @@ impl Answered<'_> {
         Some(Cow::Borrowed(value.as_bytes()))
     }
 
-    /// The cookie of that name.
+    /// Finds a cookie by its name.
     fn cookie(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.result
             .headers
@@ -272,7 +280,7 @@ impl Answered<'_> {
     }
 }
 
-impl Variables for Answered<'_> {
+impl Variables for ResponseVariables<'_> {
     fn inner(&self) -> Option<&dyn Variables> {
         Some(self.request)
     }
@@ -287,7 +295,7 @@ impl Variables for Answered<'_> {
                     .or_else(|| name.strip_prefix("sent_http_")),
                 name.strip_prefix("upstream_cookie_"),
             ) {
-                (Some(name), _) => self.answer_header(name),
+                (Some(name), _) => self.response_header(name),
                 (_, Some(name)) => self.cookie(name),
                 _ => self.request.builtin(name),
             },

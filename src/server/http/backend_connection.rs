@@ -1,7 +1,7 @@
 //! Connections to back-ends: TCP, unix sockets and TLS, kept open for further requests.
 //!
-//! `hyper` speaks HTTP; the head of each response is also recorded as it came, because `hyper`
-//! forgets how the names of headers are spelt.
+//! `hyper` implements HTTP. The head of each response is recorded as well, because `hyper` loses the
+//! spelling of header names.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,84 +24,84 @@ use tokio_rustls::TlsConnector;
 
 use super::peers::PeerAddress;
 
-/// Connections that are kept, to all servers.
+/// Most idle connections to all servers.
 const MAX_IDLE: usize = 256;
-/// How long they are kept.
-const IDLE_TIME: Duration = Duration::from_secs(30);
-/// Headers of a response.
+/// Idle connections are closed after this time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most headers of a response.
 const MAX_HEADERS: usize = 512;
-/// Bytes of a head of a response that are recorded.
-const MAX_RECORDED: usize = 64 * 1024;
+/// Most bytes of a response head that are recorded.
+const MAX_RECORDED_BYTES: usize = 64 * 1024;
 
-/// A server, and how it is spoken to.
+/// A server and its transport.
 #[derive(Clone)]
-pub(super) struct Peer {
+pub(super) struct BackendServer {
     pub(super) address: PeerAddress,
     pub(super) tls: Option<TlsPeer>,
 }
 
-/// TLS with a server.
+/// TLS settings for a server.
 #[derive(Clone, Debug)]
 pub(super) struct TlsPeer {
     pub(super) client: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
 }
 
-/// What tells connections apart: the client of TLS is one per location.
+/// Key of idle connections. TLS settings belong to a location, and are compared by address.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct PoolKey {
     address: PeerAddress,
     tls: Option<(usize, ServerName<'static>)>,
 }
 
 /// An open connection.
-pub(super) struct PeerConnection {
-    key: Key,
+pub(super) struct BackendConnection {
+    key: PoolKey,
     sender: SendRequest<Body>,
-    record: Arc<Mutex<Record>>,
-    /// It has served a request before.
+    record: Arc<Mutex<HeadRecord>>,
+    /// It has carried a request before.
     pub(super) is_reused: bool,
     idle_since: Instant,
-    /// Keeps the client of TLS, whose address is part of the key.
+    /// Keeps the TLS settings alive, because their address is part of the key.
     _tls: Option<Arc<ClientConfig>>,
 }
 
-/// Connections without a request.
+/// Idle connections.
 #[derive(Default)]
-pub(super) struct Pool {
-    idle: Arc<Mutex<HashMap<Key, Vec<PeerConnection>>>>,
+pub(super) struct ConnectionPool {
+    idle: Arc<Mutex<HashMap<PoolKey, Vec<BackendConnection>>>>,
 }
 
-/// A header as it came.
+/// A header as the back-end spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawHeader {
     pub(super) name: String,
     pub(super) value: Bytes,
 }
 
-/// Why there is no response.
+/// Error of a request on a connection.
 pub(super) struct SendError {
     pub(super) error: hyper::Error,
     /// The request, if nothing of it was sent.
     pub(super) unsent: Option<Request<Body>>,
 }
 
-impl Peer {
-    fn key(&self) -> Key {
+impl BackendServer {
+    fn key(&self) -> PoolKey {
         let tls = self
             .tls
             .as_ref()
             .map(|tls| (Arc::as_ptr(&tls.client).addr(), tls.name.clone()));
-        Key {
+        PoolKey {
             address: self.address.clone(),
             tls,
         }
     }
 }
 
-impl Pool {
-    /// A connection that is open already.
-    pub(super) fn take(&self, peer: &Peer) -> Option<PeerConnection> {
+impl ConnectionPool {
+    /// Takes an idle connection.
+    pub(super) fn take(&self, peer: &BackendServer) -> Option<BackendConnection> {
         let mut idle = self.idle.lock();
         let connections = idle.get_mut(&peer.key())?;
         while let Some(connection) = connections.pop() {
@@ -112,16 +112,17 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose response is complete, unless there are `most` to that server.
-    pub(super) fn keep(&self, mut connection: PeerConnection, most: usize) {
-        if most == 0 || connection.sender.is_closed() {
+    /// Returns a connection to the pool after a complete response, unless the pool has `max` for
+    /// its server.
+    pub(super) fn keep(&self, mut connection: BackendConnection, max: usize) {
+        if max == 0 || connection.sender.is_closed() {
             return;
         }
         (connection.is_reused, connection.idle_since) = (true, Instant::now());
         let mut idle = self.idle.lock();
         let count: usize = idle.values().map(Vec::len).sum();
         let of_server = idle.entry(connection.key.clone()).or_default();
-        if of_server.len() >= most || count >= MAX_IDLE {
+        if of_server.len() >= max || count >= MAX_IDLE {
             return;
         }
         of_server.push(connection);
@@ -131,15 +132,15 @@ impl Pool {
     }
 }
 
-/// Closes connections that are idle for too long, until there is none.
-async fn close_idle(idle: Weak<Mutex<HashMap<Key, Vec<PeerConnection>>>>) {
+/// Closes connections that have been idle for too long; ends when the pool is empty.
+async fn close_idle(idle: Weak<Mutex<HashMap<PoolKey, Vec<BackendConnection>>>>) {
     loop {
-        tokio::time::sleep(IDLE_TIME / 2).await;
+        tokio::time::sleep(IDLE_TIMEOUT / 2).await;
         let Some(idle) = idle.upgrade() else { return };
         let mut idle = idle.lock();
         idle.retain(|_, connections| {
             connections.retain(|connection| {
-                connection.idle_since.elapsed() < IDLE_TIME && !connection.sender.is_closed()
+                connection.idle_since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed()
             });
             !connections.is_empty()
         });
@@ -149,14 +150,14 @@ async fn close_idle(idle: Weak<Mutex<HashMap<Key, Vec<PeerConnection>>>>) {
     }
 }
 
-/// What a connection is made of.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+/// Transport of a connection.
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
-impl PeerConnection {
+impl BackendConnection {
     /// Connects to a server.
-    pub(super) async fn open(peer: &Peer) -> Result<Self, String> {
-        let stream: Box<dyn Stream> = match &peer.address {
+    pub(super) async fn open(peer: &BackendServer) -> Result<Self, String> {
+        let stream: Box<dyn ByteStream> = match &peer.address {
             PeerAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address)
                     .await
@@ -172,7 +173,7 @@ impl PeerConnection {
                     .map_err(|error| error.to_string())?,
             ),
         };
-        let stream: Box<dyn Stream> = match &peer.tls {
+        let stream: Box<dyn ByteStream> = match &peer.tls {
             Some(tls) => {
                 let connector = TlsConnector::from(Arc::clone(&tls.client));
                 Box::new(
@@ -184,8 +185,8 @@ impl PeerConnection {
             }
             None => stream,
         };
-        let record = Arc::<Mutex<Record>>::default();
-        let io = TokioIo::new(Recorded {
+        let record = Arc::<Mutex<HeadRecord>>::default();
+        let io = TokioIo::new(RecordedStream {
             stream,
             record: Arc::clone(&record),
         });
@@ -194,7 +195,7 @@ impl PeerConnection {
             .handshake(io)
             .await
             .map_err(|error| error.to_string())?;
-        // It ends with its sender; its errors are those of the requests.
+        // Ends with its sender, which gets its errors.
         tokio::spawn(async move { drop(connection.await) });
         let tls = peer.tls.as_ref().map(|tls| Arc::clone(&tls.client));
         Ok(Self {
@@ -207,7 +208,7 @@ impl PeerConnection {
         })
     }
 
-    /// Sends a request; the response's body is still to be read.
+    /// Sends a request, and waits for the head of the response.
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
@@ -218,7 +219,7 @@ impl PeerConnection {
                 unsent: Some(request),
             });
         }
-        *self.record.lock() = Record::default();
+        *self.record.lock() = HeadRecord::default();
         let sent = self.sender.try_send_request(request).await;
         sent.map_err(|mut error| SendError {
             unsent: error.take_message(),
@@ -226,22 +227,22 @@ impl PeerConnection {
         })
     }
 
-    /// The headers of the response as they came; empty if its head is too large to be recorded.
+    /// Returns the recorded headers of the response; empty if its head was too large.
     pub(super) fn raw_headers(&self) -> Vec<RawHeader> {
         self.record.lock().headers()
     }
 }
 
-/// The head of a response.
+/// Recorder of a response head.
 #[derive(Default)]
-struct Record {
+struct HeadRecord {
     head: Vec<u8>,
     is_complete: bool,
 }
 
-impl Record {
-    /// Takes bytes of a response, up to the end of its head; interim responses (RFC 9110, section
-    /// 15.2) are left out.
+impl HeadRecord {
+    /// Records bytes of a response up to the end of its head, without interim responses (RFC 9110,
+    /// section 15.2).
     fn take(&mut self, bytes: &[u8]) {
         if self.is_complete {
             return;
@@ -255,7 +256,7 @@ impl Record {
             }
             self.head.drain(..end);
         }
-        if self.head.len() > MAX_RECORDED {
+        if self.head.len() > MAX_RECORDED_BYTES {
             (self.head, self.is_complete) = (Vec::new(), true);
         }
     }
@@ -277,7 +278,7 @@ impl Record {
     }
 }
 
-/// Where a head ends: after an empty line.
+/// Finds the end of a head, after its empty line.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     memchr::memchr_iter(b'\n', bytes).find_map(|at| match bytes.get(at + 1..) {
         Some([b'\n', ..]) => Some(at + 2),
@@ -286,13 +287,13 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// A stream whose response heads are recorded.
-struct Recorded {
-    stream: Box<dyn Stream>,
-    record: Arc<Mutex<Record>>,
+/// A transport that records response heads.
+struct RecordedStream {
+    stream: Box<dyn ByteStream>,
+    record: Arc<Mutex<HeadRecord>>,
 }
 
-impl AsyncRead for Recorded {
+impl AsyncRead for RecordedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -305,7 +306,7 @@ impl AsyncRead for Recorded {
     }
 }
 
-impl AsyncWrite for Recorded {
+impl AsyncWrite for RecordedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -335,7 +336,7 @@ mod tests {
 
     #[test]
     fn heads_are_recorded_without_interim_responses() {
-        let mut record = Record::default();
+        let mut record = HeadRecord::default();
         for piece in [
             "HTTP/1.1 100 Continue\r\nA: b\r\n",
             "\r\nHTTP/1.1 403 No\r\nX-Banana: too-ripe\r",

@@ -1,55 +1,53 @@
-//! Batches of messages on a connection: brings their bytes to the publisher as they come, with
-//! turns for the others.
+//! Batches of messages on a connection: passes the bytes of a body to the publisher as they arrive,
+//! and yields to other connections.
 
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use super::body::{ChunkError, ChunkedReader};
-use super::connection::{Disconnected, Requests};
+use super::chunked_body::{ChunkError, ChunkedReader};
+use super::connection::Disconnected;
 use super::head::BodyLength;
-use super::log_entry::Entry;
+
 use super::read::Awaited;
-use crate::server::compression::Compression;
-use crate::server::config::web::AddedHeaders;
+use super::requests::{PendingBody, Requests};
+use super::route::ResponsePlan;
 use crate::server::limits_log::Limit;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
 use crate::server::response::ResponseContext;
 
-/// After a batch failed, the rest of what was on its way is read for so long, so that the answer
-/// reaches the publisher.
+/// The rest of a failed batch is read for at most this long, so that the response reaches the
+/// publisher.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
-/// How a batch ended.
-type Outcome = Result<(), Failure>;
-
 impl Requests<'_> {
-    /// Publishes a batch and answers it. The connection goes on if the whole body was read.
-    pub(super) async fn take_batch(
+    /// Publishes a batch and responds to it. The connection stays open if the whole body was read.
+    pub(super) async fn publish_batch(
         &mut self,
         mut batch: Box<Batch>,
-        length: BodyLength,
-        (connection, added, compression, log): (
-            ResponseContext,
-            &AddedHeaders,
-            &Compression,
-            Option<Box<Entry>>,
-        ),
-        expects_continue: bool,
+        pending: PendingBody,
+        context: ResponsePlan,
     ) -> Result<(), Disconnected> {
-        let most = self.connection.site.limits.max_batch_bytes;
-        let mut body = Body {
-            length,
+        let ResponsePlan {
+            connection,
+            added,
+            compression,
+            log,
+            ..
+        } = context;
+        let max = self.connection.snapshot.limits.max_batch_bytes;
+        let mut body = BatchBody {
+            length: pending.length,
             chunks: ChunkedReader::default(),
-            most,
-            left: most,
+            max,
+            left: max,
         };
         self.held = batch.own_bytes();
         let outcome = self
-            .read_batch(&mut batch, &mut body, expects_continue)
+            .read_batch(&mut batch, &mut body, pending.expects_continue)
             .await?;
         let response = batch.response(outcome.err().as_ref());
-        // Lines that were not published are given back before anybody is waited for.
+        // Lines that were not published are freed before the next wait.
         drop(batch);
         self.held = 0;
         self.connection.compact();
@@ -69,7 +67,7 @@ impl Requests<'_> {
                 ..connection
             }
         };
-        let connection = self.begin_answer(&response, connection, log);
+        let connection = self.begin_response(&response, connection, log);
         if body.is_done() {
             return if response.write(connection, &mut self.out) {
                 Ok(())
@@ -86,32 +84,33 @@ impl Requests<'_> {
         Err(Disconnected)
     }
 
-    /// Reads the rest of a body and throws it away.
-    async fn discard(&mut self, mut body: Body) -> Result<(), Disconnected> {
+    /// Reads and discards the rest of a body.
+    async fn discard(&mut self, mut body: BatchBody) -> Result<(), Disconnected> {
         let until = self.connection.shard.running_time() + DISCARD_TIME;
-        let mut left = body.most;
-        while left > 0 && !body.skips(&mut self.connection.buffer) {
+        let mut left = body.max;
+        while left > 0 && !body.skip(&mut self.connection.buffer) {
             let rest = until.saturating_sub(self.connection.shard.running_time());
             if rest.is_zero() {
                 break;
             }
             self.connection.compact();
             let before = self.connection.buffer.len();
-            self.fill(Awaited::Rest, rest).await?;
+            self.fill(Awaited::Discarded, rest).await?;
             left = left.saturating_sub((self.connection.buffer.len() - before) as u64);
         }
         Ok(())
     }
 
+    /// Publishes the lines of a body as they arrive; the inner result is that of the batch.
     async fn read_batch(
         &mut self,
         batch: &mut Batch,
-        body: &mut Body,
+        body: &mut BatchBody,
         expects_continue: bool,
-    ) -> Result<Outcome, Disconnected> {
-        if matches!(body.length, BodyLength::Bytes(length) if length > body.most) {
+    ) -> Result<Result<(), Failure>, Disconnected> {
+        if matches!(body.length, BodyLength::Bytes(length) if length > body.max) {
             batch.fail_next_line();
-            return Ok(Err(too_large(body.most)));
+            return Ok(Err(too_large(body.max)));
         }
         if expects_continue && self.connection.buffer.is_empty() {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -119,7 +118,7 @@ impl Requests<'_> {
         self.flush().await?;
         loop {
             let read = body.read(&mut self.connection.buffer, batch.input());
-            // What came before a mistake is published.
+            // Lines before an error are published.
             let at_end = matches!(read, Ok(true));
             loop {
                 match batch.publish(self.connection.shard.broker(), at_end) {
@@ -137,32 +136,32 @@ impl Requests<'_> {
                 }
             }
             self.connection.compact();
-            if self.cover(batch.pending_bytes()).is_err() {
+            if self.reserve(batch.pending_bytes()).is_err() {
                 batch.fail_next_line();
                 return Ok(Err(Failure::new(
                     500,
                     "no memory left for the line (the bound is set by --memory)",
                 )));
             }
-            // Others have their turn even while this client sends faster than we read.
+            // Other connections have their turn even while this client sends faster than is read.
             tokio::task::yield_now().await;
             self.fill_batch().await?;
         }
     }
 }
 
-/// The rest of a batch's body.
-struct Body {
+/// The rest of the body of a batch.
+struct BatchBody {
     length: BodyLength,
     chunks: ChunkedReader,
-    /// Most bytes of a batch.
-    most: u64,
-    /// Bytes that it may still have.
+    /// Largest batch in bytes.
+    max: u64,
+    /// Bytes that may still follow.
     left: u64,
 }
 
-impl Body {
-    /// All of it has been read.
+impl BatchBody {
+    /// Returns whether all of it has been read.
     fn is_done(&self) -> bool {
         match self.length {
             BodyLength::None | BodyLength::Bytes(0) => true,
@@ -171,13 +170,13 @@ impl Body {
         }
     }
 
-    /// Throws away what belongs to the body; true when nothing more of it can be read.
-    fn skips(&mut self, buffer: &mut BytesMut) -> bool {
+    /// Discards the part of the body in `buffer`; returns true when nothing more of it can be read.
+    fn skip(&mut self, buffer: &mut BytesMut) -> bool {
         self.left = u64::MAX;
         self.read(buffer, &mut Vec::new()) != Ok(false)
     }
 
-    /// Moves what belongs to the body from `buffer` to `out`; true when that was all of it.
+    /// Moves the part of the body in `buffer` to `out`; returns true at the end of the body.
     fn read(&mut self, buffer: &mut BytesMut, out: &mut Vec<u8>) -> Result<bool, Failure> {
         match &mut self.length {
             BodyLength::None => Ok(true),
@@ -204,17 +203,17 @@ impl Body {
                     Err(ChunkError::Malformed) => {
                         Err(Failure::new(400, "the chunks of the body are malformed"))
                     }
-                    Err(ChunkError::TooLarge) => Err(too_large(self.most)),
+                    Err(ChunkError::TooLarge) => Err(too_large(self.max)),
                 }
             }
         }
     }
 }
 
-fn too_large(most: u64) -> Failure {
+fn too_large(max: u64) -> Failure {
     Limit::Batch.log();
     Failure::new(
         413,
-        format!("the batch is larger than {most} bytes (--max-batch-size)"),
+        format!("the batch is larger than {max} bytes (--max-batch-size)"),
     )
 }

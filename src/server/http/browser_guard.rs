@@ -1,22 +1,21 @@
-//! Protects the built-in locations from web pages: other origins, and names that lead to this
-//! server by DNS rebinding.
+//! Protects the built-in locations from web pages of other origins, and from DNS rebinding.
 //!
-//! A browser sends requests to any address that a page names. What a page of another origin may do
-//! is decided here, before the location: nothing, unless `--allow-origin` names its origin. Clients
-//! that are not browsers send none of the headers that are looked at. Locations of a configuration
-//! file are not concerned.
+//! A browser sends requests to any address that a page contains. A page of another origin is
+//! rejected here, before the location, unless `--allow-origin` lists its origin. Clients other than
+//! browsers send none of the headers that are checked. Locations of a configuration file are not
+//! protected.
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
 //! | `Host` of another name, at a listener on a loopback address | 421 |
-//! | of a page of another origin, unless the user opened it | 403 |
-//! | preflight (OPTIONS) of an allowed origin | 204 with what it may do |
+//! | of a page of another origin, unless the user opened the address | 403 |
+//! | preflight (OPTIONS) of an allowed origin | 204 with the allowed methods and headers |
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::site::Site;
-use super::target::Target;
+use super::listener_snapshot::ListenerSnapshot;
+use super::target::RequestTarget;
 use crate::protocol::EXPLAIN;
 use crate::server::config::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
 use crate::server::config::web::AddedHeaders;
@@ -28,98 +27,97 @@ use crate::server::response::{Response, Status, push_line};
 static LOGGED_NAMES: LogThrottle = LogThrottle::new();
 static LOGGED_ORIGINS: LogThrottle = LogThrottle::new();
 
-/// Longest name or origin that is repeated in an answer or a log line.
+/// Longest name or origin that is repeated in a response or a log line, in bytes.
 const MAX_SHOWN_BYTES: usize = 200;
 
-/// What every answer says: its content is never a script or a page because it looks like one.
+/// Sent with every response: browsers must not guess that its content is a script or a page.
 const NOSNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
-/// The same with the answers that are pages: no other site may show them in a frame.
+/// Sent with pages: in addition, no other site may show them in a frame.
 const NOSNIFF_OF_PAGE: &[u8] =
     b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: frame-ancestors 'self'\r\n";
-/// Headers of answers that pages of allowed origins may read.
+/// Response headers that pages of allowed origins may read.
 const EXPOSED: &str = "Last-Modified, Etag, X-Pushctl-Missed, X-Nginx-PushStream-Explain";
-/// What pages of allowed origins may send.
+/// Methods and headers that pages of allowed origins may send.
 const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n\
     Access-Control-Allow-Headers: Authorization, Content-Type, Event-Id, Event-Type, \
     If-Modified-Since, If-None-Match, \
 Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
 
 /// The decision about a request.
-pub(super) struct Guard {
-    /// Header lines of the answer, whichever it is.
+pub(super) struct BrowserGuard {
+    /// Header lines for any response.
     pub(super) added: AddedHeaders,
-    /// The answer, if the request does not get to a location.
-    pub(super) answer: Option<Response>,
+    /// The response, if the request is answered here.
+    pub(super) response: Option<Response>,
 }
 
-impl Guard {
-    /// The decision about a request at a server; `None` if the server is not a built-in one. `peer`
-    /// is who sent it.
+impl BrowserGuard {
+    /// Decides about a request; `None` if the server is not the built-in one. `peer` is the other
+    /// end of the connection.
     pub(super) fn of(
         server: &VirtualServer,
         request: &Request<'_>,
         peer: &Endpoints,
-        site: &Site,
+        snapshot: &ListenerSnapshot,
     ) -> Option<Self> {
         let access = server.browser_access.as_ref()?;
         let is_page = request.path.as_ref() == b"/" || request.path.starts_with(b"/iframe/");
-        if let Some(name) = wrong_name(access, request, peer, site) {
+        if let Some(name) = find_wrong_name(access, request, peer, snapshot) {
             return Some(Self {
                 added: AddedHeaders::to_all(NOSNIFF),
-                answer: Some(misdirected(&name)),
+                response: Some(misdirected(&name)),
             });
         }
-        let origin = match page_of(access, request) {
-            Page::Own => {
+        let origin = match page_origin(access, request) {
+            PageOrigin::Own => {
                 return Some(Self {
-                    added: AddedHeaders::to_all(lines(access, is_page)),
-                    answer: None,
+                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    response: None,
                 });
             }
-            Page::Other(origin) => {
+            PageOrigin::Other(origin) => {
                 return Some(Self {
-                    added: AddedHeaders::to_all(lines(access, is_page)),
-                    answer: Some(forbidden(&origin)),
+                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    response: Some(forbidden(&origin)),
                 });
             }
-            Page::Allowed(origin) => origin,
+            PageOrigin::Allowed(origin) => origin,
         };
-        let mut added = lines(access, is_page).into_owned();
+        let mut added = header_lines(access, is_page).into_owned();
         push_cors(access, &origin, &mut added);
         let is_preflight = request.method == "OPTIONS"
             && request.header("access-control-request-method").is_some();
-        let answer = is_preflight.then(|| preflight(request));
+        let response = is_preflight.then(|| preflight(request));
         Some(Self {
             added: AddedHeaders::to_all(added),
-            answer,
+            response,
         })
     }
 }
 
-/// The page that a request comes from.
-enum Page {
-    /// None, one of this server, or the user opened the address.
+/// Origin of the page that sent a request.
+enum PageOrigin {
+    /// A page of this server, or no page: the user opened the address.
     Own,
-    /// One that may use the server, with its origin as it was sent; empty where the browser sent
-    /// none.
+    /// An allowed origin as it was sent; empty where the browser sent none.
     Allowed(Vec<u8>),
-    /// Another one, with its origin as far as it is known.
+    /// Another origin; empty if it is unknown.
     Other(Vec<u8>),
 }
 
-/// What browsers say about where a request comes from.
+/// Headers with which browsers name the origin of a request.
 #[derive(Default)]
-struct Sent<'a> {
+struct OriginHeaders<'a> {
     origins: Vec<&'a [u8]>,
     sites: Vec<&'a [u8]>,
     mode: Option<&'a [u8]>,
     destination: Option<&'a [u8]>,
     referer: Option<&'a [u8]>,
-    /// The user agent is a browser.
+    /// `User-Agent` is that of a browser.
     is_browser: bool,
 }
 
-impl<'a> Sent<'a> {
+impl<'a> OriginHeaders<'a> {
     fn of(request: &Request<'a>) -> Self {
         let mut sent = Self::default();
         for header in request.headers {
@@ -127,7 +125,7 @@ impl<'a> Sent<'a> {
             match header.name.len() {
                 6 if is("origin") => sent.origins.push(header.value.trim_ascii()),
                 7 if is("referer") => sent.referer = Some(header.value),
-                // All browsers call themselves so, and no page can change it for an element.
+                // All browsers begin like this, and a page cannot change it for an element.
                 10 if is("user-agent") => sent.is_browser = header.value.starts_with(b"Mozilla/"),
                 14 if is("sec-fetch-site") => sent.sites.push(header.value.trim_ascii()),
                 14 if is("sec-fetch-mode") => sent.mode = Some(header.value),
@@ -138,13 +136,13 @@ impl<'a> Sent<'a> {
         sent
     }
 
-    /// The origin of the page that `Referer` names; empty if there is none.
+    /// Origin of the page in `Referer`; empty if there is none.
     fn referring_origin(&self) -> Vec<u8> {
         self.referer.map(origin_of_url).unwrap_or_default()
     }
 
-    /// The user opened the address, or followed a link to it: the page that has the link gets
-    /// nothing of the answer.
+    /// Returns whether the user opened the address or followed a link to it: the page with the link
+    /// cannot read the response.
     fn is_opened(&self, request: &Request<'_>) -> bool {
         matches!(request.method, "GET" | "HEAD")
             && self.mode == Some(b"navigate")
@@ -154,19 +152,19 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// Which page a request comes from. `Sec-Fetch-Site` takes precedence over `Origin`: only the
+/// Which page a request comes from. `Sec-Fetch-ListenerSnapshot` takes precedence over `Origin`: only the
 /// browser can set it, and it holds also where a proxy has changed the name (as in
 /// `CrossOriginProtection` of Go's net/http).
-fn page_of(access: &BrowserAccess, request: &Request<'_>) -> Page {
-    let sent = Sent::of(request);
+fn page_origin(access: &BrowserAccess, request: &Request<'_>) -> PageOrigin {
+    let sent = OriginHeaders::of(request);
     if sent.origins.is_empty() && sent.sites.is_empty() {
-        return page_of_script(access, request, &sent);
+        return script_page_origin(access, request, &sent);
     }
     if !sent.origins.is_empty()
         && sent.origins.iter().all(|origin| is_allowed(access, origin))
         && !is_own(request, sent.origins[0])
     {
-        return Page::Allowed(sent.origins[0].to_vec());
+        return PageOrigin::Allowed(sent.origins[0].to_vec());
     }
     let is_own = match sent.sites.as_slice() {
         [] => sent.origins.iter().all(|origin| is_own(request, origin)),
@@ -179,21 +177,25 @@ fn page_of(access: &BrowserAccess, request: &Request<'_>) -> Page {
         .first()
         .map_or_else(|| sent.referring_origin(), |origin| origin.to_vec());
     match is_own || sent.is_opened(request) {
-        true => Page::Own,
-        // Script elements and images send no origin.
+        true => PageOrigin::Own,
+        // Browsers send no `Origin` for script elements and images.
         false if sent.origins.is_empty() && is_allowed(access, &origin) => {
-            Page::Allowed(Vec::new())
+            PageOrigin::Allowed(Vec::new())
         }
-        false => Page::Other(origin),
+        false => PageOrigin::Other(origin),
     }
 }
 
-/// Which page a request without `Origin` and `Sec-Fetch-Site` comes from. Browsers send neither for
-/// a script element over plain HTTP, except to loopback addresses (which 0.0.0.0 is not). A script
-/// can read JSONP; the page is named only in `Referer`, which a page can suppress.
-fn page_of_script(access: &BrowserAccess, request: &Request<'_>, sent: &Sent<'_>) -> Page {
+/// Determines the origin of a request without `Origin` and `Sec-Fetch-Site`. Browsers send neither
+/// for a script element over plain HTTP, except to loopback addresses (which 0.0.0.0 is not). A
+/// script can read JSONP; the page is named only in `Referer`, which it can suppress.
+fn script_page_origin(
+    access: &BrowserAccess,
+    request: &Request<'_>,
+    sent: &OriginHeaders<'_>,
+) -> PageOrigin {
     if request.argument(b"callback").is_none() {
-        return Page::Own;
+        return PageOrigin::Own;
     }
     let origin = sent.referring_origin();
     let is_own = if origin.is_empty() {
@@ -202,9 +204,9 @@ fn page_of_script(access: &BrowserAccess, request: &Request<'_>, sent: &Sent<'_>
         is_own(request, &origin)
     };
     match is_own {
-        true => Page::Own,
-        false if is_allowed(access, &origin) => Page::Allowed(Vec::new()),
-        false => Page::Other(origin),
+        true => PageOrigin::Own,
+        false if is_allowed(access, &origin) => PageOrigin::Allowed(Vec::new()),
+        false => PageOrigin::Other(origin),
     }
 }
 
@@ -213,15 +215,15 @@ fn is_allowed(access: &BrowserAccess, origin: &[u8]) -> bool {
         || Origin::parse(origin).is_some_and(|origin| access.allowed_origins.include(&origin))
 }
 
-/// Whether the origin is that of this server under the name of the request.
+/// Returns whether the origin is this server under the name in the request.
 fn is_own(request: &Request<'_>, origin: &[u8]) -> bool {
-    let named = request
+    let host = request
         .header("host")
-        .and_then(|named| std::str::from_utf8(named.trim_ascii()).ok());
-    named.is_some_and(|named| Origin::parse(origin).is_some_and(|origin| origin.is_at(named)))
+        .and_then(|host| std::str::from_utf8(host.trim_ascii()).ok());
+    host.is_some_and(|host| Origin::parse(origin).is_some_and(|origin| origin.is_at(host)))
 }
 
-/// The origin of the page that a `Referer` names.
+/// Cuts the URL in a `Referer` to its origin.
 fn origin_of_url(url: &[u8]) -> Vec<u8> {
     let Some(start) = memchr::memmem::find(url, b"://").map(|at| at + 3) else {
         return url.to_vec();
@@ -233,30 +235,30 @@ fn origin_of_url(url: &[u8]) -> Vec<u8> {
     url[..start + length].to_vec()
 }
 
-/// The name by which the request addresses the server, if the server does not go by it. Only
-/// listeners on loopback addresses know all of their names; others check them if `--server-name`
-/// lists them. What a trusted proxy passes on is not checked.
-fn wrong_name(
+/// Returns the name in the request if it is not a name of the server. Names are checked at
+/// listeners on loopback addresses, whose names are all known, and with `--server-name`. Requests
+/// of a trusted proxy are not checked.
+fn find_wrong_name(
     access: &BrowserAccess,
     request: &Request<'_>,
     peer: &Endpoints,
-    site: &Site,
+    snapshot: &ListenerSnapshot,
 ) -> Option<Vec<u8>> {
-    let ListenAddress::Tcp(address) = &site.listener.address else {
+    let ListenAddress::Tcp(address) = &snapshot.listener.address else {
         return None;
     };
     if !address.ip().to_canonical().is_loopback() && access.server_names.is_empty() {
         return None;
     }
-    let of_target = Target::of(request.target).and_then(|target| target.authority);
+    let of_target = RequestTarget::of(request.target).and_then(|target| target.authority);
     let mut named = [of_target, request.header("host")].into_iter().flatten();
     let wrong = named.find(|named| !is_known(access, named))?;
-    let real_ip = site.limits.real_ip.as_ref();
+    let real_ip = snapshot.limits.real_ip.as_ref();
     (!real_ip.is_some_and(|real_ip| real_ip.trusts(&peer.remote_address))).then(|| wrong.to_vec())
 }
 
-/// Whether a `Host` is an address, `localhost` or a name of the server. Names that end in a number
-/// are addresses to browsers.
+/// Returns whether a `Host` is an address, `localhost` or a name of the server. Browsers take names
+/// that end in a number for addresses.
 fn is_known(access: &BrowserAccess, authority: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(authority.trim_ascii()) else {
         return false;
@@ -272,7 +274,7 @@ fn is_known(access: &BrowserAccess, authority: &[u8]) -> bool {
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-    // An empty one is that of clients which are not browsers.
+    // Only clients other than browsers send an empty one.
     host.is_empty()
         || host.eq_ignore_ascii_case("localhost")
         || host.parse::<Ipv4Addr>().is_ok()
@@ -283,8 +285,8 @@ fn is_known(access: &BrowserAccess, authority: &[u8]) -> bool {
             .any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// Header lines of answers to all pages.
-fn lines(access: &BrowserAccess, is_page: bool) -> Cow<'static, [u8]> {
+/// Header lines for responses to any page.
+fn header_lines(access: &BrowserAccess, is_page: bool) -> Cow<'static, [u8]> {
     let AllowedOrigins::Named(origins) = &access.allowed_origins else {
         return Cow::Borrowed(NOSNIFF);
     };
@@ -307,8 +309,8 @@ fn lines(access: &BrowserAccess, is_page: bool) -> Cow<'static, [u8]> {
     Cow::Owned(lines)
 }
 
-/// Header lines that let a page of an allowed origin read the answer. Those of `*` get no
-/// credentials.
+/// Appends header lines that let a page of an allowed origin read the response. With `*`
+/// credentials are not allowed.
 fn push_cors(access: &BrowserAccess, origin: &[u8], out: &mut Vec<u8>) {
     if access.allowed_origins == AllowedOrigins::All {
         out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n");
@@ -370,7 +372,7 @@ fn forbidden(origin: &[u8]) -> Response {
     )
 }
 
-/// A rejection as text: with a reason in the header that the other rejections have, too.
+/// Renders a rejection as text, with the reason in the header that other rejections use as well.
 fn explained(status: Status, reason: &str) -> Response {
     let mut headers = Vec::new();
     push_line(
@@ -386,7 +388,7 @@ fn explained(status: Status, reason: &str) -> Response {
     )
 }
 
-/// Bytes of a request as they can stand in a header, an answer or the log.
+/// Escapes and shortens bytes of a request for a header, a response or the log.
 fn shown(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(MAX_SHOWN_BYTES)]
         .escape_ascii()

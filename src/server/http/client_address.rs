@@ -1,20 +1,18 @@
-//! Who the client is behind a proxy (nginx's realip module): the address in a header, if the proxy
-//! is trusted.
+//! The client address behind a proxy (nginx's realip module), from a header of a trusted proxy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::server::config::web::{RealIp, RealIpHeader};
 use crate::server::request::{Endpoints, Request};
 
-/// An address that a proxy names. The port is 0 if it names none.
+/// An address in the header of a proxy; the port is 0 if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Client {
+struct ForwardedClient {
     address: IpAddr,
     port: u16,
 }
 
-/// The ends of the connection as a trusted proxy names them; `None` = no trusted proxy names a
-/// client.
+/// Returns the endpoints with the client address from a trusted proxy; `None` if there is none.
 pub(super) fn endpoints(real_ip: &RealIp, request: &Request<'_>) -> Option<Endpoints> {
     let named = match &real_ip.header {
         RealIpHeader::ForwardedFor => "x-forwarded-for",
@@ -37,26 +35,30 @@ pub(super) fn endpoints(real_ip: &RealIp, request: &Request<'_>) -> Option<Endpo
     })
 }
 
-/// From the end of the last of `values`, which begin with that: the first address, or with
-/// `real_ip_recursive` the first that is not trusted itself.
+/// Searches `values`, the last one first, from the end: returns the first address, or with
+/// `real_ip_recursive` the first address that is not trusted itself.
 fn last_untrusted<'a>(
     real_ip: &RealIp,
     peer: &str,
     values: impl Iterator<Item = &'a [u8]>,
-) -> Option<Client> {
+) -> Option<ForwardedClient> {
     let mut found = None;
     for value in values {
-        let goes_on = follow(real_ip, peer, value, &mut found);
-        if !goes_on || !real_ip.recursive {
+        let reached_start = walk_list(real_ip, peer, value, &mut found);
+        if !reached_start || !real_ip.recursive {
             break;
         }
     }
     found
 }
 
-/// Goes back through one list, as far as addresses are trusted; returns whether its first one is
-/// reached.
-fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Client>) -> bool {
+/// Walks back through one list while addresses are trusted; returns whether its start is reached.
+fn walk_list(
+    real_ip: &RealIp,
+    peer: &str,
+    mut list: &[u8],
+    found: &mut Option<ForwardedClient>,
+) -> bool {
     let is_separator = |byte: &u8| matches!(byte, b' ' | b',');
     loop {
         let is_trusted = match found {
@@ -66,7 +68,7 @@ fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Clie
         if !is_trusted {
             return false;
         }
-        // A separator in the first place belongs to the address, as in nginx, and makes it invalid.
+        // As in nginx, a separator at the start belongs to the address and makes it invalid.
         let end = list
             .iter()
             .rposition(|byte| !is_separator(byte))
@@ -88,11 +90,10 @@ fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Clie
     }
 }
 
-/// Reads what nginx takes for an address, or for an address with a port: nothing more, and nothing
-/// less.
-fn parse(text: &[u8]) -> Option<Client> {
+/// Parses an address with an optional port, exactly as nginx does.
+fn parse(text: &[u8]) -> Option<ForwardedClient> {
     if let Some(address) = address(text) {
-        return Some(Client { address, port: 0 });
+        return Some(ForwardedClient { address, port: 0 });
     }
     let (host, port) = match text.strip_prefix(b"[") {
         Some(rest) => {
@@ -111,7 +112,7 @@ fn parse(text: &[u8]) -> Option<Client> {
         .parse()
         .ok()
         .filter(|port| *port > 0)?;
-    Some(Client {
+    Some(ForwardedClient {
         address: address(host)?,
         port,
     })
@@ -123,7 +124,7 @@ fn address(text: &[u8]) -> Option<IpAddr> {
         .or_else(|| ipv6(text).map(IpAddr::V6))
 }
 
-/// Four decimal numbers, with leading zeros or empty; not the broadcast address.
+/// Parses four decimal numbers, which may have leading zeros or be empty; not the broadcast address.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0_u32; 4];
     let mut at = 0;
@@ -144,8 +145,8 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     (at == 3 && address != Ipv4Addr::BROADCAST).then_some(address)
 }
 
-/// Groups of hexadecimal digits. One colon may come first; `::` stands for two groups of zeros at
-/// least.
+/// Parses groups of hexadecimal digits. A single colon may come first; `::` stands for at least one
+/// group of zeros.
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let text = text.strip_prefix(b":").unwrap_or(text);
     let mut groups: Vec<u16> = Vec::new();
@@ -189,8 +190,8 @@ fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     <[u16; 8]>::try_from(groups).ok().map(Ipv6Addr::from)
 }
 
-/// The address as nginx writes it: like the standard library, but for those that end in an IPv4
-/// address.
+/// Formats the address as nginx does: as the standard library, except for addresses that end in an
+/// IPv4 address.
 fn text(address: IpAddr) -> String {
     match address {
         IpAddr::V6(v6) => match v6.segments() {
@@ -228,7 +229,7 @@ mod tests {
             peer,
             lists.iter().rev().map(|list| list.as_bytes()),
         );
-        client.map(|Client { address, port }| format!("{} {port}", text(address)))
+        client.map(|ForwardedClient { address, port }| format!("{} {port}", text(address)))
     }
 
     #[test]

@@ -1,142 +1,130 @@
-//! A connection while it follows: what the client sends, what the socket takes, and the end.
+//! A connection while it follows: input from the client, room in the socket, and the end of the
+//! subscription.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
 use super::connection::{Connection, Disconnected};
-use super::nchan_socket::OpenSocket;
+use super::nchan_socket::NchanWebSocket;
 use super::pace::ArrivingMessage;
-use super::route::Following;
+use super::route::FollowMode;
 use crate::server::broker::Incident;
 use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
 use crate::server::subscriber::websocket::WebSocketPublisher;
 use crate::server::subscriber::websocket::inbound::{Inbound, InboundAction};
 
-/// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with
-/// more the connection ends. (They cannot be left in the socket, where they would hide that the
-/// client went away.)
+/// Most bytes of pipelined requests while a client waits for the response to a long poll; more of
+/// them end the connection. They cannot be left in the socket, where they would hide a disconnect.
 const MAX_PIPELINED_BYTES: usize = 16 * 1024;
 
-/// Most bytes of a message that may come before a client answers that its websocket was closed.
+/// Most bytes of a message that a client may send before it answers a close frame.
 const MAX_BYTES_BEFORE_CLOSE: usize = 64 * 1024;
 
-/// What is done with what the client sends.
-enum Incoming {
+/// How input from the client is handled.
+enum ClientInput {
+    /// It is discarded.
     Ignore,
+    /// It is kept as further requests.
     KeepRequests,
-    Frames(Box<WebSocket>),
+    /// It is websocket frames.
+    Frames(Box<OpenWebSocket>),
     /// More bytes than these end the wait.
     EndWait(usize),
-    Socket(Box<OpenSocket>),
+    /// It is websocket frames of nchan.
+    Socket(Box<NchanWebSocket>),
 }
 
 /// The websocket of a follower.
-struct WebSocket {
+struct OpenWebSocket {
     publishing: WebSocketPublisher,
     inbound: Inbound,
-    /// The time limit of a message that is not complete.
+    /// Time limit of an incomplete message.
     arriving: ArrivingMessage,
-    /// Nothing of what still comes is looked at.
-    is_over: bool,
+    /// It was closed: further input is discarded.
+    is_closed: bool,
 }
 
-/// What woke a follower's connection.
-enum Woken {
+/// Why a follower's connection was woken.
+enum WakeReason {
     Writable,
     Received,
-    Left,
-    /// What it follows was taken out of the configuration.
-    Unserved,
+    Disconnected,
+    /// A reload has removed the location.
+    LocationRemoved,
     Ended(SubscriptionOutcome),
 }
 
-impl Incoming {
-    /// What it is at the beginning, when so many bytes have come already.
-    fn of(following: Following, came: usize) -> Self {
-        match following {
-            Following::Stream => Incoming::Ignore,
-            Following::LongPoll(_) => Incoming::KeepRequests,
-            Following::Interruptible => Incoming::EndWait(came),
-            Following::Socket(socket, upstream) => {
-                Incoming::Socket(Box::new(OpenSocket::new(socket, upstream)))
+impl ClientInput {
+    /// Starts with `buffered` bytes of input.
+    fn of(mode: FollowMode, buffered: usize) -> Self {
+        match mode {
+            FollowMode::Stream => ClientInput::Ignore,
+            FollowMode::LongPoll(_) => ClientInput::KeepRequests,
+            FollowMode::Interruptible => ClientInput::EndWait(buffered),
+            FollowMode::Socket(socket, hook) => {
+                ClientInput::Socket(Box::new(NchanWebSocket::new(socket, hook)))
             }
-            Following::WebSocket(publishing) => {
+            FollowMode::WebSocket(publishing) => {
                 let inbound = publishing.inbound();
-                Incoming::Frames(Box::new(WebSocket {
+                ClientInput::Frames(Box::new(OpenWebSocket {
                     inbound,
                     publishing,
                     arriving: ArrivingMessage::default(),
-                    is_over: false,
+                    is_closed: false,
                 }))
             }
         }
     }
 
-    /// Bytes that are kept beside the connection's buffer.
+    /// Bytes held outside of the connection's buffer.
     fn pending_bytes(&self) -> usize {
         match self {
-            Incoming::Ignore | Incoming::KeepRequests | Incoming::EndWait(_) => 0,
-            Incoming::Socket(open) => open.socket.pending_bytes(),
-            Incoming::Frames(websocket) => websocket.inbound.pending_bytes(),
+            ClientInput::Ignore | ClientInput::KeepRequests | ClientInput::EndWait(_) => 0,
+            ClientInput::Socket(open) => open.socket.pending_bytes(),
+            ClientInput::Frames(websocket) => websocket.inbound.pending_bytes(),
         }
     }
 
-    /// It is a websocket whose client has not closed it.
-    fn may_answer_close(&self) -> bool {
+    /// Returns whether it is a websocket that the client has not closed.
+    fn expects_close(&self) -> bool {
         match self {
-            Incoming::Ignore | Incoming::KeepRequests | Incoming::EndWait(_) => false,
-            Incoming::Socket(open) => !open.is_over,
-            Incoming::Frames(websocket) => !websocket.is_over,
+            ClientInput::Ignore | ClientInput::KeepRequests | ClientInput::EndWait(_) => false,
+            ClientInput::Socket(open) => !open.is_closed,
+            ClientInput::Frames(websocket) => !websocket.is_closed,
         }
     }
 }
 
 impl Connection {
-    /// Follows until the subscription ends; tells whether the client is to answer a websocket's
-    /// close.
+    /// Follows until the subscription ends. Returns its outcome, and whether the client is expected
+    /// to answer the close of a websocket.
     ///
-    /// Every follower has such a future for as long as it follows, so that little is kept in it.
+    /// Every follower holds this future while it follows, so its state is kept small.
     pub(super) fn follow(
         &mut self,
-        following: Following,
+        mode: FollowMode,
     ) -> impl Future<Output = (SubscriptionOutcome, bool)> {
         self.has_followed = true;
-        let mut incoming = Incoming::of(following, self.buffer.len());
+        let mut input = ClientInput::of(mode, self.buffer.len());
         self.compact();
         let mut requests = self.buffer.len();
-        let mut is_told = false;
+        let mut is_ending = false;
         let logged = self
             .log
             .as_ref()
-            .map(|log| self.shard.broker().charge_pending(log.kept_bytes()))
+            .map(|log| self.shard.broker().charge_pending(log.own_bytes()))
             .transpose();
         async move {
             let outcome = loop {
-                match &mut incoming {
-                    // Requests that came with the one that follows are served afterwards, as nginx
-                    // does.
-                    Incoming::Ignore if self.buffer.len() > requests => {
-                        self.buffer.truncate(requests);
-                        self.compact();
+                if let ClientInput::Socket(socket) = &mut input {
+                    self.receive_frames(socket);
+                    while socket.has_pending_message() {
+                        // Boxed, so that other followers do not hold its state.
+                        Box::pin(self.run_message_hook(socket)).await;
+                        self.receive_frames(socket);
                     }
-                    Incoming::Ignore => {}
-                    Incoming::KeepRequests => requests = self.buffer.len(),
-                    Incoming::Frames(websocket) => self.receive(websocket),
-                    Incoming::Socket(open) => {
-                        self.receive_frames(open);
-                        while open.has_question() {
-                            // Boxed, so that others do not carry its state.
-                            Box::pin(self.ask_about(open)).await;
-                            self.receive_frames(open);
-                        }
-                    }
-                    Incoming::EndWait(came) => {
-                        requests = self.buffer.len();
-                        if requests > *came {
-                            *came = usize::MAX;
-                            self.shard.end(self.key, EndReason::Interrupted);
-                        }
-                    }
+                } else {
+                    self.handle_input(&mut input, &mut requests);
                 }
                 if requests > MAX_PIPELINED_BYTES {
                     self.record_end(Incident::TooManyPipelined);
@@ -146,18 +134,18 @@ impl Connection {
                     self.record_end(Incident::NoMemoryForPending);
                     break SubscriptionOutcome::Dropped;
                 }
-                if self.cover(incoming.pending_bytes()).is_err() {
+                if self.reserve(input.pending_bytes()).is_err() {
                     break SubscriptionOutcome::Dropped;
                 }
-                match self.woken(is_told).await {
-                    Woken::Writable => self.shard.resume(self.key),
-                    Woken::Received => self.shard.record_input(self.key),
-                    Woken::Unserved => {
-                        is_told = true;
+                match self.wait_for_event(is_ending).await {
+                    WakeReason::Writable => self.shard.resume(self.key),
+                    WakeReason::Received => self.shard.record_input(self.key),
+                    WakeReason::LocationRemoved => {
+                        is_ending = true;
                         self.shard.end(self.key, EndReason::Shutdown);
                     }
-                    Woken::Left => break SubscriptionOutcome::Dropped,
-                    Woken::Ended(outcome) => break outcome,
+                    WakeReason::Disconnected => break SubscriptionOutcome::Dropped,
+                    WakeReason::Ended(outcome) => break outcome,
                 }
             };
             self.shard.release(self.key);
@@ -166,45 +154,69 @@ impl Connection {
             }
             (
                 outcome,
-                outcome == SubscriptionOutcome::Closed && incoming.may_answer_close(),
+                outcome == SubscriptionOutcome::Closed && input.expects_close(),
             )
         }
     }
 
-    /// Lets the client of a websocket that was closed from here answer that (RFC 6455, section
-    /// 7.1.1): an answer that comes to a closed connection resets it, and the client takes that for
-    /// an unclean end. What it sends before is thrown away. When the server ends, nobody waits.
-    pub(super) async fn await_answer_to_close(&mut self) {
+    /// Handles the input in the buffer; `requests` is the length of the pipelined requests in it.
+    fn handle_input(&mut self, input: &mut ClientInput, requests: &mut usize) {
+        match input {
+            // As in nginx, requests that came with the current one are served afterwards, and later
+            // input is discarded.
+            ClientInput::Ignore if self.buffer.len() > *requests => {
+                self.buffer.truncate(*requests);
+                self.compact();
+            }
+            ClientInput::Ignore => {}
+            ClientInput::KeepRequests => *requests = self.buffer.len(),
+            ClientInput::Frames(websocket) => self.receive(websocket),
+            // Handled by the caller, as it may wait.
+            ClientInput::Socket(_) => {}
+            ClientInput::EndWait(buffered) => {
+                *requests = self.buffer.len();
+                if *requests > *buffered {
+                    *buffered = usize::MAX;
+                    self.shard.end(self.key, EndReason::Interrupted);
+                }
+            }
+        }
+    }
+
+    /// Waits for the client to answer the close of its websocket (RFC 6455, section 7.1.1): an
+    /// answer to a closed connection would reset it, which the client reports as an unclean close.
+    /// Ends early when the server stops.
+    pub(super) async fn await_websocket_close(&mut self) {
         let mut inbound = Inbound::default();
-        self.linger(|connection| connection.goes_on_without_answer(&mut inbound))
+        self.linger(|connection| connection.discard_until_close(&mut inbound))
             .await;
     }
 
-    /// Throws away what came but for the answer to a close, or what cannot be understood: false
-    /// then.
-    fn goes_on_without_answer(&mut self, inbound: &mut Inbound) -> bool {
+    /// Discards frames; returns false at a close frame or invalid input.
+    fn discard_until_close(&mut self, inbound: &mut Inbound) -> bool {
         while let Some(event) = inbound.next(&mut self.buffer, MAX_BYTES_BEFORE_CLOSE) {
             if matches!(event, InboundAction::Close(_)) {
                 return false;
             }
         }
         self.compact();
-        self.cover(inbound.pending_bytes()).is_ok()
+        self.reserve(inbound.pending_bytes()).is_ok()
     }
 
-    /// Waits; for the end of the location, too, unless it `is_told` of that already.
-    async fn woken(&mut self, is_told: bool) -> Woken {
+    /// Waits for an event of the follower or, unless the subscription `is_ending`, the removal of
+    /// its location.
+    async fn wait_for_event(&mut self, is_ending: bool) -> WakeReason {
         poll_fn(|cx| {
             let event = self.shard.poll_follower(self.key, cx);
-            if !is_told && !self.place.serves(&self.site, self.followed) {
-                return Poll::Ready(Woken::Unserved);
+            if !is_ending && !self.slot.serves(&self.snapshot, self.location) {
+                return Poll::Ready(WakeReason::LocationRemoved);
             }
             match std::task::ready!(event) {
-                FollowerEvent::Ended(outcome) => Poll::Ready(Woken::Ended(outcome)),
-                FollowerEvent::Writable => Poll::Ready(Woken::Writable),
+                FollowerEvent::Ended(outcome) => Poll::Ready(WakeReason::Ended(outcome)),
+                FollowerEvent::Writable => Poll::Ready(WakeReason::Writable),
                 FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
-                    Ok(_) => Woken::Received,
-                    Err(Disconnected) => Woken::Left,
+                    Ok(_) => WakeReason::Received,
+                    Err(Disconnected) => WakeReason::Disconnected,
                 }),
             }
         })
@@ -212,12 +224,12 @@ impl Connection {
     }
 
     /// Handles the websocket frames in the buffer.
-    fn receive(&mut self, websocket: &mut WebSocket) {
-        let most = self.site.limits.max_websocket_message_bytes;
-        let came = self.buffer.len();
+    fn receive(&mut self, websocket: &mut OpenWebSocket) {
+        let max = self.snapshot.limits.max_websocket_message_bytes;
+        let buffered = self.buffer.len();
         let mut completed_any = false;
-        while !websocket.is_over {
-            match websocket.inbound.next(&mut self.buffer, most) {
+        while !websocket.is_closed {
+            match websocket.inbound.next(&mut self.buffer, max) {
                 None => break,
                 Some(InboundAction::Text(text)) => {
                     completed_any = true;
@@ -233,13 +245,13 @@ impl Connection {
                 Some(InboundAction::Close(bytes)) => self.hang_up(websocket, bytes),
             }
         }
-        if websocket.is_over {
+        if websocket.is_closed {
             self.buffer.clear();
         }
-        if self.buffer.len() < came {
+        if self.buffer.len() < buffered {
             self.compact();
         }
-        let pending = if websocket.is_over {
+        let pending = if websocket.is_closed {
             0
         } else {
             self.buffer.len() + websocket.inbound.pending_bytes()
@@ -247,8 +259,8 @@ impl Connection {
         self.limit_arrival(&mut websocket.arriving, pending, completed_any);
     }
 
-    /// Sets the time within which more has to come of a websocket message of which `pending` bytes
-    /// are here, if any came.
+    /// Sets the time limit for the rest of a websocket message of which `pending` bytes have
+    /// arrived, if there are new ones.
     pub(super) fn limit_arrival(
         &self,
         arriving: &mut ArrivingMessage,
@@ -266,15 +278,15 @@ impl Connection {
             }
         } else if before.pending() != pending {
             let now = self.shard.running_time();
-            *arriving = before.of(pending, now);
+            *arriving = before.with_pending(pending, now);
             self.shard
-                .set_input_deadline(self.key, arriving.left(now, &self.site.limits));
+                .set_input_deadline(self.key, arriving.left(now, &self.snapshot.limits));
         }
     }
 
-    /// Ends a websocket with these last bytes; what the client still sends is read and thrown away.
-    fn hang_up(&mut self, websocket: &mut WebSocket, bytes: Vec<u8>) {
-        websocket.is_over = true;
+    /// Closes a websocket with these last bytes; further input is read and discarded.
+    fn hang_up(&mut self, websocket: &mut OpenWebSocket, bytes: Vec<u8>) {
+        websocket.is_closed = true;
         websocket.inbound = Inbound::default();
         self.shard.end_with(self.key, bytes);
     }

@@ -1,25 +1,25 @@
-//! The reading half of a connection without its socket, and the short cuts for requests that are
-//! repeated, for the targets in `fuzz/`. Part of their builds, and of what the lints see.
+//! Reading requests without a socket, and recognising requests of the replay cache, for the targets
+//! in `fuzz/`. Compiled for them and for the lints.
 
 use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::body::{ChunkError, ChunkedReader};
-use super::head::{self, BodyLength, Parsed};
-use super::{polled, repeated, shape};
+use super::chunked_body::{ChunkError, ChunkedReader};
+use super::head::{self, BodyLength, ParsedHead};
+use super::replay::{self, PollMatch};
 use crate::server::dialect::push_stream::channels_path;
 use crate::server::request::{Endpoints, Request};
 use crate::server::subscriber::CURSOR_HEADERS;
 
-/// What a client sent.
+/// A part of a client's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum RequestPart {
     /// A request's head.
     Head {
         /// Method.
         method: String,
-        /// Target as it came.
+        /// Undecoded target.
         target: Vec<u8>,
         /// Decoded and normalised path.
         path: Vec<u8>,
@@ -27,7 +27,7 @@ pub enum Piece {
         query: Vec<u8>,
         /// Headers.
         headers: Vec<(String, Vec<u8>)>,
-        /// The connection may go on.
+        /// The connection stays open.
         keep_alive: bool,
     },
     /// The body that belongs to the last head.
@@ -38,25 +38,25 @@ pub enum Piece {
 
 /// Reads requests as a connection does.
 #[derive(Debug)]
-pub struct Reader {
+pub struct RequestReader {
     /// Most bytes of a head.
     pub max_head: usize,
     /// Most bytes of a body.
     pub max_body: u64,
     buffer: BytesMut,
-    pieces: Vec<Piece>,
-    state: State,
+    parts: Vec<RequestPart>,
+    state: ReaderState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ReaderState {
     Head,
     Length(usize),
     Chunked(ChunkedReader, Vec<u8>),
-    Over,
+    Closed,
 }
 
-impl Reader {
+impl RequestReader {
     /// A reader with these limits.
     #[must_use]
     pub fn new(max_head: usize, max_body: u64) -> Self {
@@ -64,21 +64,21 @@ impl Reader {
             max_head,
             max_body,
             buffer: BytesMut::new(),
-            pieces: Vec::new(),
-            state: State::Head,
+            parts: Vec::new(),
+            state: ReaderState::Head,
         }
     }
 
-    /// Everything so far, and the bytes that wait for more.
+    /// Returns all parts, and the number of bytes that are not parsed.
     #[must_use]
-    pub fn finish(self) -> (Vec<Piece>, usize) {
-        (self.pieces, self.buffer.len())
+    pub fn finish(self) -> (Vec<RequestPart>, usize) {
+        (self.parts, self.buffer.len())
     }
 
-    /// Bytes that are held: of an incomplete head or body.
+    /// Bytes held of an incomplete head or body.
     #[must_use]
     pub fn held(&self) -> usize {
-        let body = if let State::Chunked(_, body) = &self.state {
+        let body = if let ReaderState::Chunked(_, body) = &self.state {
             body.len()
         } else {
             0
@@ -86,38 +86,43 @@ impl Reader {
         self.buffer.len() + body
     }
 
-    /// Takes the next bytes.
+    /// Parses the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         while self.step() {}
     }
 
     fn step(&mut self) -> bool {
-        let (piece, next) = match &mut self.state {
-            State::Over => {
+        let (part, next) = match &mut self.state {
+            ReaderState::Closed => {
                 self.buffer.clear();
                 return false;
             }
-            State::Head if self.buffer.is_empty() => return false,
-            State::Head => return self.head(),
-            State::Length(length) if self.buffer.len() < *length => return false,
-            State::Length(length) => (
-                Piece::Body(self.buffer.split_to(*length).freeze()),
-                State::Head,
+            ReaderState::Head if self.buffer.is_empty() => return false,
+            ReaderState::Head => return self.head(),
+            ReaderState::Length(length) if self.buffer.len() < *length => return false,
+            ReaderState::Length(length) => (
+                RequestPart::Body(self.buffer.split_to(*length).freeze()),
+                ReaderState::Head,
             ),
-            State::Chunked(reader, body) => match reader.read(&self.buffer, body, self.max_body) {
-                Ok(taken) => {
-                    self.buffer.advance(taken);
-                    if !reader.is_done() {
-                        return false;
+            ReaderState::Chunked(reader, body) => {
+                match reader.read(&self.buffer, body, self.max_body) {
+                    Ok(taken) => {
+                        self.buffer.advance(taken);
+                        if !reader.is_done() {
+                            return false;
+                        }
+                        (
+                            RequestPart::Body(Bytes::from(std::mem::take(body))),
+                            ReaderState::Head,
+                        )
                     }
-                    (Piece::Body(Bytes::from(std::mem::take(body))), State::Head)
+                    Err(ChunkError::Malformed) => (RequestPart::Bad(400), ReaderState::Closed),
+                    Err(ChunkError::TooLarge) => (RequestPart::Bad(413), ReaderState::Closed),
                 }
-                Err(ChunkError::Malformed) => (Piece::Bad(400), State::Over),
-                Err(ChunkError::TooLarge) => (Piece::Bad(413), State::Over),
-            },
+            }
         };
-        self.pieces.push(piece);
+        self.parts.push(part);
         self.state = next;
         true
     }
@@ -127,7 +132,7 @@ impl Reader {
             &self.buffer,
             self.max_head,
             &Endpoints::default(),
-            |request, _| Piece::Head {
+            |request, _| RequestPart::Head {
                 method: request.method.to_owned(),
                 target: request.target.to_vec(),
                 path: request.path.to_vec(),
@@ -141,26 +146,28 @@ impl Reader {
             },
         );
         match parsed {
-            Parsed::Incomplete => return false,
-            Parsed::Bad(response) => {
-                self.pieces.push(Piece::Bad(response.status.0));
-                self.state = State::Over;
+            ParsedHead::Incomplete => return false,
+            ParsedHead::Bad(response) => {
+                self.parts.push(RequestPart::Bad(response.status.0));
+                self.state = ReaderState::Closed;
             }
-            Parsed::Complete(taken, length, piece) => {
+            ParsedHead::Complete(taken, length, part) => {
                 assert!(
                     taken <= self.buffer.len() && taken <= self.max_head,
                     "a head ends where it was read"
                 );
                 self.buffer.advance(taken);
-                self.pieces.push(piece);
+                self.parts.push(part);
                 self.state = match length {
-                    BodyLength::None => State::Head,
+                    BodyLength::None => ReaderState::Head,
                     BodyLength::Bytes(length) if length > self.max_body => {
-                        self.pieces.push(Piece::Bad(413));
-                        State::Over
+                        self.parts.push(RequestPart::Bad(413));
+                        ReaderState::Closed
                     }
-                    BodyLength::Bytes(length) => State::Length(length as usize),
-                    BodyLength::Chunked => State::Chunked(ChunkedReader::default(), Vec::new()),
+                    BodyLength::Bytes(length) => ReaderState::Length(length as usize),
+                    BodyLength::Chunked => {
+                        ReaderState::Chunked(ChunkedReader::default(), Vec::new())
+                    }
                 };
             }
         }
@@ -168,118 +175,133 @@ impl Reader {
     }
 }
 
-/// What a head says but for the values of some headers, which are given, and for what is cut out of
-/// its query.
-fn rest_of_head<T>(
+/// A parsed head without its variable parts.
+struct FixedHead<T> {
+    head_bytes: usize,
+    length: BodyLength,
+    /// The variable parts.
+    variable: T,
+    /// Rendering of all other parts.
+    rest: String,
+}
+
+/// Parses a head, and renders it without the values of `omitted` headers and without the part of the
+/// query that `cut` returns.
+fn parse_fixed<T>(
     buffer: &[u8],
-    left_out: &[&str],
+    omitted: &[&str],
     cut: impl Fn(&Request<'_>) -> (Range<usize>, T),
-) -> Option<(usize, BodyLength, T, String)> {
+) -> Option<FixedHead<T>> {
     let parsed = head::parse(buffer, usize::MAX, &Endpoints::default(), |request, _| {
-        let (place, made) = cut(request);
-        let query = (&request.query[..place.start], &request.query[place.end..]);
-        let is_told = |name: &str| {
-            !left_out
-                .iter()
-                .any(|other| name.eq_ignore_ascii_case(other))
-        };
+        let (range, variable) = cut(request);
+        let query = (&request.query[..range.start], &request.query[range.end..]);
+        let is_fixed = |name: &str| !omitted.iter().any(|other| name.eq_ignore_ascii_case(other));
         let headers: Vec<_> = request
             .headers
             .iter()
             .map(|header| (header.name, header.value))
-            .filter(|(name, _)| is_told(name))
+            .filter(|(name, _)| is_fixed(name))
             .collect();
         let rest = format!(
             "{:?} {:?} {query:?} {} {} {headers:?}",
             request.method, request.path, request.minor_version, request.keep_alive
         );
-        (made, rest)
+        (variable, rest)
     });
     match parsed {
-        Parsed::Complete(taken, length, (made, rest)) => Some((taken, length, made, rest)),
-        Parsed::Incomplete | Parsed::Bad(_) => None,
+        ParsedHead::Complete(head_bytes, length, (variable, rest)) => Some(FixedHead {
+            head_bytes,
+            length,
+            variable,
+            rest,
+        }),
+        ParsedHead::Incomplete | ParsedHead::Bad(_) => None,
     }
 }
 
-/// The channel's argument, and where it is in the query.
-fn channel(request: &Request<'_>) -> (Range<usize>, Vec<u8>) {
+/// Cuts the argument of the channel out of the query.
+fn cut_channel(request: &Request<'_>) -> (Range<usize>, Vec<u8>) {
     let id = request.argument(b"id").unwrap_or_default();
     let at = id.as_ptr() as usize - request.query.as_ptr() as usize;
     (at..at + id.len(), id.to_vec())
 }
 
-/// Nothing of the query, and the headers of the cursor.
-fn cursor(request: &Request<'_>) -> (Range<usize>, [Vec<u8>; 2]) {
-    (
-        0..0,
-        CURSOR_HEADERS.map(|name| request.header(name).unwrap_or_default().to_vec()),
-    )
+/// Cuts nothing out of the query; the variable parts are the headers of the cursor.
+fn cut_cursor(request: &Request<'_>) -> (Range<usize>, [Vec<u8>; 2]) {
+    let headers = CURSOR_HEADERS.map(|name| request.header(name).unwrap_or_default().to_vec());
+    (0..0, headers)
 }
 
-/// Whether `second` is taken for a repetition of `first`.
+/// Returns whether `second` is replayed after `first`, as requests of a publisher.
 ///
 /// # Panics
-/// If it is, and means something else than that in more than its channel and its message.
+/// If it is replayed, but differs from `first` in more than channel and message.
 #[must_use]
 pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
-    let places = |request: &Request<'_>, length| {
-        let is_sized = matches!(length, BodyLength::Bytes(_));
-        if is_sized {
-            repeated::places(first, request, b"id")
+    let template = replay::template_of(first, |request, length| {
+        if matches!(length, BodyLength::Bytes(_)) {
+            replay::find_publish_holes(first, request, b"id")
         } else {
             None
         }
-    };
-    let Some(shape) = shape::of_head(first, places) else {
+    });
+    let Some(template) = template else {
         return false;
     };
-    let Some(alike) = repeated::find(&shape, second) else {
+    let Some(replayed) = replay::match_publish(&template, second) else {
         return false;
     };
-    let (_, _, _, rest) =
-        rest_of_head(first, &["content-length"], channel).expect("it was understood before");
-    let (taken, length, id, second_rest) =
-        rest_of_head(second, &["content-length"], channel).expect("a repetition is understood");
+    let omitted = &["content-length"];
+    let before = parse_fixed(first, omitted, cut_channel).expect("the first head is valid");
+    let parsed = parse_fixed(second, omitted, cut_channel).expect("a replayed head is valid");
     assert_eq!(
-        (alike.taken, BodyLength::Bytes(alike.text.len() as u64)),
-        (taken, length)
+        (
+            replayed.head_bytes,
+            BodyLength::Bytes(replayed.text.len() as u64)
+        ),
+        (parsed.head_bytes, parsed.length)
     );
-    assert_eq!((alike.id, rest), (&id[..], second_rest));
-    let channels = channels_path::parse(alike.id);
+    assert_eq!(
+        (replayed.id, before.rest),
+        (&parsed.variable[..], parsed.rest)
+    );
+    let channels = channels_path::parse(replayed.id);
     assert!(
-        channels.len() == 1 && channels[0].id == alike.id && channels[0].backtrack.is_none(),
+        channels.len() == 1 && channels[0].id == replayed.id && channels[0].backtrack.is_none(),
         "{channels:?}"
     );
     true
 }
 
-/// Whether `second` is taken for a poll like `first`.
+/// Returns whether `second` is replayed after `first`, as long polls.
 ///
 /// # Panics
-/// If it is, and means something else than that in more than its cursor.
+/// If it is replayed, but differs from `first` in more than the cursor.
 #[must_use]
 pub fn is_same_poll(first: &[u8], second: &[u8]) -> bool {
-    let places = |request: &Request<'_>, length| {
+    let template = replay::template_of(first, |request, length| {
         if length == BodyLength::None {
-            polled::places(first, request)
+            replay::find_poll_holes(first, request)
         } else {
             None
         }
-    };
-    let Some(shape) = shape::of_head(first, places) else {
+    });
+    let Some(template) = template else {
         return false;
     };
-    let Some((alike, behind)) = polled::find(&shape, second) else {
+    let Some(PollMatch { date, tag, rest }) = replay::match_poll(&template, second) else {
         return false;
     };
-    let (_, _, _, rest) =
-        rest_of_head(first, &CURSOR_HEADERS, cursor).expect("it was understood before");
-    let (taken, length, found, second_rest) =
-        rest_of_head(second, &CURSOR_HEADERS, cursor).expect("a poll is understood");
+    let before = parse_fixed(first, &CURSOR_HEADERS, cut_cursor).expect("the first head is valid");
+    let parsed =
+        parse_fixed(second, &CURSOR_HEADERS, cut_cursor).expect("a replayed head is valid");
     assert_eq!(
-        (taken, length),
-        (second.len() - behind.len(), BodyLength::None)
+        (parsed.head_bytes, parsed.length),
+        (second.len() - rest.len(), BodyLength::None)
     );
-    assert_eq!((alike.map(<[u8]>::to_vec), rest), (found, second_rest));
+    assert_eq!(
+        ([date.to_vec(), tag.to_vec()], before.rest),
+        (parsed.variable, parsed.rest)
+    );
     true
 }

@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 pub(super) use super::headers::BodyLength;
-use super::headers::{Joined, UniqueHeaders, keeps_alive, restore_tabs};
-use super::target::{Target, host_name, raw_path};
+use super::headers::{JoinedHeaders, UniqueHeaders, keeps_alive, restore_tabs};
+use super::target::{RequestTarget, host_name, raw_path};
 use crate::protocol::is_token;
 use crate::server::config::normalise;
 use crate::server::limits_log::Limit;
@@ -19,7 +19,7 @@ use crate::server::response::{Response, Status};
 const MAX_HEADERS: usize = 100;
 
 /// What the beginning of a buffer holds.
-pub(super) enum Parsed<T> {
+pub(super) enum ParsedHead<T> {
     /// Not all of a head yet.
     Incomplete,
     /// A head, how many bytes it took, and what was made of it.
@@ -34,15 +34,15 @@ pub(super) fn parse<T>(
     max_bytes: usize,
     endpoints: &Endpoints,
     work: impl FnOnce(&Request<'_>, BodyLength) -> T,
-) -> Parsed<T> {
+) -> ParsedHead<T> {
     let is_full = buffer.len() >= max_bytes;
     let buffer = &buffer[..buffer.len().min(max_bytes)];
     match parse_shown(buffer, buffer, is_full, endpoints, work) {
         Ok(parsed) => parsed,
         Err(work) => match masked_line(buffer) {
             Some(masked) => parse_shown(&masked, buffer, is_full, endpoints, work)
-                .unwrap_or_else(|_| Parsed::Bad(page(400))),
-            None => Parsed::Bad(page(400)),
+                .unwrap_or_else(|_| ParsedHead::Bad(page(400))),
+            None => ParsedHead::Bad(page(400)),
         },
     }
 }
@@ -55,24 +55,24 @@ fn parse_shown<T, W: FnOnce(&Request<'_>, BodyLength) -> T>(
     is_full: bool,
     endpoints: &Endpoints,
     work: W,
-) -> Result<Parsed<T>, W> {
+) -> Result<ParsedHead<T>, W> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let taken = match parsed.parse_with_uninit_headers(shown, &mut headers) {
         Ok(httparse::Status::Complete(taken)) => taken,
-        Ok(httparse::Status::Partial) if is_full => return Ok(Parsed::Bad(too_large(shown))),
-        Ok(httparse::Status::Partial) => return Ok(Parsed::Incomplete),
+        Ok(httparse::Status::Partial) if is_full => return Ok(ParsedHead::Bad(too_large(shown))),
+        Ok(httparse::Status::Partial) => return Ok(ParsedHead::Incomplete),
         // What is wrong with a request line shows at its end: the answer must not depend on how the
         // bytes arrive.
         Err(_) if is_in_request_line(shown) => {
             return Ok(if is_full {
-                Parsed::Bad(too_large(shown))
+                ParsedHead::Bad(too_large(shown))
             } else {
-                Parsed::Incomplete
+                ParsedHead::Incomplete
             });
         }
-        Err(httparse::Error::TooManyHeaders) => return Ok(Parsed::Bad(headers_too_large())),
-        Err(httparse::Error::Version) if is_http(shown) => return Ok(Parsed::Bad(page(505))),
+        Err(httparse::Error::TooManyHeaders) => return Ok(ParsedHead::Bad(headers_too_large())),
+        Err(httparse::Error::Version) if is_http(shown) => return Ok(ParsedHead::Bad(page(505))),
         Err(_) => return Err(work),
     };
     restore_tabs(&shown[..taken], parsed.headers);
@@ -90,12 +90,12 @@ fn parse_shown<T, W: FnOnce(&Request<'_>, BodyLength) -> T>(
         },
     );
     let Some(line) = line else {
-        return Ok(Parsed::Bad(page(400)));
+        return Ok(ParsedHead::Bad(page(400)));
     };
-    let joined = Joined::of(headers);
+    let joined = JoinedHeaders::of(headers);
     Ok(match request(line, headers, &joined, endpoints) {
-        Ok((request, length)) => Parsed::Complete(taken, length, work(&request, length)),
-        Err(status) => Parsed::Bad(page(status)),
+        Ok((request, length)) => ParsedHead::Complete(taken, length, work(&request, length)),
+        Err(status) => ParsedHead::Bad(page(status)),
     })
 }
 
@@ -192,7 +192,7 @@ fn is_http(buffer: &[u8]) -> bool {
 fn request<'a>(
     line: RequestLine<'a>,
     headers: &'a [Header<'a>],
-    joined: &'a Joined,
+    joined: &'a JoinedHeaders,
     endpoints: &'a Endpoints,
 ) -> Result<(Request<'a>, BodyLength), u16> {
     let RequestLine {
@@ -218,10 +218,10 @@ fn request<'a>(
     if named.is_none() && minor_version == 1 {
         return Err(400);
     }
-    let Target {
+    let RequestTarget {
         authority,
         unparsed_uri,
-    } = Target::of(target).ok_or(400_u16)?;
+    } = RequestTarget::of(target).ok_or(400_u16)?;
     let authority = authority
         .map(|host| host_name(host).ok_or(400_u16))
         .transpose()?;
@@ -269,9 +269,9 @@ mod tests {
             },
         );
         match parsed {
-            Parsed::Incomplete => "incomplete".to_owned(),
-            Parsed::Complete(_, length, text) => format!("{text} {length:?}"),
-            Parsed::Bad(response) => response.status.0.to_string(),
+            ParsedHead::Incomplete => "incomplete".to_owned(),
+            ParsedHead::Complete(_, length, text) => format!("{text} {length:?}"),
+            ParsedHead::Bad(response) => response.status.0.to_string(),
         }
     }
 
@@ -285,7 +285,7 @@ mod tests {
             &Endpoints::default(),
             |request, _| request.host(),
         ) {
-            Parsed::Complete(_, _, host) => host,
+            ParsedHead::Complete(_, _, host) => host,
             _ => None,
         }
     }

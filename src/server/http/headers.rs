@@ -1,9 +1,9 @@
-//! What the headers of a request mean together: which may occur once, which are joined, and what
-//! they say of the body and the connection.
+//! Rules for the headers of a request: which may occur once, which are joined, and the length of the
+//! body and the persistence of the connection that follow from them.
 
 use httparse::Header;
 
-/// How long the body of a request is.
+/// Length of the body of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyLength {
     None,
@@ -11,8 +11,8 @@ pub(super) enum BodyLength {
     Chunked,
 }
 
-/// Gives back to the values the tabs that `httparse` takes from both ends: nginx leaves them, so
-/// that a rule can see them.
+/// Restores the tabs at both ends of values, which `httparse` trims and nginx keeps, where rules can
+/// match them.
 pub(super) fn restore_tabs<'a>(head: &'a [u8], headers: &mut [Header<'a>]) {
     if memchr::memchr(b'\t', head).is_none() {
         return;
@@ -40,14 +40,14 @@ fn trim_spaces(text: &[u8]) -> &[u8] {
     &text[start..end]
 }
 
-/// The values of headers that nginx joins when they are repeated; `None` = there is one at most.
+/// Values of repeated headers that nginx joins; `None` if there is at most one.
 #[derive(Default)]
-pub(super) struct Joined {
+pub(super) struct JoinedHeaders {
     pub(super) cookie: Option<Vec<u8>>,
     pub(super) forwarded_for: Option<Vec<u8>>,
 }
 
-impl Joined {
+impl JoinedHeaders {
     pub(super) fn of(headers: &[Header<'_>]) -> Self {
         let joined = |name: &str, separator: &[u8]| {
             let mut values = headers
@@ -70,8 +70,7 @@ impl Joined {
     }
 }
 
-/// The headers that may occur once, as far as they are looked at here. These are nginx's: another
-/// value in the second one would be seen by others behind or in front.
+/// Headers that may occur once, as in nginx: proxies in front or back-ends might use the second value.
 #[derive(Default)]
 pub(super) struct UniqueHeaders<'a> {
     pub(super) host: Option<&'a [u8]>,
@@ -101,8 +100,7 @@ impl<'a> UniqueHeaders<'a> {
         Ok(unique)
     }
 
-    /// The length of the body (RFC 9112, section 6.3). Whatever two readers could understand
-    /// differently is rejected.
+    /// Determines the length of the body (RFC 9112, section 6.3); ambiguous requests are rejected.
     pub(super) fn body_length(&self, minor_version: u8) -> Result<BodyLength, u16> {
         match (self.content_length, self.transfer_encoding) {
             (None, None) => Ok(BodyLength::None),
@@ -126,7 +124,7 @@ impl<'a> UniqueHeaders<'a> {
     }
 }
 
-/// Headers of which a second one is rejected: those of nginx 1.22.
+/// Headers that may occur once: those of nginx 1.22.
 const UNIQUE_HEADERS: [&str; 11] = [
     "host",
     "content-length",

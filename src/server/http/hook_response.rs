@@ -1,5 +1,4 @@
-//! Responses of hooks: what came from a back-end or from a `return`, and what of it goes to the
-//! client.
+//! Responses of hooks, from a back-end or a `return`, and the parts that are sent to the client.
 
 use std::sync::Arc;
 
@@ -11,32 +10,31 @@ use crate::server::config::proxy::ResponseHeaders;
 use crate::server::config::web::AddedHeaders;
 use crate::server::response::{Response, ResponseBody, Status, push_line};
 
-/// What a hook answered.
+/// Response of a hook.
 #[derive(Clone, Debug)]
 pub(super) struct HookResponse {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    /// The headers with their names as the back-end spells them.
+    /// The headers as the back-end spells them.
     pub(super) raw_headers: Vec<RawHeader>,
     pub(super) body: Bytes,
-    /// What its location does with headers.
+    /// Settings of its location for headers.
     pub(super) response_headers: Arc<ResponseHeaders>,
-    /// The answer of a location with `return`; `None` = it came from a back-end.
-    pub(super) returned: Option<Returned>,
+    /// The response of a `return`; `None` if it came from a back-end.
+    pub(super) returned: Option<ReturnedResponse>,
 }
 
-/// The answer of a `return`.
+/// The response of a `return`.
 #[derive(Clone, Debug)]
-pub(super) struct Returned {
+pub(super) struct ReturnedResponse {
     pub(super) status: u16,
-    /// `None` = the connection is closed without an answer (444).
+    /// `None` if the connection is closed without a response (444).
     pub(super) response: Option<Response>,
-    /// It has a text, so that it is not a page of nginx.
+    /// It has a text, and is not a page of nginx.
     pub(super) has_text: bool,
 }
 
-/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that pushctl writes
-/// itself.
+/// Headers of a single connection (RFC 9110, section 7.6.1), and headers that pushctl writes itself.
 const OWN_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -51,8 +49,8 @@ const OWN_HEADERS: [&str; 10] = [
 ];
 
 impl HookResponse {
-    /// The answer of a location with `return`.
-    pub(super) fn of_return(returned: Returned) -> Self {
+    /// The response of a location with `return`.
+    pub(super) fn of_return(returned: ReturnedResponse) -> Self {
         Self {
             status: returned.status,
             headers: HeaderMap::new(),
@@ -63,12 +61,12 @@ impl HookResponse {
         }
     }
 
-    /// `X-Accel-Redirect` is a header like any other.
+    /// Returns whether `X-Accel-Redirect` is treated like any other header.
     pub(super) fn ignores_redirect(&self) -> bool {
         self.response_headers.ignores_redirect
     }
 
-    /// Nothing of it can follow on its connection. A server that announces a body where there must
+    /// Returns whether its connection can be reused. A server that announces a body where there must
     /// be none may send it.
     pub(super) fn ends_where_expected(&self) -> bool {
         let has_no_body = matches!(self.status, 204 | 304);
@@ -91,9 +89,9 @@ impl HookResponse {
             .map(|value| Bytes::copy_from_slice(value.as_bytes()))
     }
 
-    /// The answer as one to the client.
-    pub(super) fn response(&self) -> Response {
-        if let Some(Returned {
+    /// Renders the response for the client.
+    pub(super) fn to_client(&self) -> Response {
+        if let Some(ReturnedResponse {
             response: Some(response),
             ..
         }) = &self.returned
@@ -112,7 +110,7 @@ impl HookResponse {
         }
     }
 
-    /// The headers that go to the client, in their order.
+    /// Returns the headers for the client, in their order.
     fn for_client(&self) -> impl Iterator<Item = &RawHeader> {
         let ResponseHeaders { hidden, passed, .. } = &*self.response_headers;
         self.raw_headers.iter().filter(move |header| {
@@ -123,7 +121,7 @@ impl HookResponse {
         })
     }
 
-    /// What nginx keeps of the headers when the response leads to another location
+    /// Returns the headers that nginx keeps when the response redirects to another location
     /// (`X-Accel-Redirect`).
     pub(super) fn kept(&self) -> KeptHeaders {
         const KEPT: [&str; 5] = [
@@ -148,24 +146,24 @@ impl HookResponse {
     }
 }
 
-/// Headers of a back-end's response that the response of another location gets.
+/// Headers of a back-end that are added to the response of another location.
 #[derive(Debug)]
 pub(super) struct KeptHeaders {
     /// Complete lines, for every response.
     lines: Vec<u8>,
-    /// For a response that has no type itself.
+    /// For a response without a content type.
     content_type: Option<Bytes>,
 }
 
 impl KeptHeaders {
-    /// Puts the lines in front of those that the location adds.
+    /// Inserts the lines before those of the location.
     pub(super) fn add_to(&self, added: &mut AddedHeaders) {
         for lines in [&mut added.good, &mut added.any] {
             lines.to_mut().splice(..0, self.lines.iter().copied());
         }
     }
 
-    /// Gives a response without a type that of the back-end.
+    /// Sets the content type of a response that has none.
     pub(super) fn complete(&self, response: &mut Response) {
         if !response.bodiless && response.content_type.is_none() {
             response.content_type.clone_from(&self.content_type);
@@ -173,16 +171,16 @@ impl KeptHeaders {
     }
 }
 
-/// A header, if it is one.
-pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+/// Parses a header; `None` if its name or value is invalid.
+pub(super) fn parse_header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((
         HeaderName::from_bytes(name).ok()?,
         HeaderValue::from_bytes(value).ok()?,
     ))
 }
 
-/// Whether a header of the client goes to the back-end. One with an underscore does not, as in
-/// nginx: to CGI and its like it is the same as one with a hyphen, which `proxy_set_header` may
+/// Returns whether a header of the client is passed to the back-end. As in nginx, a name with an
+/// underscore is not: CGI cannot distinguish it from one with a hyphen, which `proxy_set_header` may
 /// have set.
 pub(super) fn is_passed(name: &str) -> bool {
     let is_own = OWN_HEADERS
@@ -202,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_is_announced_where_there_is_none_may_follow() {
+    fn a_connection_with_an_announced_body_where_none_is_allowed_is_not_reused() {
         for (status, name, value, expected) in [
             (204, "content-length", "0", true),
             (204, "x", "y", true),
@@ -210,7 +208,7 @@ mod tests {
             (304, "transfer-encoding", "chunked", false),
             (200, "content-length", "5", true),
         ] {
-            let headers = header(name.as_bytes(), value.as_bytes())
+            let headers = parse_header(name.as_bytes(), value.as_bytes())
                 .into_iter()
                 .collect();
             let response = HookResponse {

@@ -1,7 +1,7 @@
-//! Listening sockets that whoever started the process opened for it (systemd's socket activation).
+//! Listening sockets inherited from the parent process (systemd's socket activation).
 //!
-//! They are kept open for as long as the process runs, used or not: a reload may add their address
-//! or take it away and add it again.
+//! They stay open while the process runs, used or not: a reload may add their address, or remove it
+//! and add it again.
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -12,35 +12,35 @@ use socket2::SockRef;
 use super::listener::{self, Bound};
 use crate::server::config::{ListenAddress, Listener, TcpSettings};
 
-/// A socket that was passed.
+/// An inherited listening socket.
 #[derive(Debug)]
 pub struct InheritedSocket {
     address: ListenAddress,
-    socket: Socket,
+    socket: ListeningSocket,
 }
 
 #[derive(Debug)]
-enum Socket {
+enum ListeningSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-/// Why a socket cannot be used.
+/// Why an inherited socket cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedSocketError {
-    /// Nobody listens on it.
+    /// It is not in the listening state.
     #[error("it is not a listening socket")]
     NotListening,
     /// The socket has no path.
     #[error("it is a unix socket without a path")]
     NoPath,
-    /// The system says so.
+    /// A system call failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl InheritedSocket {
-    /// A TCP socket.
+    /// Takes over a TCP socket.
     ///
     /// # Errors
     /// When it does not listen.
@@ -51,11 +51,11 @@ impl InheritedSocket {
         socket.set_nonblocking(true)?;
         Ok(Self {
             address: ListenAddress::Tcp(socket.local_addr()?),
-            socket: Socket::Tcp(socket),
+            socket: ListeningSocket::Tcp(socket),
         })
     }
 
-    /// A unix socket.
+    /// Takes over a unix socket.
     ///
     /// # Errors
     /// When it does not listen, or has no path.
@@ -71,19 +71,18 @@ impl InheritedSocket {
             .to_owned();
         Ok(Self {
             address: ListenAddress::Unix(path),
-            socket: Socket::Unix(socket),
+            socket: ListeningSocket::Unix(socket),
         })
     }
 
-    /// What it listens on.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
-    /// The one among `all` that is to be used for `listener`: the one with its address, else, for
-    /// all addresses of IPv4, one for all addresses of IPv6 with the same port that takes IPv4,
-    /// too, which is what systemd opens for a bare port.
+    /// Finds the socket for `listener`: the one with its address, or for `0.0.0.0` one for `[::]`
+    /// with the same port that accepts IPv4 as well, which systemd opens for a bare port.
     pub(in crate::server) fn find<'a>(all: &'a [Self], listener: &Listener) -> Option<&'a Self> {
         all.iter()
             .find(|passed| passed.address == listener.address)
@@ -95,7 +94,9 @@ impl InheritedSocket {
             return false;
         };
         let is_all = |address: IpAddr| address.is_unspecified();
-        let (Socket::Tcp(socket), true) = (&self.socket, own.is_ipv6() && wanted.is_ipv4()) else {
+        let (ListeningSocket::Tcp(socket), true) =
+            (&self.socket, own.is_ipv6() && wanted.is_ipv4())
+        else {
             return false;
         };
         own.port() == wanted.port()
@@ -106,15 +107,15 @@ impl InheritedSocket {
                 .is_ok_and(|only_ipv6| !only_ipv6)
     }
 
-    /// A handle to the socket; its connections get `settings`.
+    /// Duplicates the socket for a listener; its connections get `settings`.
     pub(in crate::server) fn bound(&self, settings: &TcpSettings) -> io::Result<Bound> {
         match &self.socket {
-            Socket::Tcp(socket) => {
+            ListeningSocket::Tcp(socket) => {
                 let socket = socket.try_clone()?;
                 listener::apply(settings, &SockRef::from(&socket))?;
                 Ok(Bound::Tcp(socket))
             }
-            Socket::Unix(socket) => {
+            ListeningSocket::Unix(socket) => {
                 let ListenAddress::Unix(path) = &self.address else {
                     return Err(io::ErrorKind::InvalidInput.into());
                 };

@@ -1,5 +1,5 @@
-//! Listening: binds addresses and opens connections, which are registered with a runtime only by
-//! their shard. Accepting is in `accept`.
+//! Binding addresses, and opening accepted connections, which only their shard registers with a
+//! runtime. `accept` has the accept loop.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -11,19 +11,18 @@ use std::time::Instant;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::refusal;
+use super::overload;
 use super::unix_socket::{self, UnixPath};
 use crate::server::config::{ListenAddress, Listener, TcpSettings};
 use crate::server::fanout::Outlet;
 use crate::server::request::Endpoints;
 
-/// Connections that the kernel keeps until they are accepted.
+/// Most connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Most bytes that the kernel keeps for a client beside what is on its way to it. Beyond that a
-/// socket is full, and it is writable again with half of it gone: without this bound it keeps
-/// megabytes for each client that stalls, and says nothing of one that reads slowly before a third
-/// of them is gone.
+/// Most unsent bytes that the kernel buffers for a client. Beyond that a socket is not writable until
+/// half of them are sent. Without this bound the kernel buffers megabytes for each client that
+/// stalls, and reports a slow one as writable only after a third of them is sent.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
@@ -31,13 +30,13 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 #[derive(Debug)]
 pub(in crate::server) enum Bound {
     Tcp(TcpListener),
-    /// Its file goes before the listener, which keeps the number of the file from being used again.
+    /// The file is removed before the listener is closed, so that its inode number is not reused.
     Unix(UnixPath, UnixListener),
-    /// A socket that came from elsewhere, with its path, which is not ours to remove.
+    /// An inherited socket, with its path, which is not removed.
     PassedUnix(UnixListener, PathBuf),
 }
 
-/// A connection on its way to its shard.
+/// An accepted connection that has no shard yet.
 #[derive(Debug)]
 pub(in crate::server) enum Accepted {
     Tcp(std::net::TcpStream),
@@ -57,7 +56,7 @@ impl Bound {
         }
     }
 
-    /// The address as it is: with the port that the system chose.
+    /// The bound address, with the port that the system has chosen.
     pub(in crate::server) fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Bound::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
@@ -88,7 +87,7 @@ fn bind_tcp(
     Ok(socket.into())
 }
 
-/// Sets the options on a listening socket: accepted ones inherit them, without a call for each.
+/// Sets options on a listening socket; accepted sockets inherit them without further calls.
 pub(super) fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
     if !settings.keepalive.is_zero() {
         let keepalive = TcpKeepalive::new()
@@ -106,8 +105,8 @@ pub(super) fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
 }
 
 impl Accepted {
-    /// The address of the client, for the limit on connections per address: an IPv6 network counts
-    /// as one, because a client may have all of its addresses. `None` of a unix socket.
+    /// Address of the client, for the limit on connections per address. An IPv6 /64 network counts
+    /// as one, because a client may have all of its addresses. `None` for a unix socket.
     pub(in crate::server) fn source(&self) -> Option<IpAddr> {
         let Accepted::Tcp(stream) = self else {
             return None;
@@ -118,11 +117,11 @@ impl Accepted {
         })
     }
 
-    /// Tells the client that there is no room for it, and closes the connection.
-    pub(in crate::server) fn refuse(self) {
+    /// Rejects the connection with status 503, and closes it.
+    pub(in crate::server) fn reject(self) {
         match self {
-            Accepted::Tcp(stream) => refusal::send(&stream),
-            Accepted::Unix(stream) => refusal::send(&stream),
+            Accepted::Tcp(stream) => overload::send(&stream),
+            Accepted::Unix(stream) => overload::send(&stream),
         }
     }
 
@@ -154,7 +153,7 @@ impl Accepted {
     }
 }
 
-/// A connection that is opened now, with its number.
+/// Endpoints of a connection that is opened now, with its serial number.
 fn numbered() -> Endpoints {
     static LAST: AtomicU64 = AtomicU64::new(0);
     Endpoints {
@@ -173,7 +172,7 @@ mod tests {
     use crate::server::config::Config;
 
     #[test]
-    fn all_ipv6_addresses_take_ipv4_connections_only_if_told() {
+    fn the_ipv6_wildcard_accepts_ipv4_only_if_configured() {
         for accepts_ipv4 in [true, false] {
             let servers = Config::builtin().listeners.remove(0).servers;
             let address = ListenAddress::Tcp((Ipv6Addr::UNSPECIFIED, 0).into());

@@ -1,8 +1,8 @@
-//! Lists of channels, which may be long: a thread makes them, one at a time, so that no shard
-//! stands still meanwhile.
+//! Lists of channels, which may be long: a separate thread makes them, one at a time, so that no
+//! shard is blocked.
 //!
-//! Those who ask for the same list before it is begun get the same answer. So a crowd that asks
-//! again and again, and leaves again and again, costs one list.
+//! Requests for the same list that arrive before it is started share one response. Many clients
+//! that request a list and disconnect, repeatedly, cost one list.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::{Disconnected, Requests, Served};
-use super::log_entry::Entry;
+use super::connection::Disconnected;
+use super::requests::{Requests, ServeOutcome};
+use super::route::ResponsePlan;
 use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
 use crate::server::config::web::AddedHeaders;
@@ -22,33 +23,33 @@ use crate::server::panics::LISTS_THREAD;
 use crate::server::response::{self, Response, Status};
 use crate::server::statistics::Listing;
 
-/// What waits in this process: lists of several servers, in tests, differ in their brokers.
+/// The queue of the process. In tests the lists of several servers differ in their brokers.
 static QUEUE: Mutex<Queue> = Mutex::new(Queue {
     waiting: VecDeque::new(),
-    has_maker: false,
+    has_thread: false,
 });
 
 struct Queue {
-    waiting: VecDeque<Order>,
-    /// A thread makes what waits.
-    has_maker: bool,
+    waiting: VecDeque<ListJob>,
+    /// The thread that makes lists is running.
+    has_thread: bool,
 }
 
-/// A list that was not begun, and who asked for it.
-struct Order {
-    wanted: Wanted,
+/// A list that was not started, and the clients that wait for it.
+struct ListJob {
+    key: ListKey,
     clients: Vec<oneshot::Sender<Arc<List>>>,
 }
 
-/// All that an answer with a list depends on.
-struct Wanted {
+/// Everything that the response with a list depends on.
+struct ListKey {
     listing: Listing,
-    /// Header lines of its location.
+    /// Additional header lines of the location.
     added: Vec<u8>,
     compression: Compression,
 }
 
-impl Wanted {
+impl ListKey {
     fn is_same(&self, other: &Self) -> bool {
         self.listing == other.listing
             && self.added == other.added
@@ -56,15 +57,14 @@ impl Wanted {
     }
 }
 
-/// An answer with a list, for all who asked for it. It is counted as one, as something that is on
-/// its way.
+/// A response with a list, shared by its clients. It counts once against the memory bound.
 pub(super) struct List {
     response: Response,
     _memory: Reservation,
 }
 
 impl Requests<'_> {
-    /// A list, or the answer instead.
+    /// Waits for a list, or returns the response that takes its place.
     pub(super) async fn list(
         &mut self,
         listing: Listing,
@@ -72,37 +72,41 @@ impl Requests<'_> {
         compression: Compression,
     ) -> Result<Result<Arc<List>, Response>, Disconnected> {
         self.flush().await?;
-        self.cover(0).map_err(|_| Disconnected)?;
-        let most = self.connection.site.limits.max_waiting_lists;
-        let wanted = Wanted {
+        self.reserve(0).map_err(|_| Disconnected)?;
+        let max = self.connection.snapshot.limits.max_waiting_lists;
+        let key = ListKey {
             listing,
             added: added.for_status(Listing::STATUS.0).to_vec(),
             compression,
         };
-        let Some(list) = order(wanted, most) else {
+        let Some(list) = enqueue(key, max) else {
             Limit::WaitingLists.log();
             return Ok(Err(
                 Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")
             ));
         };
-        // It does not come if there is no room for it, or its maker has panicked.
+        // The sender is dropped if there is no memory for the list, or the thread has panicked.
         Ok(list
             .await
             .map_err(|_| Response::error_page(Status::INTERNAL).closing()))
     }
 
-    /// Sends a list.
+    /// Sends a list. `keep_alive` is whether the body of the request was discarded.
     pub(super) async fn send_list(
         &mut self,
         list: Arc<List>,
-        connection: response::ResponseContext,
-        log: Option<Box<Entry>>,
-    ) -> Result<Option<Served>, Disconnected> {
-        let connection = self.begin_answer(&list.response, connection, log);
-        let goes_on = self.send_in_parts(&list.response, connection).await?;
-        // Its connection may linger.
+        keep_alive: bool,
+        context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let connection = response::ResponseContext {
+            keep_alive: context.connection.keep_alive && keep_alive,
+            ..context.connection
+        };
+        let connection = self.begin_response(&list.response, connection, context.log);
+        let keeps_alive = self.send_in_parts(&list.response, connection).await?;
+        // Not held while the connection lingers.
         drop(list);
-        if goes_on {
+        if keeps_alive {
             Ok(None)
         } else {
             self.close().await
@@ -110,32 +114,27 @@ impl Requests<'_> {
     }
 }
 
-/// Orders a list; `None` if `most` others wait.
-fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Arc<List>>> {
+/// Queues a list, or joins a queued one; `None` if `max` others wait.
+fn enqueue(key: ListKey, max: usize) -> Option<oneshot::Receiver<Arc<List>>> {
     let (client, list) = oneshot::channel();
     let mut queue = QUEUE.lock();
     let count = queue.waiting.len();
-    match queue
-        .waiting
-        .iter_mut()
-        .find(|order| order.wanted.is_same(&wanted))
-    {
-        Some(order) => order.clients.push(client),
-        None if count >= most => return None,
-        None => queue.waiting.push_back(Order {
-            wanted,
+    match queue.waiting.iter_mut().find(|job| job.key.is_same(&key)) {
+        Some(job) => job.clients.push(client),
+        None if count >= max => return None,
+        None => queue.waiting.push_back(ListJob {
+            key,
             clients: vec![client],
         }),
     }
-    if !queue.has_maker {
+    if !queue.has_thread {
         match std::thread::Builder::new()
             .name(LISTS_THREAD.to_owned())
             .spawn(make_all)
         {
-            Ok(_) => queue.has_maker = true,
+            Ok(_) => queue.has_thread = true,
             Err(error) => {
-                tracing::error!(%error, "no list of channels can be made: the system gives no \
-                                         thread for it");
+                tracing::error!(%error, "cannot start the thread for lists of channels");
                 queue.waiting.clear();
             }
         }
@@ -143,29 +142,29 @@ fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Arc<List>>> {
     Some(list)
 }
 
-/// Makes lists until none waits.
+/// Makes queued lists until there are none.
 fn make_all() {
     loop {
         let mut queue = QUEUE.lock();
-        let Some(order) = queue.waiting.pop_front() else {
-            queue.has_maker = false;
+        let Some(job) = queue.waiting.pop_front() else {
+            queue.has_thread = false;
             return;
         };
         drop(queue);
-        order.make();
+        job.make();
     }
 }
 
-impl Order {
+impl ListJob {
     fn make(mut self) {
-        // Their connections are over.
+        // Clients may have disconnected.
         self.clients.retain(|client| !client.is_closed());
         if self.clients.is_empty() {
             return;
         }
         let Self {
-            wanted:
-                Wanted {
+            key:
+                ListKey {
                     listing,
                     added,
                     compression,

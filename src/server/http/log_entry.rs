@@ -1,7 +1,5 @@
-//! The lines of one request for the access logs: what is known of it at its beginning, and what its
-//! answer adds.
-//!
-//! A subscription is one request. It is logged when it ends.
+//! The access log lines of one request: some values are taken when it begins, others when its
+//! response has been sent. A subscription is one request; it is logged when it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,60 +15,60 @@ use crate::server::config::{Expression, Variables, WebSettings};
 use crate::server::fanout::{EndReason, Tap};
 use crate::server::request;
 
-/// The status of a request whose client left before the end, as in nginx.
-const CLIENT_LEFT: u16 = 499;
+/// Status of a request whose client has closed the connection early, as in nginx.
+const CLIENT_CLOSED: u16 = 499;
 
-/// A piece of a line.
-enum Piece {
+/// A part of a line.
+enum LinePart {
     Text(Vec<u8>),
-    /// The value is known at the end.
-    AtEnd(Expression, VariableSnapshot),
+    /// Evaluated at the end of the request, with the values of its beginning.
+    Deferred(Expression, VariableSnapshot),
 }
 
-/// The lines of a request; they are written when this is dropped.
-pub(super) struct Entry {
-    lines: Vec<Line>,
+/// The lines of a request, which are written on drop.
+pub(super) struct LogEntry {
+    lines: Vec<LogLine>,
     begin: Instant,
     connection_opened: Option<Instant>,
-    answer: LoggedResponse,
-    /// Bytes of the request: its head, and what was read of its body.
+    response: LoggedResponse,
+    /// Bytes of the request: its head, and the part of the body that was read.
     request_bytes: u64,
-    /// The body of the request, where a line has it.
+    /// The body of the request, if a line needs it.
     body: Option<Bytes>,
-    /// The location is one of nchan: its endings have other statuses.
+    /// The location is one of nchan, where ends of subscriptions have other statuses.
     is_nchan: bool,
 }
 
-struct Line {
+struct LogLine {
     log: Arc<AccessLog>,
-    /// What decides whether it is written.
-    condition: Option<Piece>,
-    pieces: Vec<Piece>,
+    /// `if=`: whether the line is written.
+    condition: Option<LinePart>,
+    parts: Vec<LinePart>,
 }
 
-/// What was sent.
+/// The response to a logged request.
 struct LoggedResponse {
     status: u16,
-    /// All bytes.
+    /// Bytes of head and body.
     bytes: u64,
-    /// The head, as far as it is kept.
+    /// The head, cut to [`MAX_HEADER_BYTES`].
     head: Vec<u8>,
     head_bytes: u64,
     is_complete: bool,
 }
 
-impl Entry {
-    /// The entry of a request; `None` = it is not logged.
+impl LogEntry {
+    /// Begins the entry of a request; `None` if it is not logged.
     pub(super) fn begin(
         web: &WebSettings,
         variables: &dyn Variables,
         connection_opened: Option<Instant>,
         is_nchan: bool,
     ) -> Option<Box<Self>> {
-        let lines: Vec<Line> = web
+        let lines: Vec<LogLine> = web
             .access_logs
             .iter()
-            .filter_map(|log| line(log, variables))
+            .filter_map(|log| prepare_line(log, variables))
             .collect();
         if lines.is_empty() {
             return None;
@@ -78,8 +76,8 @@ impl Entry {
         let request_bytes = variables
             .builtin("request_length")
             .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
-        let answer = LoggedResponse {
-            status: CLIENT_LEFT,
+        let response = LoggedResponse {
+            status: CLIENT_CLOSED,
             bytes: 0,
             head: Vec::new(),
             head_bytes: 0,
@@ -90,56 +88,56 @@ impl Entry {
             lines,
             begin: Instant::now(),
             connection_opened,
-            answer,
+            response,
             request_bytes,
             body: None,
             is_nchan,
         }))
     }
 
-    /// Bytes that it keeps of its request.
-    pub(super) fn kept_bytes(&self) -> usize {
-        let of = |piece: &Piece| {
-            size_of::<Piece>()
-                + match piece {
-                    Piece::Text(text) => text.capacity(),
-                    Piece::AtEnd(_, snapshot) => snapshot.own_bytes(),
+    /// Bytes of heap memory.
+    pub(super) fn own_bytes(&self) -> usize {
+        let of = |part: &LinePart| {
+            size_of::<LinePart>()
+                + match part {
+                    LinePart::Text(text) => text.capacity(),
+                    LinePart::Deferred(_, snapshot) => snapshot.own_bytes(),
                 }
         };
         self.lines
             .iter()
-            .flat_map(|line| line.pieces.iter().chain(&line.condition))
+            .flat_map(|prepare_line| prepare_line.parts.iter().chain(&prepare_line.condition))
             .map(of)
             .sum()
     }
 
-    /// Writes nothing: the request is routed again.
+    /// Discards the lines, because the request is routed again.
     pub(super) fn forget(&mut self) {
         self.lines.clear();
     }
 
-    /// Bytes of the body were read.
+    /// Adds bytes of the body that were read.
     pub(super) fn add_received(&mut self, bytes: u64) {
         self.request_bytes += bytes;
     }
 
-    /// Records the body that was read, if a line has it.
+    /// Keeps the body, if a line needs it.
     pub(super) fn record_body(&mut self, body: &Bytes) {
-        let mut pieces = self
+        let mut parts = self
             .lines
             .iter()
-            .flat_map(|line| line.pieces.iter().chain(&line.condition));
-        if pieces.any(
-            |piece| matches!(piece, Piece::AtEnd(expression, _) if expression.uses("request_body")),
+            .flat_map(|prepare_line| prepare_line.parts.iter().chain(&prepare_line.condition));
+        if parts.any(
+            |part| matches!(part, LinePart::Deferred(expression, _) if expression.uses("request_body")),
         ) {
             self.body = Some(body.clone());
         }
     }
 
-    /// Records an answer that is sent: its head, and how many bytes follow that.
-    pub(super) fn answered(&mut self, head: &[u8], body_bytes: u64) {
-        self.answer = LoggedResponse {
-            status: status_of(head).unwrap_or(CLIENT_LEFT),
+    /// Records a response: its head, and the length of its body.
+    pub(super) fn record_response(&mut self, head: &[u8], body_bytes: u64) {
+        self.response = LoggedResponse {
+            status: parse_status(head).unwrap_or(CLIENT_CLOSED),
             bytes: head.len() as u64 + body_bytes,
             head: head[..head.len().min(MAX_HEADER_BYTES)].to_vec(),
             head_bytes: head.len() as u64,
@@ -147,44 +145,54 @@ impl Entry {
         };
     }
 
-    /// The connection is closed without an answer.
-    pub(super) fn closed(&mut self) {
-        self.answer.status = 444;
+    /// Records that the connection is closed without a response.
+    fn record_close(&mut self) {
+        self.response.status = 444;
     }
 
-    /// Records what a follower got, and how it ended: `has_left` = the client did not see the end.
-    pub(super) fn followed(&mut self, tap: Tap, has_left: bool) {
-        let ended = match tap.ending {
+    /// Records what a follower was sent, and how its subscription ended; `is_dropped` if the client
+    /// has not received the end.
+    pub(super) fn record_subscription(&mut self, tap: Tap, is_dropped: bool) {
+        let ending_status = match tap.ending {
             Some(EndReason::TimeToLive) if self.is_nchan => Some(408),
             Some(EndReason::Deleted) if self.is_nchan => Some(410),
             Some(EndReason::Conflict) if self.is_nchan => Some(409),
             _ => None,
         };
-        let sent = status_of(&tap.head);
-        let status = if has_left {
-            CLIENT_LEFT
+        let sent_status = parse_status(&tap.head);
+        let status = if is_dropped {
+            CLIENT_CLOSED
         } else {
-            ended.or(sent).unwrap_or(CLIENT_LEFT)
+            ending_status.or(sent_status).unwrap_or(CLIENT_CLOSED)
         };
         let head_bytes = tap.head.len() as u64;
-        self.answer = LoggedResponse {
+        self.response = LoggedResponse {
             status,
             bytes: tap.sent,
             head: tap.head,
             head_bytes,
-            is_complete: !has_left,
+            is_complete: !is_dropped,
         };
     }
 }
 
-/// The status in a rendered head.
-fn status_of(head: &[u8]) -> Option<u16> {
+/// Records a rendered response; an empty one means that the connection is closed without one.
+pub(super) fn record_rendered(log: Option<&mut Box<LogEntry>>, bytes: &[u8]) {
+    let Some(log) = log else { return };
+    match memchr::memmem::find(bytes, b"\r\n\r\n") {
+        Some(end) => log.record_response(&bytes[..end + 4], (bytes.len() - end - 4) as u64),
+        None => log.record_close(),
+    }
+}
+
+/// Reads the status of a rendered head.
+fn parse_status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
 }
 
-fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
+fn prepare_line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<LogLine> {
     let condition = match &log.condition {
-        Some(condition) if condition.depends_on_response() => Some(at_end(condition, variables)),
+        Some(condition) if condition.depends_on_response() => Some(defer(condition, variables)),
         Some(condition)
             if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) =>
         {
@@ -192,48 +200,49 @@ fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
         }
         _ => None,
     };
-    let piece = |part: &Expression| match part.as_literal() {
-        Some(text) => Piece::Text(text.to_vec()),
-        None if part.depends_on_response() => at_end(part, variables),
+    let prepare = |part: &Expression| match part.as_literal() {
+        Some(text) => LinePart::Text(text.to_vec()),
+        None if part.depends_on_response() => defer(part, variables),
         None => {
             let is_known = part
                 .as_builtin()
                 .is_some_and(|name| variables.builtin(name).is_some());
-            Piece::Text(escaped(
+            LinePart::Text(escape(
                 &evaluate(part, variables),
                 is_known,
                 log.format.escape,
             ))
         }
     };
-    Some(Line {
+    Some(LogLine {
         log: Arc::clone(log),
         condition,
-        pieces: log.format.parts.iter().map(piece).collect(),
+        parts: log.format.parts.iter().map(prepare).collect(),
     })
 }
 
-/// A regular expression that fails leaves a value of a line empty. It concerns neither other values
-/// nor the request, and no client can keep a line out of a log with it.
+/// Evaluates a value. If a regular expression fails, only this value is empty: a client cannot
+/// suppress its log line that way.
 fn evaluate(expression: &Expression, variables: &dyn Variables) -> Vec<u8> {
     regex_pattern::isolated(|| expression.evaluate(variables).into_owned()).unwrap_or_default()
 }
 
-fn at_end(expression: &Expression, variables: &dyn Variables) -> Piece {
+/// Prepares a value that depends on the response.
+fn defer(expression: &Expression, variables: &dyn Variables) -> LinePart {
     let snapshot = regex_pattern::isolated(|| expression.snapshot(variables)).unwrap_or_default();
-    Piece::AtEnd(expression.clone(), snapshot)
+    LinePart::Deferred(expression.clone(), snapshot)
 }
 
 fn is_false(value: &[u8]) -> bool {
     matches!(value, b"" | b"0")
 }
 
-impl Drop for Entry {
+impl Drop for LogEntry {
     fn drop(&mut self) {
-        for Line {
+        for LogLine {
             log,
             condition,
-            pieces,
+            parts,
         } in std::mem::take(&mut self.lines)
         {
             let value = |expression: &Expression, snapshot: &VariableSnapshot| {
@@ -241,20 +250,20 @@ impl Drop for Entry {
                     expression.evaluate_deferred(snapshot, &|name| self.value(name))
                 })
             };
-            if let Some(Piece::AtEnd(expression, snapshot)) = &condition
+            if let Some(LinePart::Deferred(expression, snapshot)) = &condition
                 && value(expression, snapshot).is_ok_and(|value| is_false(&value))
             {
                 continue;
             }
             let mut text = Vec::new();
-            for piece in &pieces {
-                match piece {
-                    Piece::Text(piece) => text.extend_from_slice(piece),
-                    Piece::AtEnd(expression, snapshot) => {
+            for part in &parts {
+                match part {
+                    LinePart::Text(literal) => text.extend_from_slice(literal),
+                    LinePart::Deferred(expression, snapshot) => {
                         let is_known = expression
                             .as_builtin()
                             .is_some_and(|name| self.value(name).is_some());
-                        text.extend_from_slice(&escaped(
+                        text.extend_from_slice(&escape(
                             &value(expression, snapshot).unwrap_or_default(),
                             is_known,
                             log.format.escape,
@@ -268,8 +277,8 @@ impl Drop for Entry {
     }
 }
 
-impl Entry {
-    /// The value of a variable that depends on the answer, or on the time.
+impl LogEntry {
+    /// Returns the value of a variable that depends on the response or on the time.
     fn value(&self, name: &str) -> Option<Vec<u8>> {
         let LoggedResponse {
             status,
@@ -277,7 +286,7 @@ impl Entry {
             head,
             head_bytes,
             is_complete,
-        } = &self.answer;
+        } = &self.response;
         let text = match name {
             "status" => format!("{status:03}"),
             "bytes_sent" => bytes.to_string(),
@@ -285,8 +294,8 @@ impl Entry {
             "request_completion" => if *is_complete { "OK" } else { "" }.to_owned(),
             "request_body" => return self.body.as_ref().map(|body| body.to_vec()),
             "request_length" => self.request_bytes.to_string(),
-            "request_time" => seconds(self.begin.elapsed()),
-            "connection_time" => seconds(
+            "request_time" => format_seconds(self.begin.elapsed()),
+            "connection_time" => format_seconds(
                 self.connection_opened
                     .map(|opened| opened.elapsed())
                     .unwrap_or_default(),
@@ -294,31 +303,33 @@ impl Entry {
             "msec" => request::milliseconds(),
             "time_local" => request::local_time(unix_now()),
             "time_iso8601" => format!("{}+00:00", crate::server::iso_time(unix_now())),
-            name => return sent_header(head, name.strip_prefix("sent_http_")?).map(<[u8]>::to_vec),
+            name => return find_header(head, name.strip_prefix("sent_http_")?).map(<[u8]>::to_vec),
         };
         Some(text.into_bytes())
     }
 }
 
-/// Seconds and milliseconds, as nginx writes a duration.
-fn seconds(time: Duration) -> String {
+/// Formats a duration as nginx does: seconds with milliseconds.
+fn format_seconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_secs(), time.subsec_millis())
 }
 
-/// The value of a header of an answer, by the name of its variable.
-fn sent_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+/// Finds a header of a response by the name of its variable, which has `_` for `-`.
+fn find_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let is_same =
         |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
-    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
-        let (known, value) = line.split_at(memchr::memchr(b':', line)?);
-        let is_it =
-            known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
-        is_it.then(|| value[1..].trim_ascii())
-    })
+    head.split(|byte| *byte == b'\n')
+        .skip(1)
+        .find_map(|prepare_line| {
+            let (known, value) = prepare_line.split_at(memchr::memchr(b':', prepare_line)?);
+            let is_it =
+                known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
+            is_it.then(|| value[1..].trim_ascii())
+        })
 }
 
-/// A value that cannot be taken for anything else. One that is known and empty is written as that.
-fn escaped(value: &[u8], is_known: bool, escape: LogEscape) -> Vec<u8> {
+/// Escapes a value. An unknown value is written as `-`, a known empty one as an empty string.
+fn escape(value: &[u8], is_known: bool, escape: LogEscape) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     match escape {
         LogEscape::None => out.extend_from_slice(value),

@@ -1,14 +1,14 @@
-//! Requests that are rejected before they are routed: their response, and their lines in the access
-//! log.
+//! Malformed requests: their response, and their lines in the access log.
 //!
-//! As in nginx they are logged where the default server logs, with what was read of them: their
-//! first line.
+//! As in nginx they are logged by the default server, with the part of their first line that was
+//! read.
 
 use std::borrow::Cow;
 
-use super::connection::{Disconnected, Requests, Served};
-use super::log_entry::Entry;
-use super::sending::record_rendered;
+use super::connection::Disconnected;
+use super::log_entry::{LogEntry, record_rendered};
+use super::requests::{Requests, ServeOutcome};
+
 use crate::server::config::{RewriteFrame, Variables};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{self, Response};
@@ -18,7 +18,7 @@ impl Requests<'_> {
     pub(super) async fn reject(
         &mut self,
         response: Response,
-    ) -> Result<Option<Served>, Disconnected> {
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
         let start = self.out.len();
         let connection = response::ResponseContext {
             minor_version: 1,
@@ -32,11 +32,12 @@ impl Requests<'_> {
         self.close().await
     }
 
-    fn malformed_entry(&self) -> Option<Box<Entry>> {
+    /// Begins the access log entry of the request in the buffer.
+    fn malformed_entry(&self) -> Option<Box<LogEntry>> {
         let peer = &*self.connection.peer;
         let server = self
             .connection
-            .site
+            .snapshot
             .listener
             .default_server(&peer.local_address);
         let web = &server.settings.web;
@@ -60,7 +61,7 @@ impl Requests<'_> {
             keep_alive: false,
             endpoints: peer,
         };
-        let known = RequestVariables {
+        let connection = RequestVariables {
             request: &request,
             frame: &frame,
             peer,
@@ -71,24 +72,24 @@ impl Requests<'_> {
         };
         let variables = MalformedRequest {
             line: first_line(&self.connection.buffer),
-            known,
+            connection,
         };
-        Entry::begin(web, &variables, peer.opened, false)
+        LogEntry::begin(web, &variables, peer.opened, false)
     }
 }
 
-/// The first line of what a client has sent, without the empty ones before it.
-fn first_line(mut read: &[u8]) -> &[u8] {
-    while let [b'\r' | b'\n', rest @ ..] = read {
-        read = rest;
+/// Returns the first line of the input without empty lines before it.
+fn first_line(mut input: &[u8]) -> &[u8] {
+    while let [b'\r' | b'\n', rest @ ..] = input {
+        input = rest;
     }
-    &read[..memchr::memchr2(b'\r', b'\n', read).unwrap_or(read.len())]
+    &input[..memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len())]
 }
 
-/// The variables of such a request: those of its connection, and `$request`.
+/// The variables of a malformed request: those of its connection, and `$request`.
 struct MalformedRequest<'a> {
     line: &'a [u8],
-    known: RequestVariables<'a>,
+    connection: RequestVariables<'a>,
 }
 
 impl Variables for MalformedRequest<'_> {
@@ -115,7 +116,7 @@ impl Variables for MalformedRequest<'_> {
             | "args"
             | "query_string"
             | "server_protocol" => None,
-            _ => self.known.builtin(name),
+            _ => self.connection.builtin(name),
         }
     }
 }
@@ -125,15 +126,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_ends_at_its_end_or_where_nothing_more_was_read() {
-        for (read, expected) in [
+    fn the_first_line_ends_at_its_line_end_or_with_the_input() {
+        for (input, expected) in [
             (&b"\r\n\nGET x\r\nHost: a"[..], &b"GET x"[..]),
             (b"a\nb", b"a"),
             (b"ab", b"ab"),
             (b"\n", b""),
             (b"", b""),
         ] {
-            assert_eq!(first_line(read), expected, "{}", read.escape_ascii());
+            assert_eq!(first_line(input), expected, "{}", input.escape_ascii());
         }
     }
 }

@@ -1,74 +1,78 @@
-//! HTTP/1.x: listening, connections, requests, and which endpoint answers them.
+//! HTTP/1.x: listeners, connections, requests and responses.
 //!
-//! `listener` binds (or takes what was `passed`), `accept` takes connections, which are spread over
-//! the shards; `refusal` is for those without room; `connection` runs one of them: it reads
-//! requests with `head` and `body`, lets `route` find the answer (or knows it already: `habit`),
-//! and hands followers to the fan-out until their subscription ends. `intake` and `output` are its
-//! reads and writes.
+//! The way of a request: `listener` binds an address (or uses an `inherited_socket`), `accept`
+//! accepts connections, and `overload` rejects those without room. A `connection` serves `requests`
+//! on a shard: `head` and `chunked_body` parse, `route` finds the location by `rewriting`, checks
+//! `access`, and asks the endpoint; `perform` carries out the result. A request in the `replay`
+//! cache skips all of that. `following` runs the connection while it has a subscription. `read` and
+//! `write` are the input and output of requests.
 //!
-//! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library
-//! offers; the parsing of heads is `httparse`'s, ordinary pages are axum's (`pages`), files are
-//! read by `tower-http` (`files`), and `lists`, which may be long, are made on another thread.
-//! `web` and `auth` let requests in or not, `access_log` notes them. `site` is the configuration
-//! that they are served with, which a reload replaces.
+//! Responses are written byte by byte in nginx's order and spelling, which no HTTP library offers.
+//! Heads are parsed with `httparse`, `pages` are served by axum, `static_files` are read by
+//! `tower-http`, and `backend` sends requests with `hyper`.
+//!
+//! `listener_snapshot` is the configuration of a listener, which a reload replaces; `access_log`
+//! writes log lines.
 
 mod accept;
+mod access;
 mod access_log;
-mod auth;
 mod auth_request;
 mod backend;
 mod backend_connection;
+mod backend_request;
 mod balancer;
+mod basic_auth;
 mod batches;
-mod body;
 mod browser_guard;
+mod chunked_body;
 mod client_address;
-mod companion;
 mod connection;
-mod decision;
-mod files;
 mod following;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
-mod habit;
 mod head;
 mod headers;
 mod hook_response;
 mod hooks;
 mod inherited_socket;
 mod listener;
+mod listener_snapshot;
 mod lists;
+mod live_hooks;
 mod log_entry;
 mod malformed_request;
+mod message_hook;
 mod nchan_socket;
 mod notices;
+mod overload;
 mod pace;
 mod pages;
 mod password;
 mod peers;
-mod polled;
+mod pending_check;
+mod perform;
+mod proxy_pass;
 mod proxy_request;
 mod read;
-mod refusal;
-mod remembered;
-mod repeated;
+mod replay;
+mod requests;
+mod rerouting;
+mod return_response;
 mod rewriting;
 mod route;
-mod sending;
-mod shape;
-mod site;
+mod static_files;
 mod target;
 mod unix_socket;
-mod web;
 mod write;
 mod write_coalescing;
 
 pub use access_log::reopen as reopen_access_logs;
 pub(super) use access_log::{flush as flush_access_logs, try_all as try_access_logs};
-pub(super) use auth::pair as basic_pair;
-pub(super) use backend::Backend;
+pub(super) use backend::BackendClient;
+pub(super) use basic_auth::decode_pair as decode_basic_pair;
 pub(super) use connection::Connection;
 pub use inherited_socket::{InheritedSocket, InheritedSocketError};
 pub(super) use listener::{Accepted, Bound};
+pub(super) use listener_snapshot::{ListenerSlot, ListenerSnapshot};
 pub(super) use notices::PendingNotices;
-pub(super) use site::{Place, Site};

@@ -1,77 +1,75 @@
-//! What comes over a websocket of nchan, while the connection follows.
+//! Websockets of nchan while their connection follows: frames from the client, and the hook that
+//! checks messages.
 
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 
-use super::backend::{Ask, Unreachable};
+use super::backend::{HookCall, HookError};
 use super::connection::Connection;
-use super::hooks::MessageDecision;
+use super::message_hook::MessageDecision;
 use super::pace::ArrivingMessage;
 use crate::server::subscriber::{Incoming, Received, Socket};
 
 /// The websocket of a follower.
-pub(super) struct OpenSocket {
+pub(super) struct NchanWebSocket {
     pub(super) socket: Box<Socket>,
-    /// What a back-end is asked about each message.
-    upstream: Option<Box<Result<Ask, Unreachable>>>,
-    /// The message that it is to be asked about.
-    question: Option<Incoming>,
-    /// The time limit of a message that is not complete.
+    /// The hook that checks each message.
+    hook: Option<Box<Result<HookCall, HookError>>>,
+    /// The message that waits for the hook.
+    pending_message: Option<Incoming>,
+    /// Time limit of an incomplete message.
     arriving: ArrivingMessage,
-    /// Nothing of what still comes is looked at.
-    pub(super) is_over: bool,
+    /// It was closed: further input is discarded.
+    pub(super) is_closed: bool,
 }
 
-impl OpenSocket {
-    pub(super) fn new(
-        socket: Box<Socket>,
-        upstream: Option<Box<Result<Ask, Unreachable>>>,
-    ) -> Self {
+impl NchanWebSocket {
+    pub(super) fn new(socket: Box<Socket>, hook: Option<Box<Result<HookCall, HookError>>>) -> Self {
         Self {
             socket,
-            upstream,
-            question: None,
+            hook,
+            pending_message: None,
             arriving: ArrivingMessage::default(),
-            is_over: false,
+            is_closed: false,
         }
     }
 
-    /// A back-end is to be asked about a message.
-    pub(super) fn has_question(&self) -> bool {
-        self.question.is_some()
+    /// Returns whether a message waits for the hook.
+    pub(super) fn has_pending_message(&self) -> bool {
+        self.pending_message.is_some()
     }
 }
 
 impl Connection {
     /// Handles the frames in the buffer.
-    pub(super) fn receive_frames(&mut self, open: &mut OpenSocket) {
-        let most = self.site.limits.max_websocket_message_bytes;
-        let came = self.buffer.len();
+    pub(super) fn receive_frames(&mut self, open: &mut NchanWebSocket) {
+        let max = self.snapshot.limits.max_websocket_message_bytes;
+        let buffered = self.buffer.len();
         let mut completed_any = false;
-        while !open.is_over && open.question.is_none() {
-            match open.socket.next(&mut self.buffer, most) {
+        while !open.is_closed && open.pending_message.is_none() {
+            match open.socket.next(&mut self.buffer, max) {
                 None => break,
                 Some(Received::Message(message)) => {
                     completed_any = true;
-                    if open.upstream.is_some() {
-                        open.question = Some(message);
+                    if open.hook.is_some() {
+                        open.pending_message = Some(message);
                         break;
                     }
-                    if let Some(answer) = open.socket.publish(self.shard.broker(), message) {
-                        self.answer_frame(open, answer);
+                    if let Some(reply) = open.socket.publish(self.shard.broker(), message) {
+                        self.reply_to_frame(open, reply);
                     }
                 }
-                Some(answer) => self.answer_frame(open, answer),
+                Some(reply) => self.reply_to_frame(open, reply),
             }
         }
-        if open.is_over {
+        if open.is_closed {
             self.buffer.clear();
         }
-        if self.buffer.len() < came {
+        if self.buffer.len() < buffered {
             self.compact();
         }
-        // A message may have begun with an empty fragment.
+        // A message that begins with an empty fragment has no pending bytes yet.
         let begun = usize::from(open.socket.has_begun());
-        let pending = if open.is_over {
+        let pending = if open.is_closed {
             0
         } else {
             self.buffer.len() + open.socket.pending_bytes().max(begun)
@@ -79,43 +77,47 @@ impl Connection {
         self.limit_arrival(&mut open.arriving, pending, completed_any);
     }
 
-    /// Asks a back-end about a message, and does what it says. Others of this client wait.
-    pub(super) async fn ask_about(&mut self, open: &mut OpenSocket) {
-        let Some(Incoming { text, content_type }) = open.question.take() else {
+    /// Calls the hook about the pending message, and carries out its decision. Further messages of
+    /// the client wait.
+    pub(super) async fn run_message_hook(&mut self, open: &mut NchanWebSocket) {
+        let Some(Incoming { text, content_type }) = open.pending_message.take() else {
             return;
         };
-        let told = match open.upstream.as_deref() {
-            Some(Ok(ask)) => {
-                let mut ask = ask.clone();
-                if let (Ask::Request(request), Some(value)) = (&mut ask, &content_type)
+        let response = match open.hook.as_deref() {
+            Some(Ok(call)) => {
+                let mut call = call.clone();
+                if let (HookCall::Request(request), Some(value)) = (&mut call, &content_type)
                     && let Ok(value) = HeaderValue::from_bytes(value)
                 {
                     request.headers.insert(CONTENT_TYPE, value);
                 }
-                self.site.backend.decide(Ok(ask), text.clone()).await
+                self.snapshot
+                    .backend
+                    .call_without_redirect(Ok(call), text.clone())
+                    .await
             }
             Some(Err(reason)) => Err(*reason),
-            None => Err(Unreachable::Failed),
+            None => Err(HookError::Failed),
         };
-        let answer = match MessageDecision::of(told, text, content_type) {
+        let reply = match MessageDecision::of(response, text, content_type) {
             MessageDecision::Publish(text, content_type) => open
                 .socket
                 .publish(self.shard.broker(), Incoming { text, content_type }),
             MessageDecision::Drop => None,
-            MessageDecision::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
-            MessageDecision::Down(_) => Some(Socket::closed(1011, "500 Internal Server Error")),
+            MessageDecision::Reject => Some(Socket::closed(1008, "403 Forbidden")),
+            MessageDecision::Failed(_) => Some(Socket::closed(1011, "500 Internal Server Error")),
         };
-        if let Some(answer) = answer {
-            self.answer_frame(open, answer);
+        if let Some(reply) = reply {
+            self.reply_to_frame(open, reply);
         }
     }
 
-    fn answer_frame(&mut self, open: &mut OpenSocket, answer: Received) {
-        match answer {
+    fn reply_to_frame(&mut self, open: &mut NchanWebSocket, reply: Received) {
+        match reply {
             Received::Message(_) => {}
             Received::Reply(bytes) => self.shard.reply(self.key, bytes),
             Received::Close(bytes) => {
-                open.is_over = true;
+                open.is_closed = true;
                 open.socket.clear();
                 self.shard.end_with(self.key, bytes);
             }

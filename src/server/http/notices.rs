@@ -1,9 +1,9 @@
-//! Notices to back-ends: requests that nobody waits for (`nchan_subscribe_request`,
+//! Notices to back-ends: requests whose response is not awaited (`nchan_subscribe_request`,
 //! `nchan_unsubscribe_request`).
 //!
-//! Each is charged to the memory bound until it is over, and a shard has so many of them pending; a
-//! further one is dropped, counted and logged. At the end of the server they are waited for within
-//! the time of grace.
+//! Each is charged to the memory bound while it is pending. Their number per shard is limited; a
+//! further one is dropped, counted and logged. When the server stops it waits for pending ones, for
+//! at most the grace period.
 
 use std::sync::Arc;
 
@@ -12,43 +12,43 @@ use axum::http::{Method, Uri};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::backend::{Ask, Backend, BackendRequest, BackendRoute, Unreachable};
-use super::hook_response::header;
+use super::backend::{BackendClient, BackendRequest, BackendRoute, HookCall, HookError};
+use super::hook_response::parse_header;
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
 use crate::server::log_throttle::LogThrottle;
 
-/// What a notice takes beside its bytes while it waits: its task.
+/// Memory of the task of a pending notice.
 const TASK_BYTES: usize = 1024;
 
-/// Clients make notices, so that they must not fill the log.
-static RARELY: LogThrottle = LogThrottle::new();
+/// Throttled, because clients cause notices.
+static WARNINGS: LogThrottle = LogThrottle::new();
 
-/// A request without a body, kept small: one for each subscriber waits until that leaves.
+/// A request without a body, stored compactly: every subscriber has one for its end.
 #[derive(Debug)]
 pub(super) struct Notice {
     method: Method,
     route: Arc<BackendRoute>,
     target: Uri,
-    tells_length: bool,
+    sends_length: bool,
     /// The headers, each as `name:value` and a line end.
     lines: Box<[u8]>,
     _charge: Charge,
 }
 
-/// How many notices of a shard are pending, over all reloads.
+/// Number of pending notices of a shard, across reloads.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct PendingNotices(watch::Sender<usize>);
 
-/// One of them, until it is dropped.
-struct Pending(PendingNotices);
+/// A pending notice; counted until it is dropped.
+struct PendingNotice(PendingNotices);
 
 impl Notice {
-    /// Keeps what a request needs; `None` for one that needs no back-end.
+    /// Prepares a notice; `None` for a call that needs no back-end.
     ///
     /// # Errors
     /// When the memory bound has no room for it.
-    pub(super) fn new(broker: &Broker, ask: Ask) -> Result<Option<Self>, OutOfMemory> {
-        let Ask::Request(request) = ask else {
+    pub(super) fn new(broker: &Broker, ask: HookCall) -> Result<Option<Self>, OutOfMemory> {
+        let HookCall::Request(request) = ask else {
             return Ok(None);
         };
         let BackendRequest {
@@ -56,7 +56,7 @@ impl Notice {
             route,
             target,
             headers,
-            tells_length,
+            sends_length,
             passes_body: _,
         } = *request;
         let length = headers
@@ -77,7 +77,7 @@ impl Notice {
             method,
             route,
             target,
-            tells_length,
+            sends_length,
             lines: lines.into(),
             _charge: charge,
         }))
@@ -89,7 +89,7 @@ impl Notice {
             let Some(colon) = memchr::memchr(b':', line) else {
                 continue;
             };
-            if let Some((name, value)) = header(&line[..colon], &line[colon + 1..]) {
+            if let Some((name, value)) = parse_header(&line[..colon], &line[colon + 1..]) {
                 headers.append(name, value);
             }
         }
@@ -98,75 +98,75 @@ impl Notice {
             route: Arc::clone(&self.route),
             target: self.target.clone(),
             headers,
-            tells_length: self.tells_length,
+            sends_length: self.sends_length,
             passes_body: false,
         }
     }
 }
 
 impl PendingNotices {
-    /// Waits until there are none.
-    pub(in crate::server) async fn drained(&self) {
-        // The sender is here, so that it does not go away meanwhile.
+    /// Waits until none is pending.
+    pub(in crate::server) async fn wait_until_empty(&self) {
+        // Cannot fail: the sender is `self`.
         drop(self.0.subscribe().wait_for(|count| *count == 0).await);
     }
 
-    /// How many there are.
+    /// Number of pending notices.
     pub(in crate::server) fn count(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Counts another one, if there are less than `most`.
-    fn enter(&self, most: usize) -> Option<Pending> {
+    /// Counts another one, if fewer than `max` are pending.
+    fn enter(&self, max: usize) -> Option<PendingNotice> {
         self.0
             .send_if_modified(|count| {
-                let has_room = *count < most;
+                let has_room = *count < max;
                 *count += usize::from(has_room);
                 has_room
             })
-            .then(|| Pending(self.clone()))
+            .then(|| PendingNotice(self.clone()))
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingNotice {
     fn drop(&mut self) {
         self.0.0.send_modify(|count| *count -= 1);
     }
 }
 
-impl Backend {
-    /// Sends a notice without waiting; nobody looks at the answer.
-    pub(super) fn tell(self: &Arc<Self>, broker: &Broker, notice: Notice) {
+impl BackendClient {
+    /// Sends a notice without waiting for its response.
+    pub(super) fn send_notice(self: &Arc<Self>, broker: &Broker, notice: Notice) {
         let pending = self.notices.enter(self.max_notices);
-        // Outside of a runtime the server is at its end.
+        // There is no runtime while the server ends.
         let (Some(pending), Ok(runtime)) = (pending, tokio::runtime::Handle::try_current()) else {
             broker.count(Incident::DroppedNotice);
-            let most = self.max_notices;
-            RARELY.warn(|left_out| {
+            let max = self.max_notices;
+            WARNINGS.warn(|suppressed| {
                 tracing::warn!(
-                    most,
-                    left_out,
-                    "a notice to a back-end is dropped: too many wait for it (--max-hook-notices)"
+                    max,
+                    suppressed,
+                    "dropped a notice to a back-end: too many are pending (--max-hook-notices)"
                 );
             });
             return;
         };
         let backend = Arc::clone(self);
         runtime.spawn(async move {
-            // Whether it arrived is in the log.
+            // Errors have been logged.
             let _ = backend.send(&notice).await;
             drop((notice, pending));
         });
     }
 
-    async fn send(&self, notice: &Notice) -> Result<(), Unreachable> {
-        // Notices leave places to requests that somebody waits for.
-        let _turn = self
-            .notice_places
+    async fn send(&self, notice: &Notice) -> Result<(), HookError> {
+        // Leaves permits for requests whose response is awaited.
+        let _permit = self
+            .notice_permits
             .acquire()
             .await
-            .map_err(|_closed| Unreachable::Failed)?;
-        self.exchange(|| notice.request(), Bytes::new())
+            .map_err(|_closed| HookError::Failed)?;
+        self.send_request(|| notice.request(), Bytes::new())
             .await
             .map(drop)
     }
@@ -186,7 +186,7 @@ mod tests {
         let third = notices.enter(2).expect("there is room again");
         let waits = tokio::spawn({
             let notices = notices.clone();
-            async move { notices.drained().await }
+            async move { notices.wait_until_empty().await }
         });
         drop((second, third));
         waits.await.expect("no panic");

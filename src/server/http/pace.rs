@@ -1,12 +1,12 @@
-//! How fast a body or a websocket message has to come: the time between two reads, and bytes per
-//! second on average. Times are [served time](crate::server::fanout::Shard::served_time), so that a
-//! pause of the server counts against nobody.
+//! Time limits of a body or a websocket message: between two reads, and by the average rate. Times
+//! are [running time](crate::server::fanout::Shard::running_time), so that a pause of the server
+//! counts against no client.
 
 use std::time::Duration;
 
 use crate::server::config::ConnectionLimits;
 
-/// How a body comes in.
+/// The pace at which a body arrives.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     since: Duration,
@@ -14,7 +14,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Nothing has come at the time `now`.
+    /// Starts at the time `now`, without any bytes.
     pub(super) fn begin(now: Duration) -> Self {
         Self {
             since: now,
@@ -22,43 +22,43 @@ impl Pace {
         }
     }
 
-    /// Further bytes have come.
+    /// Adds bytes that have arrived.
     pub(super) fn add(&mut self, bytes: usize) {
         self.received += bytes as u64;
     }
 
-    /// How long the next bytes may take: `body_timeout`, and less if the body as a whole would be
-    /// slower than `min_body_rate`, not counting the first `body_timeout`.
+    /// Time limit for the next bytes: `body_timeout`, or less if the whole body would be slower than
+    /// `min_body_rate`. The first `body_timeout` is not counted in the rate.
     pub(super) fn left(&self, now: Duration, limits: &ConnectionLimits) -> Duration {
         let timeout = limits.body_timeout;
         let Some(seconds) = self.received.checked_div(limits.min_body_rate) else {
             return timeout;
         };
-        let most = timeout.saturating_add(Duration::from_secs(seconds));
-        most.saturating_sub(now.saturating_sub(self.since))
+        let max = timeout.saturating_add(Duration::from_secs(seconds));
+        max.saturating_sub(now.saturating_sub(self.since))
             .min(timeout)
     }
 }
 
-/// A websocket message of which a part has come.
+/// A websocket message of which a part has arrived; empty if there is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ArrivingMessage(Option<Pace>);
 
 impl ArrivingMessage {
-    /// Nothing is awaited any more; what was.
+    /// Ends the wait for a message; returns its pace.
     pub(super) fn take(&mut self) -> Option<Pace> {
         self.0.take()
     }
 
-    /// Bytes that were here when it was looked at last.
+    /// Bytes that had arrived at the last update.
     pub(super) fn pending(self) -> usize {
         self.0.map_or(0, |pace| {
             usize::try_from(pace.received).unwrap_or(usize::MAX)
         })
     }
 
-    /// The same with so many bytes; it begins now if there were none.
-    pub(super) fn of(self, pending: usize, now: Duration) -> Self {
+    /// Updates the number of bytes that have arrived; with the first bytes the time begins.
+    pub(super) fn with_pending(self, pending: usize, now: Duration) -> Self {
         let since = self.0.map_or(now, |pace| pace.since);
         Self(Some(Pace {
             since,
@@ -66,7 +66,7 @@ impl ArrivingMessage {
         }))
     }
 
-    /// How long the next bytes may take.
+    /// Time limit for the next bytes.
     pub(super) fn left(self, now: Duration, limits: &ConnectionLimits) -> Option<Duration> {
         self.0.map(|pace| pace.left(now, limits))
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_has_its_time_between_two_reads_and_no_more_than_its_rate_allows() {
+    fn the_time_for_the_next_bytes_is_limited_by_time_out_and_rate() {
         let seconds = Duration::from_secs;
         let mut limits = ConnectionLimits {
             body_timeout: seconds(10),

@@ -1,5 +1,5 @@
-//! Ordinary pages of the built-in configuration, which an axum router serves: `GET /` is a page to
-//! try the server with.
+//! Pages of the built-in configuration, served by an axum router: `GET /` (200, 405) is a page for
+//! trying the server.
 
 use axum::Router;
 use axum::body::Body;
@@ -11,16 +11,16 @@ use tower::ServiceExt;
 
 use crate::server::response::{Response, Status};
 
-/// Largest page.
+/// Largest page in bytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 fn router() -> Router {
     Router::new().route("/", get(async || Html(include_str!("welcome.html"))))
 }
 
-/// The page at `target`; nginx's error page if there is none, or none for this method.
-pub(super) async fn answer(method: &str, target: &str) -> Response {
-    // The head of the answer to HEAD is that to GET; its body is left out when it is written.
+/// Renders the page at `target`, or nginx's error page if there is none for this method.
+pub(super) async fn render(method: &str, target: &str) -> Response {
+    // HEAD gets the head of the page; the body is omitted when the response is written.
     let method = if method == "HEAD" { "GET" } else { method };
     let Ok(request) = Request::builder()
         .method(method)
@@ -29,20 +29,20 @@ pub(super) async fn answer(method: &str, target: &str) -> Response {
     else {
         return Response::error_page(Status::BAD_REQUEST);
     };
-    let Ok(answered) = router().oneshot(request).await;
-    match answered.status() {
+    let Ok(rendered) = router().oneshot(request).await;
+    match rendered.status() {
         StatusCode::OK => {}
         StatusCode::METHOD_NOT_ALLOWED => {
             return Response::error_page(Status::NOT_ALLOWED).with_headers(b"Allow: GET, HEAD\r\n");
         }
         _ => return Response::error_page(Status::NOT_FOUND),
     }
-    let content_type = answered
+    let content_type = rendered
         .headers()
         .get(header::CONTENT_TYPE)
         .map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
     let mut page = Vec::new();
-    let mut body = answered.into_body().into_data_stream();
+    let mut body = rendered.into_body().into_data_stream();
     while let Some(Ok(piece)) = body.next().await {
         if page.len() + piece.len() > MAX_PAGE_BYTES {
             return Response::error_page(Status::INTERNAL);

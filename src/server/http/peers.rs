@@ -1,7 +1,5 @@
-//! The addresses of the servers of a group: those that the file names, and those that its host
-//! names stand for now.
-//!
-//! Which of them a request goes to is chosen by `balancer`.
+//! Addresses of the servers of an upstream: literal ones, and those to which its host names resolve.
+//! `balancer` chooses among them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,15 +8,15 @@ use std::time::Duration;
 use crate::server::config::upstream::{ServerAddress, Upstream, UpstreamServer};
 use crate::server::time_limit::within;
 
-/// Which peer of a group it is.
+/// Identity of a peer in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PeerId {
-    /// Number of the server.
+    /// Index of the server in the upstream.
     pub(super) server: usize,
     pub(super) address: PeerAddress,
 }
 
-/// What is connected to.
+/// Address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum PeerAddress {
     /// TCP
@@ -27,14 +25,14 @@ pub(super) enum PeerAddress {
     Unix(PathBuf),
 }
 
-/// What the names of a group stand for now.
+/// Result of resolving the names of an upstream.
 pub(super) struct Resolved {
     pub(super) ids: Vec<PeerId>,
-    /// Numbers of the servers whose names could not be resolved.
+    /// Indexes of the servers whose names could not be resolved.
     pub(super) unresolved: Vec<usize>,
 }
 
-/// Every address of every server.
+/// Resolves all servers, each name for at most `limit`.
 pub(super) async fn resolve(upstream: &Upstream, limit: Duration) -> Resolved {
     let mut ids = Vec::new();
     let mut unresolved = Vec::new();
@@ -50,7 +48,7 @@ pub(super) async fn resolve(upstream: &Upstream, limit: Duration) -> Resolved {
                     }
                     failed => {
                         let error = failed.map(Result::err);
-                        tracing::debug!(name, ?error, "cannot resolve a back-end");
+                        tracing::debug!(name, ?error, "cannot resolve the name of a back-end");
                         unresolved.push(server);
                     }
                 }

@@ -1,5 +1,5 @@
-//! Requests that locations with `proxy_pass` make: their address, their headers with nginx's
-//! variables, and the servers that they go to.
+//! Building requests of locations with `proxy_pass`: their address, their headers with nginx's
+//! variables, and the servers that they go to. `backend` sends them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use axum::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Uri};
 use rustls::pki_types::ServerName;
 
-use super::backend::{Ask, BackendRequest, BackendRoute, Unreachable};
+use super::backend::{BackendRequest, BackendRoute, HookCall, HookError};
 use super::backend_connection::TlsPeer;
-use super::hook_response::{header, is_passed};
+use super::hook_response::{is_passed, parse_header};
 use crate::server::config::proxy::ProxyTarget;
 use crate::server::config::tls::TlsSettings;
 use crate::server::config::upstream::Balancing;
@@ -20,17 +20,17 @@ use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::log_throttle::LogThrottle;
 use crate::server::request::Request;
 
-/// Clients choose such values, so that they must not fill the log.
-static RARELY: LogThrottle = LogThrottle::new();
+/// Throttled, because clients choose the values that are logged.
+static WARNINGS: LogThrottle = LogThrottle::new();
 
-/// The variables of a request to a back-end: those of the client's request, and those of nginx's
-/// proxy.
+/// Variables of a request to a back-end: those of the client's request, and those of nginx's proxy
+/// module.
 struct ProxyVariables<'a> {
     inner: &'a dyn Variables,
     request: &'a Request<'a>,
     host: &'a [u8],
     port: &'a [u8],
-    /// The body of the client's request belongs to this one.
+    /// The body of the client's request is sent.
     has_body: bool,
 }
 
@@ -67,7 +67,7 @@ impl Variables for ProxyVariables<'_> {
 }
 
 impl ProxyVariables<'_> {
-    /// All `X-Forwarded-For` of the client, and its address.
+    /// All `X-Forwarded-For` headers of the client, and its address.
     fn forwarded_for(&self) -> Cow<'_, [u8]> {
         let address = self.inner.builtin("remote_addr").unwrap_or_default();
         let sent = self
@@ -80,123 +80,155 @@ impl ProxyVariables<'_> {
     }
 }
 
-/// A request to the back-end of a location; `is_rewritten` = a `break` keeps it at its location
-/// with another URI.
-pub(super) fn ask(
+/// Properties of a call beyond the settings of its location.
+pub(super) struct CallTraits {
+    /// A `break` keeps the request at its location with another URI.
+    pub(super) is_rewritten: bool,
+    /// Method, unless the location sets one.
+    pub(super) method: Method,
+    /// Sends a length also without a body.
+    pub(super) sends_length: bool,
+}
+
+/// Builds the request to the back-end of a location.
+///
+/// # Errors
+/// If the configuration needs something unsupported, or the client's values make no valid request.
+pub(super) fn build_call(
     proxy: &ProxySettings,
     request: &Request<'_>,
     variables: &dyn Variables,
-    is_rewritten: bool,
-    (method, tells_length): (Method, bool),
-) -> Result<Ask, Unreachable> {
+    traits: &CallTraits,
+) -> Result<HookCall, HookError> {
     if let Some(reason) = &proxy.unsupported {
-        RARELY.warn(|left_out| {
+        WARNINGS.warn(|suppressed| {
             tracing::warn!(
                 reason,
-                left_out,
-                "a hook is not supported: requests that need it are answered with 503"
-            )
+                suppressed,
+                "a hook is not supported, responding with 503 to requests that need it"
+            );
         });
-        return Err(Unreachable::Unsupported);
+        return Err(HookError::Unsupported);
     }
     let target = proxy
-        .target(&request.path, request.query, variables, is_rewritten)
+        .target(&request.path, request.query, variables, traits.is_rewritten)
         .map_err(|reason| {
-            RARELY.warn(|left_out| {
+            WARNINGS.warn(|suppressed| {
                 tracing::warn!(
                     reason,
-                    left_out,
-                    "variables make no address of a back-end: the hook counts as down"
-                )
+                    suppressed,
+                    "variables give no valid back-end address, treating the hook as down"
+                );
             });
-            Unreachable::Failed
+            HookError::Failed
         })?;
-    // What is none, with a space in it for example, is not sent.
-    let address = Uri::try_from(target.path.as_slice()).map_err(|_| Unreachable::Failed)?;
-    // A back-end may take them for a way to somewhere else.
-    let path = percent_decode(address.path().as_bytes());
-    if path
-        .split(|byte| matches!(byte, b'/' | b'\\'))
-        .any(|segment| matches!(segment, b"." | b".."))
-    {
-        RARELY.warn(|left_out| {
-            tracing::warn!(%address, left_out, "the path of a hook has a \
-            segment of dots: the hook counts as down")
-        });
-        return Err(Unreachable::Failed);
-    }
-    let has_body = method != Method::GET;
+    let uri = parse_uri(&target)?;
     let variables = &ProxyVariables {
         inner: variables,
         request,
         host: &target.host,
         port: &target.port,
-        has_body,
+        has_body: traits.method != Method::GET,
     };
+    let headers = build_headers(proxy, request, variables)?;
+    let method = proxy
+        .method
+        .as_ref()
+        .and_then(|method| Method::from_bytes(method).ok())
+        .unwrap_or_else(|| traits.method.clone());
+    Ok(HookCall::Request(Box::new(BackendRequest {
+        method,
+        route: Arc::new(build_route(proxy, &target, variables)?),
+        target: uri,
+        headers,
+        sends_length: traits.sends_length,
+        passes_body: proxy.passes_body,
+    })))
+}
+
+/// Parses path and query. A path with dot segments is rejected: the back-end may resolve them to
+/// another path.
+fn parse_uri(target: &ProxyTarget) -> Result<Uri, HookError> {
+    // Text that is no URI, for example with a space in it, is not sent.
+    let uri = Uri::try_from(target.path.as_slice()).map_err(|_| HookError::Failed)?;
+    let path = percent_decode(uri.path().as_bytes());
+    let has_dots = path
+        .split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| matches!(segment, b"." | b".."));
+    if has_dots {
+        WARNINGS.warn(|suppressed| {
+            tracing::warn!(
+                address = %uri,
+                suppressed,
+                "the path of a hook has a dot segment, treating the hook as down"
+            );
+        });
+        return Err(HookError::Failed);
+    }
+    Ok(uri)
+}
+
+/// Builds the headers: the client's, and those of `proxy_set_header`.
+fn build_headers(
+    proxy: &ProxySettings,
+    request: &Request<'_>,
+    variables: &ProxyVariables<'_>,
+) -> Result<HeaderMap, HookError> {
     let mut headers = HeaderMap::new();
     if proxy.passes_headers {
-        for passed in request
+        let passed = request
             .headers
             .iter()
-            .filter(|header| is_passed(header.name))
-        {
-            if let Some((name, value)) = header(passed.name.as_bytes(), passed.value) {
+            .filter(|header| is_passed(header.name));
+        for header in passed {
+            if let Some((name, value)) = parse_header(header.name.as_bytes(), header.value) {
                 headers.append(name, value);
             }
         }
     }
     for (name, value) in &proxy.headers {
         let value = value.evaluate(variables);
-        // The client's header goes in any case: nothing of it may pass for what the server says.
-        let Some((name, value)) = HeaderName::from_bytes(name).ok().and_then(|name| {
+        // The client's header is removed in any case: it must not pass for one of the server.
+        let parsed = HeaderName::from_bytes(name).ok().and_then(|name| {
             headers.remove(&name);
             Some((name, HeaderValue::from_bytes(&value).ok()?))
-        }) else {
-            RARELY.warn(|left_out| {
+        });
+        let Some((name, value)) = parsed else {
+            WARNINGS.warn(|suppressed| {
                 let header = String::from_utf8_lossy(name);
                 let value = value.escape_ascii().to_string();
-                tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be \
-                                                          sent: the hook counts as down");
+                tracing::warn!(
+                    %header,
+                    value,
+                    suppressed,
+                    "a value of proxy_set_header is no header value, treating the hook as down"
+                );
             });
-            return Err(Unreachable::Failed);
+            return Err(HookError::Failed);
         };
-        // How long a body is is known here better.
+        // The length is set from the body itself.
         if !value.is_empty() && name != CONTENT_LENGTH {
             headers.insert(name, value);
         }
     }
-    let method = proxy
-        .method
-        .as_ref()
-        .and_then(|method| Method::from_bytes(method).ok())
-        .unwrap_or(method);
-    let route = Arc::new(route(proxy, &target, variables)?);
-    let passes_body = proxy.passes_body;
-    Ok(Ask::Request(Box::new(BackendRequest {
-        method,
-        route,
-        target: address,
-        headers,
-        tells_length,
-        passes_body,
-    })))
+    Ok(headers)
 }
 
-/// The servers of a request, and how they are tried.
-fn route(
+/// Selects the servers of a request, and how they are tried.
+fn build_route(
     proxy: &ProxySettings,
     target: &ProxyTarget,
     variables: &ProxyVariables<'_>,
-) -> Result<BackendRoute, Unreachable> {
+) -> Result<BackendRoute, HookError> {
     let tls = match (&proxy.tls, target.is_tls) {
         (_, false) => None,
-        (Some(tls), true) => Some(tls_peer(tls, variables)?),
-        (None, true) => return Err(Unreachable::Unsupported),
+        (Some(tls), true) => Some(build_tls_peer(tls, variables)?),
+        (None, true) => return Err(HookError::Unsupported),
     };
     Ok(BackendRoute {
         upstream: Arc::clone(&target.upstream),
         key: balancing_key(&target.upstream.balancing, variables),
-        host: HeaderValue::from_bytes(&target.host).map_err(|_| Unreachable::Failed)?,
+        host: HeaderValue::from_bytes(&target.host).map_err(|_| HookError::Failed)?,
         tls,
         timeout: proxy.timeout,
         connect_timeout: proxy.connect_timeout,
@@ -205,8 +237,8 @@ fn route(
     })
 }
 
-/// TLS with the name that the location gives the back-end.
-fn tls_peer(tls: &TlsSettings, variables: &dyn Variables) -> Result<TlsPeer, Unreachable> {
+/// TLS settings with the name that the location expects of the back-end.
+fn build_tls_peer(tls: &TlsSettings, variables: &dyn Variables) -> Result<TlsPeer, HookError> {
     let name = tls.name.evaluate(variables);
     let name = String::from_utf8_lossy(&name);
     let end = name.rfind(']').unwrap_or(0);
@@ -217,16 +249,16 @@ fn tls_peer(tls: &TlsSettings, variables: &dyn Variables) -> Result<TlsPeer, Unr
     let name = match ServerName::try_from(host.to_owned()) {
         Ok(name) => name,
         Err(_) if tls.verifies => {
-            RARELY.warn(|left_out| {
+            WARNINGS.warn(|suppressed| {
                 tracing::warn!(
                     host,
-                    left_out,
-                    "proxy_ssl_name is no name of a host: the hook counts as down"
-                )
+                    suppressed,
+                    "proxy_ssl_name is no host name, treating the hook as down"
+                );
             });
-            return Err(Unreachable::Failed);
+            return Err(HookError::Failed);
         }
-        // Nobody looks at it: an address is not sent.
+        // Without verification the name is not used, and an address is not sent (SNI).
         Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
     };
     Ok(TlsPeer {
@@ -235,7 +267,7 @@ fn tls_peer(tls: &TlsSettings, variables: &dyn Variables) -> Result<TlsPeer, Unr
     })
 }
 
-/// What the group chooses a server by.
+/// Hash by which the upstream chooses a server; `None` for other balancing methods.
 fn balancing_key(balancing: &Balancing, variables: &dyn Variables) -> Option<u32> {
     match balancing {
         Balancing::RoundRobin | Balancing::LeastConnections => None,

@@ -1,5 +1,5 @@
-//! What a connection reads while it serves requests: heads and bodies, each within its time and its
-//! bounds.
+//! Reading while a connection serves requests: heads and bodies, each within its time limit and
+//! size limit.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::body::{ChunkError, ChunkedReader};
-use super::connection::{Connection, Disconnected, Requests};
+use super::chunked_body::{ChunkError, ChunkedReader};
+use super::connection::{Connection, Disconnected};
 use super::head::BodyLength;
 use super::pace::Pace;
-use super::remembered::Remembered;
+use super::replay::RequestCache;
+use super::requests::{PendingBody, Requests};
 use crate::server::broker::Incident;
 use crate::server::buffer_pool;
 use crate::server::fanout::Interruption;
@@ -22,17 +23,17 @@ use crate::server::response::{Response, Status};
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Most bytes that are read after the last answer, or to get rid of a body that nobody wants.
+/// Most bytes that are read and discarded after the last response, or of an unused body.
 pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 thread_local! {
-    /// Where every read of the thread goes first. Held while a repeated request is answered and its
-    /// followers are served: nothing of that may read from a socket.
+    /// Every read of the thread goes here first. It is borrowed while a request is replayed and its
+    /// followers are served: none of that may read from a socket.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
 impl Connection {
-    /// Reads what is there into the buffer; an error at the end of the connection.
+    /// Reads available input into the buffer; the error is the end of the connection.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Disconnected>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = ready!(self.poll_read(cx, scratch))?;
@@ -41,7 +42,7 @@ impl Connection {
         })
     }
 
-    /// Reads what is there; an error at the end of the connection.
+    /// Reads available input into `scratch`; the error is the end of the connection.
     fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -57,8 +58,8 @@ impl Connection {
         })
     }
 
-    /// Grows the buffer for the rest of a body when half of it has come. Doubling would take up to
-    /// twice as much.
+    /// Grows the buffer to the exact size of a body when half of it has arrived. Doubling would
+    /// take up to twice as much memory.
     fn grow_for_rest(&mut self, wanted: usize) {
         let buffer = &self.buffer;
         if buffer.capacity() < wanted && buffer.len() >= wanted / 2 {
@@ -68,23 +69,23 @@ impl Connection {
         }
     }
 
-    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, and up to
-    /// [`LINGER_BYTES`], while `goes_on` says so of what is in the buffer: closing a socket with
-    /// unread bytes, or before they come, would throw away what was sent last. Not when the server,
-    /// or its listener, ends.
-    pub(super) async fn linger(&mut self, mut goes_on: impl FnMut(&mut Self) -> bool) {
+    /// Shuts down the write side, and reads for at most `linger_time` and [`LINGER_BYTES`], while
+    /// `keeps_reading` returns true for the contents of the buffer: closing a socket with unread
+    /// bytes, or before they arrive, would discard the end of the response. Ends early when the
+    /// server stops or its listener is closed.
+    pub(super) async fn linger(&mut self, mut keeps_reading: impl FnMut(&mut Self) -> bool) {
         self.waiting.release();
-        self.polls = Remembered::default();
+        self.poll_cache = RequestCache::default();
         if self.outlet.shutdown_write().is_err() {
             return;
         }
         self.shard
-            .set_deadline(self.key, Some(self.site.limits.linger_time));
+            .set_deadline(self.key, Some(self.snapshot.limits.linger_time));
         let mut left = LINGER_BYTES;
         poll_fn(|cx| {
             loop {
                 match self.poll_fill(cx) {
-                    Poll::Ready(Ok(read)) if read <= left && goes_on(self) => left -= read,
+                    Poll::Ready(Ok(read)) if read <= left && keeps_reading(self) => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => {
                         let interruption =
@@ -93,7 +94,7 @@ impl Connection {
                         if interruption == Some(Interruption::Expired) {
                             self.record_end(Incident::LingerTimeout);
                         }
-                        return if interruption.is_some() || self.place.is_closed() {
+                        return if interruption.is_some() || self.slot.is_closed() {
                             Poll::Ready(())
                         } else {
                             Poll::Pending
@@ -108,7 +109,7 @@ impl Connection {
 }
 
 impl Requests<'_> {
-    /// As [`Connection::poll_fill`], where a request is to begin.
+    /// As [`Connection::poll_fill`], at the start of a request.
     fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = ready!(self.connection.poll_read(cx, scratch))?;
@@ -117,8 +118,8 @@ impl Requests<'_> {
         })
     }
 
-    /// As [`Requests::poll_begin`], if there is something already.
-    pub(super) fn begin_at_once(&mut self) -> bool {
+    /// As [`Requests::poll_begin`], without waiting; returns whether there was input.
+    pub(super) fn try_begin(&mut self) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = self.connection.outlet.try_read(scratch).unwrap_or_default();
             self.begin(&scratch[..read]);
@@ -126,23 +127,21 @@ impl Requests<'_> {
         })
     }
 
-    /// Takes what was read where a request is to begin. One that is like that before is answered
-    /// from where it lies; whatever else there is goes to the buffer.
-    fn begin(&mut self, read: &[u8]) {
-        self.connection.site = self.connection.place.site();
-        let answered = self.repeat(read).unwrap_or(0);
-        self.connection.buffer.extend_from_slice(&read[answered..]);
+    /// Takes input at the start of a request. A request that can be replayed is answered without a
+    /// copy; any other input goes to the buffer.
+    fn begin(&mut self, input: &[u8]) {
+        self.connection.snapshot = self.connection.slot.snapshot();
+        let replayed = self.replay_front(input).unwrap_or(0);
+        self.connection.buffer.extend_from_slice(&input[replayed..]);
     }
 
-    /// Reads a body of up to `most` bytes; else gives the error response.
+    /// Reads the body of a request, or returns the response to one that is too large or malformed.
     pub(super) async fn read_body(
         &mut self,
-        length: BodyLength,
-        most: u64,
-        expects_continue: bool,
+        body: PendingBody,
     ) -> Result<Result<Bytes, Response>, Disconnected> {
         let buffer = &mut self.connection.buffer;
-        let wanted = match length {
+        let wanted = match body.length {
             BodyLength::None => return Ok(Ok(Bytes::new())),
             BodyLength::Bytes(length) if length <= buffer.len() as u64 => {
                 let length = length as usize;
@@ -151,20 +150,20 @@ impl Requests<'_> {
                 self.received += length as u64;
                 return Ok(Ok(body));
             }
-            BodyLength::Bytes(length) if length > most => return Ok(Err(too_large())),
+            BodyLength::Bytes(length) if length > body.max_bytes => return Ok(Err(too_large())),
             BodyLength::Bytes(length) => Some(length as usize),
             BodyLength::Chunked => None,
         };
-        if expects_continue && buffer.is_empty() {
+        if body.expects_continue && buffer.is_empty() {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.flush().await?;
-        let body = match wanted {
+        let read = match wanted {
             Some(wanted) => self.read_sized(wanted).await,
-            None => self.read_chunked(most).await,
+            None => self.read_chunked(body.max_bytes).await,
         };
         self.connection.waiting.release();
-        body
+        read
     }
 
     async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Disconnected> {
@@ -172,25 +171,25 @@ impl Requests<'_> {
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
             self.connection.grow_for_rest(wanted);
-            if self.cover(0).is_err() {
-                return Ok(Err(no_memory()));
+            if self.reserve(0).is_err() {
+                return Ok(Err(out_of_memory()));
             }
             self.fill_body(&mut pace).await?;
         }
         self.received += wanted as u64;
-        // A copy of its own size: the buffer's memory is larger, and the limit on memory would not
-        // know.
+        // A copy with the exact size: the buffer has a larger allocation, which the memory bound
+        // would not count.
         Ok(Ok(Bytes::copy_from_slice(
             &self.connection.buffer.split_to(wanted),
         )))
     }
 
-    async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Disconnected> {
+    async fn read_chunked(&mut self, max: u64) -> Result<Result<Bytes, Response>, Disconnected> {
         let mut reader = ChunkedReader::default();
         let mut body = Vec::new();
         let mut pace = Pace::begin(self.connection.shard.running_time());
         loop {
-            match reader.read(&self.connection.buffer, &mut body, most) {
+            match reader.read(&self.connection.buffer, &mut body, max) {
                 Ok(taken) => {
                     self.connection.buffer.advance(taken);
                     self.received += taken as u64;
@@ -204,8 +203,8 @@ impl Requests<'_> {
                 return Ok(Ok(Bytes::from(body.into_boxed_slice())));
             }
             self.connection.compact();
-            if self.cover(body.capacity()).is_err() {
-                return Ok(Err(no_memory()));
+            if self.reserve(body.capacity()).is_err() {
+                return Ok(Err(out_of_memory()));
             }
             self.fill_body(&mut pace).await?;
         }
@@ -213,12 +212,12 @@ impl Requests<'_> {
 
     /// Waits for the next request.
     pub(super) async fn fill_idle(&mut self) -> Result<(), Disconnected> {
-        // The memory of large requests is not kept.
+        // Frees the memory of large requests.
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         buffer_pool::give(std::mem::take(&mut self.out));
         if !self.read_before_waiting().await {
-            let limits = &self.connection.site.limits;
+            let limits = &self.connection.snapshot.limits;
             if self.served_any {
                 self.wait(
                     Awaited::NextRequest,
@@ -235,14 +234,14 @@ impl Requests<'_> {
                 .await?;
             }
         }
-        if self.habit.is_over {
+        if self.replay.is_last {
             self.close().await
         } else {
             Ok(())
         }
     }
 
-    /// Waits for more of a head.
+    /// Waits for the rest of a head.
     pub(super) async fn fill_head(&mut self) -> Result<(), Disconnected> {
         self.flush().await?;
         let is_first = self.head_since.is_none();
@@ -250,49 +249,50 @@ impl Requests<'_> {
         let since = *self.head_since.get_or_insert(now);
         let left = self
             .connection
-            .site
+            .snapshot
             .limits
             .header_timeout
             .saturating_sub(now.saturating_sub(since));
         if is_first {
             self.connection.compact();
         }
-        self.cover(0).map_err(|_| Disconnected)?;
+        self.reserve(0).map_err(|_| Disconnected)?;
         self.fill(Awaited::Head, left).await
     }
 
-    /// After the last response: throws away what still comes.
+    /// After the last response: reads and discards input.
     pub(super) async fn linger(&mut self) {
-        (self.out, self.connection.buffer) = (Vec::new(), BytesMut::new());
-        let goes_on = |connection: &mut Connection| {
+        self.out = Vec::new();
+        self.connection.buffer = BytesMut::new();
+        let discard = |connection: &mut Connection| {
             connection.buffer = BytesMut::new();
             true
         };
-        self.connection.linger(goes_on).await;
+        self.connection.linger(discard).await;
     }
 
-    /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
+    /// Waits for more of a batch, whose total time is not limited.
     pub(super) async fn fill_batch(&mut self) -> Result<(), Disconnected> {
-        self.fill(Awaited::Body, self.connection.site.limits.body_timeout)
+        self.fill(Awaited::Body, self.connection.snapshot.limits.body_timeout)
             .await
     }
 
-    /// Waits for more of a body that came with `pace` so far.
+    /// Waits for more of a body, within the time that its pace allows.
     async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Disconnected> {
         let Connection {
-            site,
+            snapshot,
             shard,
             buffer,
             ..
         } = &*self.connection;
-        let timeout = pace.left(shard.running_time(), &site.limits);
+        let timeout = pace.left(shard.running_time(), &snapshot.limits);
         let before = buffer.len();
         self.fill(Awaited::Body, timeout).await?;
         pace.add(self.connection.buffer.len() - before);
         Ok(())
     }
 
-    /// Reads more into the buffer, within `timeout`.
+    /// Waits for more input in the buffer, within `timeout`.
     pub(super) async fn fill(
         &mut self,
         awaited: Awaited,
@@ -304,7 +304,7 @@ impl Requests<'_> {
         .await
     }
 
-    /// Waits until `poll` has read something; an end by the server is recorded.
+    /// Waits until `poll` has read input. If the server ends the connection, the reason is recorded.
     async fn wait(
         &mut self,
         awaited: Awaited,
@@ -314,7 +314,7 @@ impl Requests<'_> {
         let mut has_deadline = false;
         let filled = poll_fn(|cx| {
             if has_deadline {
-                self.busy.note_wait();
+                self.coalescing.record_wait();
             }
             if let Poll::Ready(filled) = poll(self, cx) {
                 return Poll::Ready(filled);
@@ -331,7 +331,7 @@ impl Requests<'_> {
                     .interruption(connection.key, awaited.is_idle(), has_input, cx);
             match interruption {
                 Some(Interruption::Expired) => connection.record_end(awaited.incident()),
-                None if awaited.is_idle() && connection.place.is_closed() => {
+                None if awaited.is_idle() && connection.slot.is_closed() => {
                     connection.record_end(Incident::EndedByShutdown)
                 }
                 None => return Poll::Pending,
@@ -349,39 +349,39 @@ impl Requests<'_> {
     }
 }
 
-/// What a connection waits for while it serves requests.
+/// The input that a connection waits for while it serves requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     FirstRequest,
     NextRequest,
     Head,
     Body,
-    /// What is thrown away after a response.
-    Rest,
+    /// Input after the last response, which is discarded.
+    Discarded,
 }
 
 impl Awaited {
-    /// Nothing is lost if the server ends the connection now.
+    /// Returns whether the server may end the connection without losing a request.
     fn is_idle(self) -> bool {
         matches!(
             self,
-            Awaited::FirstRequest | Awaited::NextRequest | Awaited::Rest
+            Awaited::FirstRequest | Awaited::NextRequest | Awaited::Discarded
         )
     }
 
-    /// As what it is counted if it does not come in time.
+    /// The incident that is counted when the time limit is exceeded.
     fn incident(self) -> Incident {
         match self {
             Awaited::FirstRequest | Awaited::Head => Incident::HeadTimeout,
             Awaited::NextRequest => Incident::KeepaliveTimeout,
             Awaited::Body => Incident::BodyTimeout,
-            Awaited::Rest => Incident::LingerTimeout,
+            Awaited::Discarded => Incident::LingerTimeout,
         }
     }
 }
 
-/// There is no room for the body while it comes in.
-fn no_memory() -> Response {
+/// The response when there is no memory for a body.
+fn out_of_memory() -> Response {
     Response::error_page(Status::INTERNAL).closing()
 }
 

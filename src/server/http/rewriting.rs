@@ -1,9 +1,8 @@
-//! The rewrite phase of a request: which location its URI leads to, and what `set`, `if`, `rewrite`
-//! and `return` make of it on the way.
+//! The rewrite phase of a request: finds its location, and runs `set`, `if`, `rewrite` and `return`.
 //!
-//! As in nginx: the server's directives come first, once; then a location is searched and its
-//! directives are taken, again for each `rewrite` that changes the URI. Called for requests of
-//! clients (`route`) and for those about them (`hooks`, `auth_request`).
+//! As in nginx, the directives of the server run first, once. Then a location is searched and its
+//! directives run, again after each `rewrite` that changes the URI. `route` runs the phase for
+//! requests of clients, `hooks` and `auth_request` for subrequests.
 
 use std::sync::Arc;
 
@@ -16,43 +15,42 @@ use crate::server::dialect::nchan::variables::{NchanValues, NchanVariables};
 use crate::server::request::RequestVariables;
 use crate::server::response::Status;
 
-/// Most changes of the URI; with one more nginx takes it for a cycle.
+/// Most changes of the URI; nginx takes more of them for a cycle.
 const MAX_CHANGES: usize = 10;
 
 /// A request before the phase.
-pub(super) struct Start<'a> {
-    /// Its variables; the frame is that of the phase.
+pub(super) struct RewriteRequest<'a> {
+    /// Its variables; their frame is replaced by that of the phase.
     pub(super) variables: RequestVariables<'a>,
-    /// Those of nchan, for a request of a hook.
+    /// Values of nchan's variables, for the request of a hook.
     pub(super) values: Option<&'a NchanValues>,
-    /// The method that `limit_except` sees.
+    /// Method that `limit_except` checks.
     pub(super) method: &'a str,
-    /// Whether it may enter an `internal` location with these settings before it was rewritten.
+    /// Returns whether it may enter an `internal` location with these settings without a rewrite.
     pub(super) may_enter_internal: &'a dyn Fn(&WebSettings) -> bool,
-    /// Bytes of its body, if they are known.
+    /// Length of its body, if it is announced.
     pub(super) body_bytes: Option<u64>,
-    /// Most bytes of a body; `None` = the locations say.
+    /// Largest body; `None` for the limits of the locations.
     pub(super) max_body_bytes: Option<u64>,
 }
 
-/// Where a request has arrived.
+/// Destination of a request after the phase.
 pub(super) struct Destination<'a> {
-    /// The location; `None` = the server has none for it.
+    /// The location; `None` if the server has none for the request.
     pub(super) location: Option<&'a Location>,
     /// Its settings, or those of an `if` in it, or of the server.
     pub(super) settings: &'a Arc<LocationSettings>,
-    /// The settings that decide who may enter, if `limit_except` has taken the request out of the
-    /// location.
+    /// Access rules of `limit_except`, if it has taken the request out of the location.
     pub(super) limited: Option<&'a WebSettings>,
-    /// Who may be answered in spite of directives of the phase that are not enforced, here or on
-    /// the way.
+    /// Which clients are served although directives of the phase are not enforced, here or in a
+    /// location before.
     pub(super) gate: Gate,
-    /// What answers.
-    pub(super) end: Answering<'a>,
+    /// What responds.
+    pub(super) end: PhaseEnd<'a>,
 }
 
-/// What answers a request.
-pub(super) enum Answering<'a> {
+/// What responds to a request after the phase.
+pub(super) enum PhaseEnd<'a> {
     /// The location.
     Location,
     /// A `return`.
@@ -63,89 +61,79 @@ pub(super) enum Answering<'a> {
     Error(Status),
 }
 
-/// What a location makes of a request that stays there.
-struct Visit<'a> {
+/// Result of the directives of a location for a request that stays there.
+struct LocationVisit<'a> {
     settings: &'a Arc<LocationSettings>,
     limited: Option<&'a WebSettings>,
-    end: Answering<'a>,
+    end: PhaseEnd<'a>,
 }
 
-impl<'a> Start<'a> {
-    /// Takes the phase; what it sets, captures and rewrites is in `frame`.
-    pub(super) fn walk(&self, frame: &mut RewriteFrame) -> Destination<'a> {
+impl<'a> RewriteRequest<'a> {
+    /// Runs the phase. Assigned variables, captures and the rewritten URI are in `frame`.
+    pub(super) fn run(&self, frame: &mut RewriteFrame) -> Destination<'a> {
         let server = self.variables.server;
-        let settings = &server.settings;
-        // What the server says about the client's request is not said about those of its hooks.
+        let web = &server.settings.web;
+        // The directives of the server apply to the client's request, not to those of its hooks.
         let steps = if self.values.is_some() {
             &[]
         } else {
             &server.steps[..]
         };
-        let outcome = self.with_settings(&settings.web, |variables| {
-            rewrite_phase::run(steps, variables, frame)
-        });
-        let mut gate = settings.web.answer_gate;
-        let mut settings = outcome.settings.unwrap_or(settings);
-        // The URI is searched whether it has changed or not.
-        if let Some(end) = answering(outcome.end) {
-            return Destination {
-                location: None,
-                settings,
-                limited: None,
-                gate,
-                end,
-            };
+        let outcome =
+            self.with_settings(web, |variables| rewrite_phase::run(steps, variables, frame));
+        let destination = Destination {
+            location: None,
+            settings: outcome.settings.unwrap_or(&server.settings),
+            limited: None,
+            gate: web.answer_gate,
+            end: PhaseEnd::Location,
+        };
+        // A location is searched whether the URI has changed or not.
+        match phase_end(outcome.end) {
+            Some(end) => Destination { end, ..destination },
+            None => self.find_location(destination, frame),
         }
+    }
+
+    /// Searches a location, again after each change of the URI. `start` is the destination of a
+    /// request without a location.
+    fn find_location(&self, start: Destination<'a>, frame: &mut RewriteFrame) -> Destination<'a> {
+        let server = self.variables.server;
+        let mut destination = start;
         for _ in 0..=MAX_CHANGES {
             let path = frame
                 .uri
                 .as_ref()
                 .map_or(&self.variables.request.path[..], |uri| &uri.path);
             let Some((location, captures)) = server.locate(path) else {
-                return Destination {
-                    location: None,
-                    settings,
-                    limited: None,
-                    gate,
-                    end: Answering::Location,
-                };
+                return destination;
             };
-            settings = &server.settings;
+            destination.settings = &server.settings;
             if let Some(captures) = captures {
                 frame.record_match(captures);
             }
-            gate = gate.max(location.settings.web.answer_gate);
-            if let Some(Visit {
-                settings,
-                limited,
-                end,
-            }) = self.visit(location, frame)
-            {
+            destination.gate = destination.gate.max(location.settings.web.answer_gate);
+            if let Some(visit) = self.visit(location, frame) {
                 return Destination {
                     location: Some(location),
-                    settings,
-                    limited,
-                    gate,
-                    end,
+                    settings: visit.settings,
+                    limited: visit.limited,
+                    gate: destination.gate,
+                    end: visit.end,
                 };
             }
         }
-        tracing::debug!(
-            "rewrites lead from location to location without an end: answered with 500"
-        );
+        tracing::debug!("rewrite cycle between locations, responding with 500");
         Destination {
-            location: None,
-            settings,
-            limited: None,
-            gate,
-            end: Answering::Error(Status::INTERNAL),
+            end: PhaseEnd::Error(Status::INTERNAL),
+            ..destination
         }
     }
 
-    /// Takes the directives of a location; `None` = the URI has changed.
-    fn visit(&self, location: &'a Location, frame: &mut RewriteFrame) -> Option<Visit<'a>> {
+    /// Runs the directives of a location; `None` if they have changed the URI.
+    fn visit(&self, location: &'a Location, frame: &mut RewriteFrame) -> Option<LocationVisit<'a>> {
         let visit = |settings, end| {
-            Some(Visit {
+            Some(LocationVisit {
                 settings,
                 limited: None,
                 end,
@@ -153,28 +141,28 @@ impl<'a> Start<'a> {
         };
         let own = &location.settings;
         if own.web.internal && !frame.is_internal && !(self.may_enter_internal)(&own.web) {
-            return visit(own, Answering::Error(Status::NOT_FOUND));
+            return visit(own, PhaseEnd::Error(Status::NOT_FOUND));
         }
         if let Some(limited) = own.web.limited(self.method) {
-            return Some(Visit {
+            return Some(LocationVisit {
                 settings: own,
                 limited: Some(limited),
-                end: Answering::Location,
+                end: PhaseEnd::Location,
             });
         }
         let choice = self.with_settings(&own.web, |variables| location.choose(variables, frame));
-        let most = self.max_body_bytes.unwrap_or(own.client_max_body_size);
-        let is_too_large = most > 0 && self.body_bytes.is_some_and(|bytes| bytes > most);
+        let max = self.max_body_bytes.unwrap_or(own.client_max_body_size);
+        let is_too_large = max > 0 && self.body_bytes.is_some_and(|bytes| bytes > max);
         match choice.end {
-            // What the location does with large bodies is its own business.
-            RewriteEnd::Content => visit(choice.settings, Answering::Location),
-            _ if is_too_large => visit(own, Answering::Error(Status(413))),
+            // The location checks the length of the body itself.
+            RewriteEnd::Content => visit(choice.settings, PhaseEnd::Location),
+            _ if is_too_large => visit(own, PhaseEnd::Error(Status(413))),
             RewriteEnd::Search => None,
-            end => visit(choice.settings, answering(end)?),
+            end => visit(choice.settings, phase_end(end)?),
         }
     }
 
-    /// Lets `work` see the variables as they are under these settings.
+    /// Calls `work` with the variables under these settings.
     fn with_settings<T>(&self, web: &WebSettings, work: impl FnOnce(&dyn Variables) -> T) -> T {
         let variables = self.variables.in_location(web);
         match self.values {
@@ -187,12 +175,12 @@ impl<'a> Start<'a> {
     }
 }
 
-/// What answers, if the phase has decided that.
-fn answering(end: RewriteEnd<'_>) -> Option<Answering<'_>> {
+/// Returns what responds, if the phase has decided that.
+fn phase_end(end: RewriteEnd<'_>) -> Option<PhaseEnd<'_>> {
     match end {
         RewriteEnd::Content | RewriteEnd::Search => None,
-        RewriteEnd::Return(answer) => Some(Answering::Return(answer)),
-        RewriteEnd::Redirect { status, address } => Some(Answering::Redirect(status, address)),
-        RewriteEnd::NoUri => Some(Answering::Error(Status::INTERNAL)),
+        RewriteEnd::Return(answer) => Some(PhaseEnd::Return(answer)),
+        RewriteEnd::Redirect { status, address } => Some(PhaseEnd::Redirect(status, address)),
+        RewriteEnd::NoUri => Some(PhaseEnd::Error(Status::INTERNAL)),
     }
 }

@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 use crate::server::config::normalise_with_slashes;
 
-/// The parts of a request target.
-pub(super) struct Target<'a> {
-    /// The host of an absolute one.
+/// A parsed request target.
+pub(super) struct RequestTarget<'a> {
+    /// Host of an absolute target.
     pub(super) authority: Option<&'a [u8]>,
-    /// What follows that: nginx's `$request_uri`.
+    /// The part after it: nginx's `$request_uri`.
     pub(super) unparsed_uri: &'a [u8],
 }
 
-impl<'a> Target<'a> {
-    /// Reads a target that is a path, or what proxies get: `scheme://host:port/path`, where the
-    /// host ends as in nginx.
+impl<'a> RequestTarget<'a> {
+    /// Parses a path, or the absolute form that proxies get, `scheme://host:port/path`. The host ends
+    /// as in nginx.
     pub(super) fn of(target: &'a [u8]) -> Option<Self> {
         if target.first() == Some(&b'/') {
             return Some(Self {
@@ -63,12 +63,12 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Bytes of an address in brackets.
+/// Returns whether the byte may be in an address in brackets.
 fn is_of_literal(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(byte)
 }
 
-/// The undecoded path of a target without its host.
+/// Returns the undecoded path of a target without its host.
 pub(super) fn raw_path(unparsed_uri: &[u8]) -> &[u8] {
     match &unparsed_uri[..memchr::memchr2(b'?', b'#', unparsed_uri).unwrap_or(unparsed_uri.len())] {
         b"" => b"/",
@@ -76,8 +76,8 @@ pub(super) fn raw_path(unparsed_uri: &[u8]) -> &[u8] {
     }
 }
 
-/// The host without its port, and without a dot at its end; `None` if it is invalid. What nginx
-/// takes, but for `?`, `#` and bytes that are not ASCII: it may become part of addresses and paths.
+/// Returns the host without its port and without a trailing dot; `None` if it is invalid. Accepts what
+/// nginx accepts, except `?`, `#` and non-ASCII bytes: the host may become part of addresses and paths.
 pub(super) fn host_name(value: &[u8]) -> Option<&[u8]> {
     let is_invalid = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | 0x7f..);
     if value.iter().any(is_invalid) || memchr::memmem::find(value, b"..").is_some() {
@@ -98,7 +98,7 @@ pub(super) fn host_name(value: &[u8]) -> Option<&[u8]> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The path of a target, from its path on, in which `//` stays.
+/// Normalises the path of a target without merging slashes.
 pub(super) fn path_with_slashes(unparsed_uri: &[u8]) -> Option<Cow<'_, [u8]>> {
     normalise_with_slashes(raw_path(unparsed_uri)).ok()
 }

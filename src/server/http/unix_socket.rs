@@ -1,5 +1,4 @@
-//! Unix sockets: the files in which they appear, which are replaced and removed only where that
-//! harms nobody.
+//! Files of unix sockets: they are replaced and removed only if no other process uses them.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,15 +9,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// The file of a unix socket that this process has created. It is removed with its listener.
+/// The file of a unix socket that this process has created. It is removed on drop.
 #[derive(Debug)]
 pub(in crate::server) struct UnixPath {
     path: PathBuf,
     id: Option<FileId>,
 }
 
-/// What tells a file from another one that was put into its place. It cannot be used again while
-/// the socket is open, which holds its file.
+/// Identity of a file, to detect a replaced one. It is not reused while the socket is open, which
+/// holds the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -26,7 +25,7 @@ struct FileId {
 }
 
 impl UnixPath {
-    /// The path as the configuration has it.
+    /// The path in the configuration.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -39,7 +38,7 @@ impl Drop for UnixPath {
             .filter(is_socket)
             .map(|found| FileId::of(&found));
         if found.is_some() && found == self.id {
-            // If somebody else removes it right now, it is gone as well.
+            // Fails only if another process has just removed it.
             drop(std::fs::remove_file(&self.path));
         }
     }
@@ -54,8 +53,8 @@ impl FileId {
     }
 }
 
-/// Listens on `path`. A socket file there that has no listener any more is replaced; whatever else
-/// is there stays.
+/// Listens on `path`. The file of a socket without a listener is replaced; any other file is an
+/// error.
 pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, UnixPath)> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => replace(path)?,
@@ -75,10 +74,10 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, UnixPath)> {
     ))
 }
 
-/// Listens on `path` in the place of a socket without listener.
+/// Listens on `path`, replacing the file of a socket without a listener.
 fn replace(path: &Path) -> io::Result<UnixListener> {
-    // Of two that start at once only one may look and replace: the other one then finds a listener.
-    // Where the directory cannot be locked there is nothing else to wait for.
+    // The lock serialises processes that start at the same time: the second one finds a listener.
+    // A directory that cannot be locked is used without a lock.
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -126,7 +125,7 @@ fn is_socket(found: &Metadata) -> bool {
     found.file_type().is_socket()
 }
 
-/// Looks for a listener, without waiting for one whose backlog is full.
+/// Connects, without waiting for a listener whose backlog is full.
 fn connect(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

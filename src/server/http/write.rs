@@ -1,5 +1,5 @@
-//! What a connection writes while it serves requests: responses, as far as the socket takes them,
-//! within their time.
+//! Writing while a connection serves requests: responses, as fast as the socket accepts them and
+//! within their time limit.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,41 +7,42 @@ use std::task::Poll;
 
 use tokio::task::yield_now;
 
-use super::connection::{Connection, Disconnected, MAX_UNWRITTEN_BYTES, Requests, Served};
-use super::log_entry::Entry;
+use super::connection::{Connection, Disconnected};
+use super::log_entry::LogEntry;
+use super::requests::{MAX_UNWRITTEN_BYTES, Requests, ServeOutcome};
 use crate::server::broker::Incident;
 use crate::server::response::{self, Response, ResponseBody};
 
 impl Requests<'_> {
-    /// Sends an answer, and ends the connection if it is the last one.
-    pub(super) async fn answer(
+    /// Sends a response, and ends the connection if it is the last one.
+    pub(super) async fn respond(
         &mut self,
         response: Response,
         connection: response::ResponseContext,
-        log: Option<Box<Entry>>,
-    ) -> Result<Option<Served>, Disconnected> {
-        let connection = self.begin_answer(&response, connection, log);
-        let goes_on = response.write(connection, &mut self.out);
-        // Its connection may linger.
+        log: Option<Box<LogEntry>>,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let connection = self.begin_response(&response, connection, log);
+        let keeps_alive = response.write(connection, &mut self.out);
+        // Not held while the connection lingers.
         drop(response);
-        if goes_on {
+        if keeps_alive {
             Ok(None)
         } else {
             self.close().await
         }
     }
 
-    /// What holds of the connection when this answer is sent, which is logged.
-    pub(super) fn begin_answer(
+    /// Logs a response, and returns how it is sent.
+    pub(super) fn begin_response(
         &mut self,
         response: &Response,
         connection: response::ResponseContext,
-        mut log: Option<Box<Entry>>,
+        mut log: Option<Box<LogEntry>>,
     ) -> response::ResponseContext {
         self.held = 0;
-        // The end may have begun while the request came in, or waited.
+        // The server may have begun to stop since the request was routed.
         let connection = response::ResponseContext {
-            keep_alive: connection.keep_alive && self.connection.goes_on(),
+            keep_alive: connection.keep_alive && self.connection.accepts_requests(),
             ..connection
         };
         if let Some(log) = &mut log {
@@ -49,7 +50,7 @@ impl Requests<'_> {
             let (_, framing) = response.write_head(connection, &mut head);
             let has_body = !connection.is_head && !response.bodiless;
             log.add_received(self.received);
-            log.answered(
+            log.record_response(
                 &head,
                 if has_body {
                     response.body.sent_bytes(framing)
@@ -61,14 +62,14 @@ impl Requests<'_> {
         connection
     }
 
-    /// Sends an answer that somebody else holds, and counts, part by part, so that others of the
-    /// shard come between; whether the connection can serve another request.
+    /// Sends a shared response part by part, so that other connections of the shard have their
+    /// turns; returns whether the connection can serve another request.
     pub(super) async fn send_in_parts(
         &mut self,
         response: &Response,
         connection: response::ResponseContext,
     ) -> Result<bool, Disconnected> {
-        let (goes_on, framing) = response.write_head(connection, &mut self.out);
+        let (keeps_alive, framing) = response.write_head(connection, &mut self.out);
         match &response.body {
             _ if connection.is_head || response.bodiless => {}
             ResponseBody::Sized(body) => self.send_parts(body).await?,
@@ -81,7 +82,7 @@ impl Requests<'_> {
                 framing.last(&mut self.out);
             }
         }
-        Ok(goes_on)
+        Ok(keeps_alive)
     }
 
     async fn send_parts(&mut self, mut bytes: &[u8]) -> Result<(), Disconnected> {
@@ -98,7 +99,7 @@ impl Requests<'_> {
         }
     }
 
-    /// Writes what there is and ends the connection.
+    /// Writes all responses and ends the connection.
     pub(super) async fn close<T>(&mut self) -> Result<T, Disconnected> {
         self.flush().await?;
         self.linger().await;
@@ -125,17 +126,19 @@ impl Requests<'_> {
         Ok(())
     }
 
+    /// Waits until the socket accepts data.
     async fn writable(&mut self) -> Result<(), Disconnected> {
-        self.cover(self.out.capacity()).map_err(|_| Disconnected)?;
+        self.reserve(self.out.capacity())
+            .map_err(|_| Disconnected)?;
         let connection = &*self.connection;
         let Connection {
             shard,
             key,
             outlet,
-            site,
+            snapshot,
             ..
         } = connection;
-        shard.set_deadline(*key, Some(site.limits.send_timeout));
+        shard.set_deadline(*key, Some(snapshot.limits.send_timeout));
         let written = poll_fn(|cx| {
             if shard
                 .interruption(*key, false, || outlet.has_room(), cx)

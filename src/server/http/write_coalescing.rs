@@ -1,145 +1,148 @@
-//! Busy publishers: several who publish at the same time, and those whose next request is on its
-//! way before they are asked.
+//! Write coalescing for publishers: responses wait for those of other publishers of the same turn,
+//! and the next request of a fast publisher is read without waiting for an event.
 
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use super::connection::{Disconnected, Requests};
+use super::connection::Disconnected;
+use super::requests::Requests;
 use crate::server::fanout::{InlineDelivery, PendingReply};
 
-/// Responses of up to so many bytes wait for others of the same turn: they are not counted against
-/// the memory meanwhile.
+/// Responses of up to this many bytes wait for others of the same turn. They are not counted
+/// against the memory bound while they wait.
 const MAX_WAITING_BYTES: usize = 2 * 1024;
 
-/// Most looks for the next request that are left out in a row: one in 32 costs 2 % of a call of the
-/// system per message.
-const MOST_LEFT_OUT: u8 = 31;
+/// Most read-ahead attempts that are skipped in a row: one attempt in 32 costs 2 % of a system call
+/// per message.
+const MAX_SKIPPED: u8 = 31;
 
-/// Requests that are answered alone before others have the thread, at about 20 µs each.
-const MOST_IN_A_ROW: u8 = 32;
+/// Most requests that are answered inline before the thread is yielded, at about 20 µs each.
+const MAX_INLINE: u8 = 32;
 
-/// What a connection knows of itself as a publisher among others.
+/// The state of a connection as a publisher among others.
 #[derive(Default)]
 pub(super) struct WriteCoalescing {
-    /// If its responses waited for others.
-    answer: Option<Rc<PendingReply>>,
-    /// What was published here waits for the next turn of the shard.
-    brought_news: bool,
-    /// Its followers were served: the next request may be there already.
-    may_go_on: bool,
-    /// Requests that were answered alone since others had the thread.
-    in_a_row: u8,
-    promptness: ReadAhead,
+    /// Slot for responses that wait, made when it is first needed.
+    pending_reply: Option<Rc<PendingReply>>,
+    /// Messages were published here that wait for the next turn of the shard.
+    has_published: bool,
+    /// Followers were served since the last read: the next request may have arrived.
+    may_read_ahead: bool,
+    /// Requests that were answered inline since the thread was yielded.
+    inline_count: u8,
+    read_ahead: ReadAhead,
 }
 
 impl WriteCoalescing {
-    /// Others had the thread since a request was answered alone.
+    /// Returns whether the thread was yielded since a request was answered inline.
     pub(super) fn has_waited(&self) -> bool {
-        self.in_a_row == 0
+        self.inline_count == 0
     }
 
-    /// Notes that others had the thread.
-    pub(super) fn note_wait(&mut self) {
-        self.in_a_row = 0;
+    /// Records that the thread was yielded.
+    pub(super) fn record_wait(&mut self) {
+        self.inline_count = 0;
     }
 
-    /// Others are to have the thread before the next request.
-    fn has_had_its_share(&self) -> bool {
-        self.in_a_row >= MOST_IN_A_ROW
+    /// Returns whether the thread must be yielded before the next request.
+    fn must_yield(&self) -> bool {
+        self.inline_count >= MAX_INLINE
     }
 
-    /// Notes a request that was answered alone; its followers were served if `may_go_on`.
-    fn note_alone(&mut self, may_go_on: bool) {
-        self.brought_news = false;
-        self.may_go_on = may_go_on;
-        self.in_a_row = self.in_a_row.saturating_add(1);
+    /// Records a request that was answered inline; with `may_read_ahead` its followers were served.
+    fn record_inline(&mut self, may_read_ahead: bool) {
+        self.has_published = false;
+        self.may_read_ahead = may_read_ahead;
+        self.inline_count = self.inline_count.saturating_add(1);
     }
 }
 
 impl Requests<'_> {
-    /// The requests in the buffer begin with one that publishes: its response may wait for further
-    /// ones.
+    /// Returns whether the next request in the buffer publishes, so that responses may wait for
+    /// its response.
     pub(super) fn publish_comes_next(&self) -> bool {
         self.connection.buffer.starts_with(b"POST ") || self.connection.buffer.starts_with(b"PUT ")
     }
 
-    /// Notes whether what was published waits for the shard's next turn.
-    pub(super) fn note_news(&mut self) {
-        self.busy.brought_news |= self.connection.shard.has_pending_delivery();
+    /// Records whether a published message waits for the shard's next turn.
+    pub(super) fn record_published(&mut self) {
+        self.coalescing.has_published |= self.connection.shard.has_pending_delivery();
     }
 
-    /// Writes all responses: those of publishers with those of others, where what they published
-    /// waits for the shard's next turn.
+    /// Writes all responses: those of publishers together with others, if their messages wait for
+    /// the shard's next turn.
     pub(super) async fn flush_with_others(&mut self) -> Result<(), Disconnected> {
         let shard = &self.connection.shard;
-        if std::mem::take(&mut self.busy.brought_news)
+        if std::mem::take(&mut self.coalescing.has_published)
             && self.out.len() <= MAX_WAITING_BYTES
             && shard.has_pending_delivery()
         {
-            let answer = self.busy.answer.get_or_insert_default();
+            let pending_reply = self.coalescing.pending_reply.get_or_insert_default();
             shard.queue_reply(
                 &self.connection.outlet,
-                answer,
+                pending_reply,
                 std::mem::take(&mut self.out),
             );
-            self.out = poll_fn(|cx| answer.poll_written(cx)).await;
-            self.busy.may_go_on = true;
-            self.busy.note_wait();
+            self.out = poll_fn(|cx| pending_reply.poll_written(cx)).await;
+            self.coalescing.may_read_ahead = true;
+            self.coalescing.record_wait();
         }
         self.flush().await
     }
 
-    /// Writes the answer to the only publisher, and delivers at once what it published.
-    pub(super) fn answer_alone(&mut self, delivering: &InlineDelivery) {
-        // A broken socket shows again when the rest is written.
+    /// Writes the response to the only active publisher, and delivers its message at once.
+    pub(super) fn respond_inline(&mut self, delivering: &InlineDelivery) {
+        // An error recurs when the rest is written.
         let written = self
             .connection
             .outlet
             .try_write(&self.out)
             .unwrap_or_default();
         self.out.drain(..written);
-        self.busy.note_alone(delivering.deliver());
+        self.coalescing.record_inline(delivering.deliver());
     }
 
-    /// Reads the next request if it came while followers were served: waiting for what is there
-    /// already would take a call of the system more for each message. False if there is nothing.
+    /// Reads the next request if it has arrived while followers were served: waiting for an event
+    /// would cost one more system call per message. Returns whether there was input.
     pub(super) async fn read_before_waiting(&mut self) -> bool {
-        if self.busy.has_had_its_share() {
-            // The system is asked for events, too.
+        if self.coalescing.must_yield() {
+            // Yielding also polls for events.
             tokio::task::yield_now().await;
-            self.busy.note_wait();
+            self.coalescing.record_wait();
         }
-        if !std::mem::take(&mut self.busy.may_go_on) || !self.busy.promptness.is_worth_a_look() {
+        if !std::mem::take(&mut self.coalescing.may_read_ahead)
+            || !self.coalescing.read_ahead.is_due()
+        {
             return false;
         }
-        let came = self.begin_at_once();
-        self.busy.promptness.note(came);
-        came
+        let has_input = self.try_begin();
+        self.coalescing.read_ahead.record(has_input);
+        has_input
     }
 }
 
-/// Whether a publisher's next request tends to be there when its followers were served. Looking in
-/// vain is a call of the system, too, so it is done the more rarely the more often it was in vain.
+/// Decides whether to try a read before waiting. A failed attempt costs a system call, so that
+/// attempts back off exponentially while they fail.
 #[derive(Debug, Default)]
 pub(super) struct ReadAhead {
-    /// Looks that are still left out.
+    /// Attempts to skip before the next one.
     to_skip: u8,
-    /// As many were left out before the last look; none if that was lucky.
+    /// Attempts that were skipped before the last one; 0 if that one succeeded.
     skipped: u8,
 }
 
 impl ReadAhead {
-    fn is_worth_a_look(&mut self) -> bool {
+    fn is_due(&mut self) -> bool {
         let is_due = self.to_skip == 0;
         self.to_skip = self.to_skip.saturating_sub(1);
         is_due
     }
 
-    fn note(&mut self, came: bool) {
-        self.skipped = if came {
+    fn record(&mut self, has_input: bool) {
+        self.skipped = if has_input {
             0
         } else {
-            (2 * self.skipped + 1).min(MOST_LEFT_OUT)
+            (2 * self.skipped + 1).min(MAX_SKIPPED)
         };
         self.to_skip = self.skipped;
     }
@@ -150,27 +153,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_publisher_alone_leaves_the_thread_to_others_after_some_requests() {
-        let mut business = WriteCoalescing::default();
+    fn an_inline_publisher_yields_the_thread_after_some_requests() {
+        let mut coalescing = WriteCoalescing::default();
         let served = (1..=100).find(|_| {
-            business.note_alone(true);
-            business.has_had_its_share()
+            coalescing.record_inline(true);
+            coalescing.must_yield()
         });
         assert_eq!(served, Some(32));
-        assert!(!business.has_waited());
-        business.note_wait();
-        assert!(business.has_waited() && !business.has_had_its_share());
+        assert!(!coalescing.has_waited());
+        coalescing.record_wait();
+        assert!(coalescing.has_waited() && !coalescing.must_yield());
     }
 
     #[test]
-    fn looks_in_vain_become_rare_and_a_lucky_one_makes_them_frequent() {
-        let mut promptness = ReadAhead::default();
-        let looks = |promptness: &mut ReadAhead, came: bool| {
-            let look = |_: &usize| promptness.is_worth_a_look() && (promptness.note(came), true).1;
-            (0..200).filter(look).count()
+    fn failed_attempts_back_off_and_a_successful_one_ends_that() {
+        let mut read_ahead = ReadAhead::default();
+        let count_attempts = |read_ahead: &mut ReadAhead, has_input: bool| {
+            let mut attempts = 0;
+            for _ in 0..200 {
+                if read_ahead.is_due() {
+                    read_ahead.record(has_input);
+                    attempts += 1;
+                }
+            }
+            attempts
         };
-        let in_vain = looks(&mut promptness, false);
-        assert!((6..=12).contains(&in_vain), "{in_vain}");
-        assert!(looks(&mut promptness, true) >= 200 - usize::from(MOST_LEFT_OUT));
+        let failed = count_attempts(&mut read_ahead, false);
+        assert!((6..=12).contains(&failed), "{failed}");
+        assert!(count_attempts(&mut read_ahead, true) >= 200 - usize::from(MAX_SKIPPED));
     }
 }

@@ -18,7 +18,7 @@ mod nchan;
 mod nchan_group;
 mod nhpm;
 mod plan;
-mod repeatable;
+mod publish_replay;
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ use batch::{Batch, BatchLimits};
 pub use nchan_group::respond as respond_to_group;
 pub use plan::Plan;
 use plan::{Action, ReplyTraits};
-pub use repeatable::Repeatable;
+pub use publish_replay::PublishReplay;
 
 /// Outcome of a publisher's request.
 pub enum PublishReply {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Repeatable, nchan, nhpm};
+use super::{PublishReplay, nchan, nhpm};
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::explain::{Rejection, explain_line};
@@ -78,7 +78,7 @@ impl Plan {
     /// Turns the plan into one for further messages that are published in the same way. Their
     /// responses carry the header lines `added`. `None` if the plan publishes nothing.
     #[must_use]
-    pub fn repeatable(mut self, added: &[u8]) -> Option<Repeatable> {
+    pub fn replay(mut self, added: &[u8]) -> Option<PublishReplay> {
         let Action::Publish {
             event_id,
             event_type,
@@ -96,7 +96,7 @@ impl Plan {
         if !added.is_empty() {
             self.reply.headers.to_mut().extend_from_slice(added);
         }
-        Some(Repeatable::new(model, store, self.reply))
+        Some(PublishReplay::new(model, store, self.reply))
     }
 
     /// Header lines of every response of the location.

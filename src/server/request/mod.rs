@@ -146,7 +146,7 @@ impl Request<'_> {
 
     /// Returns the user name of `Authorization: Basic`, whether or not it is valid.
     fn user(&self) -> Option<Vec<u8>> {
-        let pair = super::http::basic_pair(self.header("authorization")?)?;
+        let pair = super::http::decode_basic_pair(self.header("authorization")?)?;
         pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec)
     }
 }

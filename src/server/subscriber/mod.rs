@@ -11,12 +11,12 @@
 //! One file per mode. This one has what they share: access rules and the selection of channels.
 //! `resume` determines the position from which a subscriber resumes.
 
-mod again;
 mod callback;
 mod formats;
 mod long_polling;
 mod nchan;
 mod nhpm;
+mod poll_replay;
 mod polling;
 mod resume;
 mod streaming;
@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use again::PollAgain;
 use callback::is_member_path;
 pub use formats::Formats;
 use formats::{FormatKey, FormatKind};
 pub use nchan::{Incoming, Received, Socket, SubscriberHooks};
+pub use poll_replay::PollReplay;
 
 use super::broker::{AttachError, Broker, Channel, CreateError};
 use super::compression::Compression;

@@ -1,63 +1,61 @@
-//! Who may enter a location: the step between its choice and its answer.
+//! Access checks: the step between the choice of a location and its response.
 
-use super::super::auth_request::Inquiry;
-use super::super::decision::{Decision, Question};
-use super::super::head::BodyLength;
+use super::super::auth_request::AuthSubrequest;
+use super::super::pending_check::{Check, PendingCheck};
 use super::super::rewriting::Destination;
-use super::super::web::{self, Access};
-use super::{Next, Router, file};
-use crate::server::compression::Compression;
-use crate::server::config::web::AddedHeaders;
+use super::{LocationRequest, NextStep, Resolution, Router, find_file};
 use crate::server::config::{Endpoint, RewriteFrame, WebSettings};
-use crate::server::request::{Request, RequestVariables};
-use crate::server::response::{Response, Status};
+use crate::server::http::access::{self, Access};
+use crate::server::request::RequestVariables;
+use crate::server::response::Status;
 
-/// The settings that decide who may enter.
-fn rules<'a>(destination: &Destination<'a>) -> &'a WebSettings {
+/// The settings with the access rules for a request.
+fn access_settings<'a>(destination: &Destination<'a>) -> &'a WebSettings {
     destination.limited.unwrap_or(&destination.settings.web)
 }
 
 impl Router<'_> {
-    /// Sets the variables of `auth_request_set`, if that was asked already: also a rejected request
-    /// has them.
-    pub(super) fn assign_inquired(
+    /// Sets the variables of `auth_request_set`, if that request was made in an earlier pass. They
+    /// are set for rejected requests as well.
+    pub(super) fn assign_auth_variables(
         &self,
         destination: &Destination<'_>,
         variables: &RequestVariables<'_>,
         frame: &mut RewriteFrame,
     ) {
-        let Some(settings) = &rules(destination).auth_request else {
+        let Some(settings) = &access_settings(destination).auth_request else {
             return;
         };
-        let Some(result) = self.again.inquired(settings) else {
+        let Some(result) = self.state.auth_result(settings) else {
             return;
         };
         let values = result.variables(&RequestVariables {
             frame,
             ..*variables
         });
-        values
-            .into_iter()
-            .for_each(|(slot, value)| frame.assign(slot, value));
+        for (slot, value) in values {
+            frame.assign(slot, value);
+        }
     }
 
-    /// The answer for a request that arrives at its location, or at the server's files.
-    pub(super) fn admitted(
+    /// Checks whether the request may enter its location, or the files of the server, and passes it
+    /// on.
+    pub(super) fn admit(
         &self,
         destination: &Destination<'_>,
-        variables: &RequestVariables<'_>,
-        (length, added, compression): (BodyLength, &AddedHeaders, &Compression),
-    ) -> (Next, u64) {
+        incoming: &LocationRequest<'_>,
+    ) -> Resolution {
+        let variables = incoming.variables;
         let request = variables.request;
-        match web::access(rules(destination), request, variables, self.again) {
+        match access::check(access_settings(destination), request, variables, self.state) {
             Access::Granted => {}
-            Access::Denied(response) => return (Next::Respond(response), 0),
-            Access::Check(credentials) => return (self.decide(Question::Password(credentials)), 0),
-            Access::Ask(settings) => {
-                return (
-                    self.decide(Question::AuthRequest(Inquiry::new(&settings, variables))),
-                    0,
-                );
+            Access::Denied(response) => return NextStep::Respond(response).into(),
+            Access::CheckPassword(credentials) => {
+                return self.check_first(Check::Password(credentials)).into();
+            }
+            Access::AuthRequest(settings) => {
+                let subrequest = AuthSubrequest::new(&settings, variables);
+                return self.check_first(Check::AuthRequest(subrequest)).into();
             }
         }
         let settings = destination.settings;
@@ -65,33 +63,33 @@ impl Router<'_> {
             Some(location)
                 if destination.limited.is_some() && is_without_handler(location.endpoint) =>
             {
-                (without_handler(request, || file(settings, variables)), 0)
+                // Only nginx's static handler is left.
+                match request.method {
+                    "GET" | "HEAD" | "POST" => find_file(settings, variables).into(),
+                    _ => NextStep::error_page(Status::NOT_ALLOWED).into(),
+                }
             }
-            Some(location) => {
-                self.located(location, settings, variables, (length, added, compression))
-            }
-            None if variables.server.welcome => (
-                Next::Page(
-                    request.method.to_owned(),
-                    String::from_utf8_lossy(request.target).into_owned(),
-                ),
-                0,
-            ),
-            None => (file(settings, variables), 0),
+            Some(location) => self.enter_location(location, settings, incoming),
+            None if variables.server.welcome => NextStep::Page(
+                request.method.to_owned(),
+                String::from_utf8_lossy(request.target).into_owned(),
+            )
+            .into(),
+            None => find_file(settings, variables).into(),
         }
     }
 
-    /// Something has to be found out first.
-    pub(super) fn decide(&self, question: Question) -> Next {
-        Next::Decide(Box::new(Decision {
-            question,
-            again: self.again.clone(),
+    /// Runs a check before the request is routed again.
+    pub(super) fn check_first(&self, check: Check) -> NextStep {
+        NextStep::Check(Box::new(PendingCheck {
+            check,
+            state: self.state.clone(),
         }))
     }
 }
 
-/// Whether nginx has no push handler for the methods that `limit_except` takes out. nchan sets its
-/// own for them, too.
+/// Returns whether nginx has no push handler for the methods that `limit_except` takes out of the
+/// location. nchan keeps its own handler for them.
 fn is_without_handler(endpoint: Endpoint) -> bool {
     match endpoint {
         Endpoint::Statistics
@@ -104,13 +102,5 @@ fn is_without_handler(endpoint: Endpoint) -> bool {
         | Endpoint::NchanGroup(_)
         | Endpoint::NchanStubStatus
         | Endpoint::NchanSubscriberInfo => false,
-    }
-}
-
-/// What nginx's static handler makes of a request.
-fn without_handler(request: &Request<'_>, file: impl FnOnce() -> Next) -> Next {
-    match request.method {
-        "GET" | "HEAD" | "POST" => file(),
-        _ => Next::Respond(Response::error_page(Status(405))),
     }
 }

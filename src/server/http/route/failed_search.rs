@@ -1,27 +1,30 @@
-//! Requests that a regular expression could not be applied to: nobody knows what the rules say
-//! about them.
+//! Requests for which a regular expression failed: it is unknown whether the rules allow them.
 
-use super::{Next, Router};
+use super::{NextStep, Router};
 use crate::server::config::regex_pattern::{self, SearchFailure};
 use crate::server::log_throttle::LogThrottle;
 use crate::server::response::{Response, Status};
 
-/// Clients choose what is searched, so that they must not fill the log.
-static FAILED_SEARCHES: LogThrottle = LogThrottle::new();
+/// Throttled, because clients choose the text that is searched.
+static WARNINGS: LogThrottle = LogThrottle::new();
 
 impl Router<'_> {
-    /// What was found to be done, or 500 if a regular expression failed on the way.
-    pub(super) fn unless_failed(&self, next: Next) -> Next {
+    /// Returns `next`, or a response with status 500 if a regular expression failed during routing.
+    pub(super) fn unless_failed(&self, next: NextStep) -> NextStep {
         let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else {
             return next;
         };
-        if matches!(next, Next::Follow(..)) {
+        if matches!(next, NextStep::Follow(..)) {
             self.shard.release(self.key);
         }
-        FAILED_SEARCHES.warn(|left_out| {
-            tracing::error!(%pattern, reason, left_out, "a regular expression failed, and the \
-                                                         request was answered with 500");
+        WARNINGS.warn(|suppressed| {
+            tracing::error!(
+                %pattern,
+                reason,
+                suppressed,
+                "a regular expression failed, responding with 500"
+            );
         });
-        Next::Respond(Response::error_page(Status::INTERNAL).closing())
+        NextStep::Respond(Response::error_page(Status::INTERNAL).closing())
     }
 }

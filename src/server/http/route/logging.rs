@@ -1,18 +1,18 @@
-//! The log entry of a request, with the variables of nchan where its location is one of nchan.
+//! The access log entry of a request, with the variables of nchan in an nchan location.
 
 use super::super::hooks;
-use super::super::log_entry::Entry;
+use super::super::log_entry::LogEntry;
 use crate::server::config::{Endpoint, Location, LocationSettings};
 use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
 use crate::server::dialect::nchan::variables::NchanVariables;
 use crate::server::request::RequestVariables;
 
-/// The entry of a request; `None` = it is not logged.
+/// Begins the access log entry of a request; `None` if it is not logged.
 pub(super) fn entry(
     location: Option<&Location>,
     settings: &LocationSettings,
     variables: &RequestVariables<'_>,
-) -> Option<Box<Entry>> {
+) -> Option<Box<LogEntry>> {
     if settings.web.access_logs.is_empty() {
         return None;
     }
@@ -21,17 +21,17 @@ pub(super) fn entry(
     let (Some(nchan), Some(Endpoint::Nchan(roles))) =
         (&settings.nchan, location.map(|location| location.endpoint))
     else {
-        return Entry::begin(web, variables, opened, false);
+        return LogEntry::begin(web, variables, opened, false);
     };
     let wanted = negotiation::requested_action(variables.request, roles);
     if matches!(
         wanted,
         RequestedAction::Forbidden | RequestedAction::UnknownMethod
     ) {
-        return Entry::begin(web, variables, opened, true);
+        return LogEntry::begin(web, variables, opened, true);
     }
     let values = hooks::values(nchan, variables, wanted);
-    Entry::begin(
+    LogEntry::begin(
         web,
         &NchanVariables {
             request: variables,

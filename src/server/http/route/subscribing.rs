@@ -4,21 +4,116 @@ use std::rc::Rc;
 
 use axum::http::Method;
 
-use super::super::backend::{Ask, Unreachable};
-use super::super::companion::LiveCompanion;
+use super::super::backend::{HookCall, HookError};
 use super::super::hooks::{self, Notices};
-use super::{Following, Next, Router};
+use super::super::live_hooks::LiveHooks;
+use super::{FollowMode, NextStep, Router};
 use crate::server::config::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
-use crate::server::fanout::Subscription;
+use crate::server::fanout::{Channels, Subscription};
 use crate::server::request::RequestVariables;
 use crate::server::response::{Response, Status};
-use crate::server::subscriber::{self, SubscriberHooks};
+use crate::server::subscriber::{self, SubscribeReply, SubscriberHooks};
 
 impl Router<'_> {
-    /// What is told of a subscriber that stays, if its location says so.
-    fn notices_of(call: &subscriber::SubscribeCall<'_>) -> Notices {
+    /// Answers a subscriber. With `is_cached` the result is prepared for a replay.
+    pub(super) fn subscribe(
+        &self,
+        call: &subscriber::SubscribeCall<'_>,
+        added: &AddedHeaders,
+        is_cached: bool,
+    ) -> NextStep {
+        if !call.settings.web.access_logs.is_empty() {
+            self.outlet.begin_tap();
+        }
+        let attached = match call.respond() {
+            SubscribeReply::Follow(subscription) => {
+                let mut mode = follow_mode(&subscription);
+                if let FollowMode::LongPoll(replay) = &mut mode {
+                    *replay = if is_cached { call.replay() } else { None };
+                }
+                self.attach(call, *subscription, &added.good)
+                    .map(|_| self.follow(call, mode, SubscriberHooks::default()))
+            }
+            SubscribeReply::FollowWebSocket(subscription, publishing) => self
+                .attach(call, *subscription, &added.any)
+                .map(|channels| {
+                    NextStep::Follow(FollowMode::WebSocket(publishing.to(&channels)), None)
+                }),
+            SubscribeReply::FollowWith(subscription, hooks) => {
+                let mode = follow_mode(&subscription);
+                self.attach(call, *subscription, &added.good)
+                    .map(|_| self.follow(call, mode, *hooks))
+            }
+            SubscribeReply::FollowSocket(subscription, socket, hooks) => {
+                self.attach(call, *subscription, &added.any).map(|_| {
+                    let wanted = RequestedAction::PublishWebSocket;
+                    let hook = Self::message_hook(call.settings, call.variables, wanted);
+                    self.follow(call, FollowMode::Socket(socket, hook), *hooks)
+                })
+            }
+            reply => Err(reply),
+        };
+        let reply = match attached {
+            Ok(next) => return next,
+            Err(reply) => reply,
+        };
+        // Without a follower there is nothing to record.
+        drop(self.outlet.take_tap());
+        match reply {
+            SubscribeReply::Respond(response) => NextStep::Respond(response),
+            SubscribeReply::Prepared(bytes, keeps_alive) => {
+                let replay = if is_cached { call.replay() } else { None };
+                NextStep::SendPrepared(bytes, keeps_alive, replay)
+            }
+            SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
+            // A rejection never follows.
+            SubscribeReply::Follow(_)
+            | SubscribeReply::FollowWebSocket(..)
+            | SubscribeReply::FollowWith(..)
+            | SubscribeReply::FollowSocket(..) => {
+                NextStep::Respond(Response::error_page(Status::INTERNAL).closing())
+            }
+        }
+    }
+
+    /// Attaches the follower of a subscription, whose head gets these additional lines. The error
+    /// is the response to a rejected subscriber.
+    fn attach(
+        &self,
+        call: &subscriber::SubscribeCall<'_>,
+        mut subscription: Subscription,
+        lines: &[u8],
+    ) -> Result<Channels, SubscribeReply> {
+        insert_lines(&mut subscription.head, lines);
+        self.shard
+            .attach(self.key, Rc::clone(self.outlet), subscription)
+            .map_err(|error| call.reject(&error))
+    }
+
+    /// Follows with an attached subscription, and begins its hooks.
+    fn follow(
+        &self,
+        call: &subscriber::SubscribeCall<'_>,
+        mode: FollowMode,
+        hooks: SubscriberHooks,
+    ) -> NextStep {
+        let notices = Self::subscription_notices(call);
+        if hooks.is_empty() && notices.subscribed.is_none() && notices.unsubscribed.is_none() {
+            return NextStep::Follow(mode, None);
+        }
+        match LiveHooks::begin(self.shard.broker(), hooks, &self.snapshot.backend, notices) {
+            Ok(hooks) => NextStep::Follow(mode, Some(hooks)),
+            Err(_out_of_memory) => {
+                self.shard.release(self.key);
+                NextStep::SendAndClose(Vec::new())
+            }
+        }
+    }
+
+    /// Notices about a subscriber, where its location sends any.
+    fn subscription_notices(call: &subscriber::SubscribeCall<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
             (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(
                 nchan,
@@ -29,157 +124,39 @@ impl Router<'_> {
         }
     }
 
-    /// The request that asks a back-end about a message, if the location says so.
+    /// The hook that checks a message, where the location has one (`nchan_publisher_upstream_request`).
     pub(super) fn message_hook(
         settings: &LocationSettings,
         variables: &RequestVariables<'_>,
         wanted: RequestedAction,
-    ) -> Option<Box<Result<Ask, Unreachable>>> {
+    ) -> Option<Box<Result<HookCall, HookError>>> {
         let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
         let values = hooks::values(nchan, variables, wanted);
-        Some(Box::new(hooks::ask_hook(
+        Some(Box::new(hooks::build_hook_call(
             uri,
             variables,
             &values,
-            (Method::POST, true),
+            &Method::POST,
+            true,
         )))
-    }
-
-    /// A subscription that was opened, with what goes on beside it.
-    fn accompanied(
-        &self,
-        following: Following,
-        companion: SubscriberHooks,
-        notices: Notices,
-    ) -> Next {
-        if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
-            return Next::Follow(following, None);
-        }
-        match LiveCompanion::begin(
-            self.shard.broker(),
-            companion,
-            (&self.site.backend, notices),
-        ) {
-            Ok(companion) => Next::Follow(following, Some(companion)),
-            Err(_no_room) => {
-                self.shard.release(self.key);
-                Next::Last(Vec::new())
-            }
-        }
-    }
-
-    /// Answers a subscriber; with `notes` polls like this one are remembered.
-    pub(super) fn subscribe(
-        &self,
-        call: &subscriber::SubscribeCall<'_>,
-        added: &AddedHeaders,
-        notes: bool,
-    ) -> Next {
-        use subscriber::SubscribeReply;
-        let again = || if notes { call.again() } else { None };
-        if !call.settings.web.access_logs.is_empty() {
-            self.outlet.begin_tap();
-        }
-        let answer = match call.respond() {
-            SubscribeReply::Follow(mut subscription) => {
-                insert_lines(&mut subscription.head, &added.good);
-                let mut following = following(&subscription);
-                if let Following::LongPoll(poll) = &mut following {
-                    *poll = again();
-                }
-                match self
-                    .shard
-                    .attach(self.key, Rc::clone(self.outlet), *subscription)
-                {
-                    Ok(_) => {
-                        return self.accompanied(
-                            following,
-                            SubscriberHooks::default(),
-                            Self::notices_of(call),
-                        );
-                    }
-                    Err(error) => call.reject(&error),
-                }
-            }
-            SubscribeReply::FollowWebSocket(mut subscription, publishing) => {
-                insert_lines(&mut subscription.head, &added.any);
-                match self
-                    .shard
-                    .attach(self.key, Rc::clone(self.outlet), *subscription)
-                {
-                    Ok(channels) => {
-                        return Next::Follow(Following::WebSocket(publishing.to(&channels)), None);
-                    }
-                    Err(error) => call.reject(&error),
-                }
-            }
-            SubscribeReply::FollowWith(mut subscription, companion) => {
-                insert_lines(&mut subscription.head, &added.good);
-                let following = following(&subscription);
-                match self
-                    .shard
-                    .attach(self.key, Rc::clone(self.outlet), *subscription)
-                {
-                    Ok(_) => {
-                        return self.accompanied(following, *companion, Self::notices_of(call));
-                    }
-                    Err(error) => call.reject(&error),
-                }
-            }
-            SubscribeReply::FollowSocket(mut subscription, socket, companion) => {
-                insert_lines(&mut subscription.head, &added.any);
-                match self
-                    .shard
-                    .attach(self.key, Rc::clone(self.outlet), *subscription)
-                {
-                    Ok(_) => {
-                        let upstream = Self::message_hook(
-                            call.settings,
-                            call.variables,
-                            RequestedAction::PublishWebSocket,
-                        );
-                        return self.accompanied(
-                            Following::Socket(socket, upstream),
-                            *companion,
-                            Self::notices_of(call),
-                        );
-                    }
-                    Err(error) => call.reject(&error),
-                }
-            }
-            answer => answer,
-        };
-        // It does not follow.
-        drop(self.outlet.take_tap());
-        match answer {
-            SubscribeReply::Respond(response) => Next::Respond(response),
-            SubscribeReply::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),
-            SubscribeReply::Last(bytes) => Next::Last(bytes),
-            // A refusal never follows.
-            SubscribeReply::Follow(_)
-            | SubscribeReply::FollowWebSocket(..)
-            | SubscribeReply::FollowWith(..)
-            | SubscribeReply::FollowSocket(..) => {
-                Next::Respond(Response::error_page(Status::INTERNAL).closing())
-            }
-        }
     }
 }
 
-/// How a connection follows that speaks no websocket frames.
-fn following(subscription: &Subscription) -> Following {
+/// Returns how a connection follows with a subscription other than a websocket.
+fn follow_mode(subscription: &Subscription) -> FollowMode {
     match (
         subscription.format.is_one_shot(),
         subscription.format.ends_with_input(),
     ) {
-        (false, _) => Following::Stream,
-        (true, false) => Following::LongPoll(None),
-        (true, true) => Following::Interruptible,
+        (false, _) => FollowMode::Stream,
+        (true, false) => FollowMode::LongPoll(None),
+        (true, true) => FollowMode::Interruptible,
     }
 }
 
-/// Puts header lines at the end of the head that `bytes` begin with; an empty one is written later.
+/// Inserts header lines at the end of the head at the front of `bytes`; an empty head is written
+/// later.
 fn insert_lines(bytes: &mut Vec<u8>, lines: &[u8]) {
     if lines.is_empty() {
         return;

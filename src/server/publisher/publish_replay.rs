@@ -12,7 +12,7 @@ use crate::server::buffer_pool;
 use crate::server::response::{self, Head, ResponseContext, Status, USUAL_HEAD_BYTES};
 
 /// A publisher's request without its channel and message.
-pub struct Repeatable {
+pub struct PublishReplay {
     /// A message without its text.
     model: NewMessage,
     store: bool,
@@ -28,7 +28,7 @@ struct Written {
     head: Vec<u8>,
 }
 
-impl Repeatable {
+impl PublishReplay {
     pub(super) fn new(model: NewMessage, store: bool, manner: ReplyTraits) -> Self {
         Self {
             model,

@@ -18,7 +18,7 @@ use crate::server::dialect::push_stream::cursor;
 use crate::server::fanout::ChannelRequest;
 
 /// What was found out about a poll, but for its cursor.
-pub struct PollAgain {
+pub struct PollReplay {
     settings: Arc<LocationSettings>,
     /// Id of the channel.
     id: Bytes,
@@ -30,7 +30,7 @@ impl SubscribeCall<'_> {
     /// What answers polls with the same head but another date and tag in it, where nothing else
     /// depends on these; for a call that was not refused.
     #[must_use]
-    pub fn again(&self) -> Option<Box<PollAgain>> {
+    pub fn replay(&self) -> Option<Box<PollReplay>> {
         let path = path_of_polls(self.settings)?;
         let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
         if !is_poll
@@ -51,7 +51,7 @@ impl SubscribeCall<'_> {
         };
         let look = long_polling::response_traits(self)?;
         let format = long_polling::format(self);
-        Some(Box::new(PollAgain {
+        Some(Box::new(PollReplay {
             settings: Arc::clone(self.settings),
             id: id.clone(),
             format,
@@ -110,7 +110,7 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
     channels_path.as_ref()
 }
 
-impl PollAgain {
+impl PollReplay {
     /// Bytes of memory that it keeps for itself.
     #[must_use]
     pub fn own_bytes(&self) -> usize {

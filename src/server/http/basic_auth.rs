@@ -1,10 +1,10 @@
 //! `auth_basic`: credentials against a file of users (`htpasswd`), checked by `password`.
 //!
-//! A check is slow on purpose (bcrypt takes a tenth of a second and more), so it is done off the
-//! shard threads, two at a time, and the result is remembered for [`REMEMBERED`]: a changed file
-//! takes effect within that time. What is stored is a keyed hash of the credentials, never the
-//! credentials. Each client address has one check at a time, so that many wrong passwords of one
-//! client do not delay the logins of others.
+//! A check is slow by design (bcrypt takes a tenth of a second and more). It runs off the shard
+//! threads, two at a time, and its result is cached for [`RESULT_TTL`]: a changed file takes effect
+//! within that time. The cache is keyed by hashes of the credentials and never stores them. Each
+//! client address has one check at a time, so that many wrong passwords of one client do not delay
+//! the logins of others.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -19,73 +19,74 @@ use super::password;
 use crate::server::config::{base64, users};
 use crate::server::log_throttle::LogThrottle;
 
-/// How long a result is remembered.
-const REMEMBERED: Duration = Duration::from_secs(10);
-/// Most results that are remembered; when there are more, all are forgotten.
-const MOST_REMEMBERED: usize = 4096;
-/// Checks at a time; others wait.
-const CHECKS_AT_A_TIME: usize = 2;
+/// Results are cached for this long.
+const RESULT_TTL: Duration = Duration::from_secs(10);
+/// Most cached results; the cache is cleared when it is full.
+const MAX_RESULTS: usize = 4096;
+/// Most concurrent checks; further ones wait.
+const MAX_CONCURRENT_CHECKS: usize = 2;
 
-/// Clients choose which user is looked up, so that they must not fill the log.
-static RARELY: LogThrottle = LogThrottle::new();
+/// Throttled, because clients choose the user.
+static LOGIN_WARNINGS: LogThrottle = LogThrottle::new();
 
-/// Who a client claims to be.
+/// Credentials of a client.
 pub(super) struct Credentials {
     /// The file of users.
     pub(super) users: PathBuf,
     /// Name and password, with a colon between them.
-    pair: Vec<u8>,
+    decode_pair: Vec<u8>,
     /// Address of the client.
     client: String,
 }
 
-/// What came of a check.
+/// Outcome of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PasswordCheck {
     Right,
     Wrong,
-    /// There is no such file of users.
+    /// The file of users does not exist.
     NoFile,
     /// The file of users cannot be read.
     Unreadable,
 }
 
-type Key = (u64, u64);
+type CheckKey = (u64, u64);
 
-struct Known {
+struct CheckCache {
     seeds: (RandomState, RandomState),
-    verdicts: Mutex<HashMap<Key, (PasswordCheck, Instant)>>,
+    results: Mutex<HashMap<CheckKey, (PasswordCheck, Instant)>>,
 }
 
-static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
+static CHECK_CACHE: LazyLock<CheckCache> = LazyLock::new(|| CheckCache {
     seeds: (RandomState::new(), RandomState::new()),
-    verdicts: Mutex::new(HashMap::new()),
+    results: Mutex::new(HashMap::new()),
 });
-static CHECKS: Semaphore = Semaphore::const_new(CHECKS_AT_A_TIME);
+static CHECK_PERMITS: Semaphore = Semaphore::const_new(MAX_CONCURRENT_CHECKS);
 
-/// The locks of the clients that have a check running or waiting.
-static CLIENTS: LazyLock<Mutex<HashMap<String, Arc<ClientLock>>>> = LazyLock::new(Mutex::default);
+/// Locks of clients with a running or waiting check.
+static CLIENT_LOCKS: LazyLock<Mutex<HashMap<String, Arc<ClientLock>>>> =
+    LazyLock::new(Mutex::default);
 
 type ClientLock = tokio::sync::Mutex<()>;
 
-/// A place in the queue of a client.
-struct Place {
+/// A place in the queue of a client's checks.
+struct ClientTurn {
     client: String,
     lock: Arc<ClientLock>,
 }
 
-impl Place {
+impl ClientTurn {
     fn of(client: String) -> Self {
-        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = CLIENT_LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Arc::clone(clients.entry(client.clone()).or_default());
         Self { client, lock }
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientTurn {
     fn drop(&mut self) {
-        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only the table and this place have it: places are made with the table locked.
+        let mut clients = CLIENT_LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Held only by the table and this value: others are made with the table locked.
         if Arc::strong_count(&self.lock) == 2 {
             clients.remove(&self.client);
         }
@@ -93,67 +94,67 @@ impl Drop for Place {
 }
 
 impl Credentials {
-    /// Reads an `Authorization` header; `None` if it holds no credentials that may be right.
+    /// Parses an `Authorization` header; `None` without credentials that could be right.
     pub(super) fn of(header: Option<&[u8]>, users: PathBuf, client: &str) -> Option<Self> {
-        let pair = pair(header?)?;
-        let (user, password) = split(&pair)?;
+        let decode_pair = decode_pair(header?)?;
+        let (user, password) = split_pair(&decode_pair)?;
         let is_possible = !user.is_empty() && password::is_possible(password);
         is_possible.then(|| Self {
             users,
             client: client.to_owned(),
-            pair,
+            decode_pair,
         })
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> CheckKey {
         let of = |state: &RandomState| {
             let mut hasher = state.build_hasher();
             self.users.hash(&mut hasher);
-            self.pair.hash(&mut hasher);
+            self.decode_pair.hash(&mut hasher);
             hasher.finish()
         };
-        (of(&KNOWN.seeds.0), of(&KNOWN.seeds.1))
+        (of(&CHECK_CACHE.seeds.0), of(&CHECK_CACHE.seeds.1))
     }
 
-    /// What came of an earlier check of the same credentials.
-    pub(super) fn known(&self) -> Option<PasswordCheck> {
+    /// Returns the cached outcome of a check of the same credentials.
+    pub(super) fn cached(&self) -> Option<PasswordCheck> {
         let key = self.key();
-        let known = KNOWN
-            .verdicts
+        let cached = CHECK_CACHE
+            .results
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        known
+        cached
             .get(&key)
             .filter(|(_, until)| *until > Instant::now())
-            .map(|(verdict, _)| *verdict)
+            .map(|(check_result, _)| *check_result)
     }
 
-    /// Checks them.
+    /// Checks the credentials, after earlier checks of the same client.
     pub(super) async fn check(self) -> PasswordCheck {
-        let place = Place::of(self.client.clone());
-        let _turn = place.lock.lock().await;
-        let Ok(_permit) = CHECKS.acquire().await else {
+        let turn = ClientTurn::of(self.client.clone());
+        let _turn = turn.lock.lock().await;
+        let Ok(_permit) = CHECK_PERMITS.acquire().await else {
             return PasswordCheck::Unreadable;
         };
-        if let Some(known) = self.known() {
-            return known;
+        if let Some(cached) = self.cached() {
+            return cached;
         }
         let key = self.key();
-        let verdict = tokio::task::spawn_blocking(move || self.verdict())
+        let check_result = tokio::task::spawn_blocking(move || self.check_result())
             .await
             .unwrap_or(PasswordCheck::Unreadable);
-        let mut known = KNOWN
-            .verdicts
+        let mut cached = CHECK_CACHE
+            .results
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_REMEMBERED {
-            known.clear();
+        if cached.len() >= MAX_RESULTS {
+            cached.clear();
         }
-        known.insert(key, (verdict, Instant::now() + REMEMBERED));
-        verdict
+        cached.insert(key, (check_result, Instant::now() + RESULT_TTL));
+        check_result
     }
 
-    fn verdict(&self) -> PasswordCheck {
+    fn check_result(&self) -> PasswordCheck {
         let text = match users::read(&self.users) {
             Ok(text) => text,
             Err(error) => {
@@ -166,7 +167,7 @@ impl Credentials {
                 };
             }
         };
-        let Some((user, password)) = split(&self.pair) else {
+        let Some((user, password)) = split_pair(&self.decode_pair) else {
             return PasswordCheck::Wrong;
         };
         let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else {
@@ -178,9 +179,9 @@ impl Credentials {
             Err(error) => {
                 let user = String::from_utf8_lossy(user);
                 let file = self.users.display();
-                RARELY.warn(|left_out| {
-                    tracing::warn!(%error, %file, line, %user, left_out, "a user o\
-                        f auth_basic_user_file cannot log in")
+                LOGIN_WARNINGS.warn(|suppressed| {
+                    tracing::warn!(%error, %file, line, %user, suppressed, "a user of \
+                        auth_basic_user_file cannot log in");
                 });
                 PasswordCheck::Wrong
             }
@@ -188,17 +189,17 @@ impl Credentials {
     }
 }
 
-/// Name and password of an `Authorization: Basic` header, decoded as nginx does.
-pub(in crate::server) fn pair(header: &[u8]) -> Option<Vec<u8>> {
+/// Decodes name and password of an `Authorization: Basic` header as nginx does.
+pub(in crate::server) fn decode_pair(header: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let pair = base64::decode(rest.trim_ascii())?;
-    pair.contains(&b':').then_some(pair)
+    let decode_pair = base64::decode(rest.trim_ascii())?;
+    decode_pair.contains(&b':').then_some(decode_pair)
 }
 
-fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_pair(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', text)?;
     Some((&text[..colon], &text[colon + 1..]))
 }
@@ -219,7 +220,7 @@ mod tests {
             ("Basic", None),
         ] {
             assert_eq!(
-                pair(header.as_bytes()).as_deref(),
+                decode_pair(header.as_bytes()).as_deref(),
                 expected.map(str::as_bytes),
                 "{header}"
             );
@@ -228,14 +229,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_has_one_check_at_a_time() {
-        let [first, second, other] = ["a", "a", "b"].map(|client| Place::of(client.to_owned()));
+        let [first, second, other] =
+            ["a", "a", "b"].map(|client| ClientTurn::of(client.to_owned()));
         let turn = first.lock.lock().await;
         assert!(second.lock.try_lock().is_err() && other.lock.try_lock().is_ok());
         drop(turn);
         drop((first, other));
         assert!(second.lock.try_lock().is_ok());
         drop(second);
-        let clients = CLIENTS.lock().expect("no test panics with it");
+        let clients = CLIENT_LOCKS.lock().expect("no test panics with it");
         assert!(!clients.contains_key("a") && !clients.contains_key("b"));
     }
 }

@@ -11,12 +11,12 @@ const MAX_TRAILER_BYTES: usize = 16 * 1024;
 /// Reads a chunked body (RFC 9112, section 7.1).
 #[derive(Debug, Default)]
 pub(super) struct ChunkedReader {
-    state: State,
+    state: ChunkState,
     trailer_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum ChunkState {
     #[default]
     Size,
     Data(u64),
@@ -35,34 +35,34 @@ pub(super) enum ChunkError {
 }
 
 impl ChunkedReader {
-    /// Takes what it can from `input` and appends data to `body`, up to `most` bytes; returns how
+    /// Takes what it can from `input` and appends data to `body`, up to `max` bytes; returns how
     /// many bytes it took.
     pub(super) fn read(
         &mut self,
         input: &[u8],
         body: &mut Vec<u8>,
-        most: u64,
+        max: u64,
     ) -> Result<usize, ChunkError> {
         use ChunkError::{Malformed, TooLarge};
         let mut rest = input;
         loop {
             match &mut self.state {
-                State::Size => {
-                    let Some(Line { text, after }) = line(rest)? else {
+                ChunkState::Size => {
+                    let Some(ChunkLine { text, after }) = next_line(rest)? else {
                         break;
                     };
-                    let size = chunk_size(text)?;
-                    if size > most.saturating_sub(body.len() as u64) {
+                    let size = parse_chunk_size(text)?;
+                    if size > max.saturating_sub(body.len() as u64) {
                         return Err(TooLarge);
                     }
                     rest = after;
                     self.state = if size == 0 {
-                        State::Trailer
+                        ChunkState::Trailer
                     } else {
-                        State::Data(size)
+                        ChunkState::Data(size)
                     };
                 }
-                State::Data(left) => {
+                ChunkState::Data(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     body.extend_from_slice(&rest[..taken]);
                     rest = &rest[taken..];
@@ -70,18 +70,18 @@ impl ChunkedReader {
                     if *left > 0 {
                         break;
                     }
-                    self.state = State::DataEnd;
+                    self.state = ChunkState::DataEnd;
                 }
-                State::DataEnd => match rest {
+                ChunkState::DataEnd => match rest {
                     [b'\r', b'\n', after @ ..] => {
                         rest = after;
-                        self.state = State::Size;
+                        self.state = ChunkState::Size;
                     }
                     [] | [b'\r'] => break,
                     _ => return Err(Malformed),
                 },
-                State::Trailer => {
-                    let Some(Line { text, after }) = line(rest)? else {
+                ChunkState::Trailer => {
+                    let Some(ChunkLine { text, after }) = next_line(rest)? else {
                         break;
                     };
                     self.trailer_bytes += rest.len() - after.len();
@@ -92,10 +92,10 @@ impl ChunkedReader {
                     }
                     rest = after;
                     if text.is_empty() {
-                        self.state = State::Done;
+                        self.state = ChunkState::Done;
                     }
                 }
-                State::Done => break,
+                ChunkState::Done => break,
             }
         }
         Ok(input.len() - rest.len())
@@ -103,12 +103,12 @@ impl ChunkedReader {
 
     /// All of the body has been read.
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, ChunkState::Done)
     }
 }
 
 /// A line without its end.
-struct Line<'a> {
+struct ChunkLine<'a> {
     text: &'a [u8],
     after: &'a [u8],
 }
@@ -116,7 +116,7 @@ struct Line<'a> {
 /// The line at the front of `input` without its CRLF; `None` if it is incomplete. A line feed alone
 /// does not end a line, and neither does a carriage return: other parsers would find the end of the
 /// body somewhere else.
-fn line(input: &[u8]) -> Result<Option<Line<'_>>, ChunkError> {
+fn next_line(input: &[u8]) -> Result<Option<ChunkLine<'_>>, ChunkError> {
     let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
         return if input.len() > MAX_LINE_BYTES {
             Err(ChunkError::Malformed)
@@ -129,7 +129,7 @@ fn line(input: &[u8]) -> Result<Option<Line<'_>>, ChunkError> {
     }
     match &input[end..] {
         [b'\r'] => Ok(None),
-        [b'\r', b'\n', after @ ..] => Ok(Some(Line {
+        [b'\r', b'\n', after @ ..] => Ok(Some(ChunkLine {
             text: &input[..end],
             after,
         })),
@@ -138,12 +138,12 @@ fn line(input: &[u8]) -> Result<Option<Line<'_>>, ChunkError> {
 }
 
 /// The size in a line that begins a chunk; its extensions are ignored.
-fn chunk_size(line: &[u8]) -> Result<u64, ChunkError> {
-    let length = line
+fn parse_chunk_size(next_line: &[u8]) -> Result<u64, ChunkError> {
+    let length = next_line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    let (digits, extensions) = line.split_at(length);
+    let (digits, extensions) = next_line.split_at(length);
     if digits.is_empty() || !is_extensions(extensions) {
         return Err(ChunkError::Malformed);
     }
@@ -174,13 +174,13 @@ fn is_extensions(text: &[u8]) -> bool {
 }
 
 /// Whether a line is a header field (RFC 9112, section 5).
-fn is_field(line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else {
+fn is_field(next_line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', next_line) else {
         return false;
     };
     colon > 0
-        && line[..colon].iter().all(is_token)
-        && line[colon + 1..].iter().all(|byte| is_text(*byte))
+        && next_line[..colon].iter().all(is_token)
+        && next_line[colon + 1..].iter().all(|byte| is_text(*byte))
 }
 
 /// Whether the byte is neither a control byte nor the end of a line.

@@ -12,29 +12,29 @@ use super::peers::{PeerAddress, PeerId, Resolved, resolve};
 use crate::server::config::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 
 /// How long addresses of a host name are used before the name is resolved again.
-const RESOLVED_FOR: Duration = Duration::from_secs(30);
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How soon a name is looked up again after that has failed.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(2);
+const RESOLVE_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Servers that a key is tried with before the others are, in turn.
 const KEY_ATTEMPTS: u32 = 20;
 
 /// The groups whose failures are remembered, by name.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
-    groups: Mutex<HashMap<String, Arc<Mutex<Group>>>>,
+    groups: Mutex<HashMap<String, Arc<Mutex<PeerGroup>>>>,
 }
 
 /// The peers of a group: each address of each of its servers.
 #[derive(Debug, Default)]
-struct Group {
-    peers: Vec<Peer>,
+struct PeerGroup {
+    peers: Vec<PeerState>,
     /// When its names are resolved again; `None` = they never were.
     resolve_at: Option<Instant>,
 }
 
 /// An address of a server, and how it does.
 #[derive(Debug)]
-struct Peer {
+struct PeerState {
     id: PeerId,
     /// Of smooth weighted round robin: what the peer has coming to it.
     current_weight: i64,
@@ -52,14 +52,14 @@ struct Peer {
 /// The choices of one request.
 pub(super) struct Selection {
     upstream: Arc<Upstream>,
-    group: Arc<Mutex<Group>>,
+    group: Arc<Mutex<PeerGroup>>,
     key: Option<u32>,
     tried: Vec<PeerId>,
 }
 
 /// A request at a peer. It counts as active until this value goes.
 pub(super) struct Attempt {
-    group: Arc<Mutex<Group>>,
+    group: Arc<Mutex<PeerGroup>>,
     id: PeerId,
 }
 
@@ -85,7 +85,7 @@ impl Balancer {
         }
     }
 
-    fn group(&self, upstream: &Upstream) -> Arc<Mutex<Group>> {
+    fn group(&self, upstream: &Upstream) -> Arc<Mutex<PeerGroup>> {
         if !upstream.keeps_state {
             return Arc::default();
         }
@@ -93,7 +93,7 @@ impl Balancer {
     }
 }
 
-impl Group {
+impl PeerGroup {
     fn is_stale(&self, upstream: &Upstream) -> bool {
         let has_names = || {
             upstream
@@ -113,9 +113,9 @@ impl Group {
             unresolved,
         } = resolved;
         let valid_for = if unresolved.is_empty() {
-            RESOLVED_FOR
+            RESOLVE_INTERVAL
         } else {
-            RESOLVE_AGAIN
+            RESOLVE_RETRY_INTERVAL
         };
         self.resolve_at = Some(Instant::now() + valid_for);
         let mut before = std::mem::take(&mut self.peers);
@@ -132,11 +132,11 @@ impl Group {
                 .map(|at| before.swap_remove(at));
             let weight = i64::from(upstream.servers[id.server].weight);
             self.peers
-                .push(known.unwrap_or_else(|| Peer::new(id, weight)));
+                .push(known.unwrap_or_else(|| PeerState::new(id, weight)));
         }
     }
 
-    fn find(&mut self, id: &PeerId) -> Option<&mut Peer> {
+    fn find(&mut self, id: &PeerId) -> Option<&mut PeerState> {
         self.peers.iter_mut().find(|peer| peer.id == *id)
     }
 
@@ -150,9 +150,9 @@ impl Group {
         let now = Instant::now();
         // A server that is alone is tried whatever it did before.
         let is_alone = self.peers.len() == 1;
-        let can_take = |peer: &Peer| {
+        let can_take = |peer: &PeerState| {
             let server = &upstream.servers[peer.id.server];
-            let has_room = server.max_connections.is_none_or(|most| peer.active < most);
+            let has_room = server.max_connections.is_none_or(|max| peer.active < max);
             let is_candidate = server.is_backup == wants_backup
                 && !server.is_down
                 && has_room
@@ -190,7 +190,7 @@ impl Group {
         upstream: &Upstream,
         wants_backup: bool,
     ) -> Option<usize> {
-        let weight = |peer: &Peer| {
+        let weight = |peer: &PeerState| {
             let server = &upstream.servers[peer.id.server];
             if server.is_backup == wants_backup && !server.is_down {
                 u64::from(server.weight)
@@ -256,7 +256,7 @@ struct Choices<'a> {
     key: Option<u32>,
 }
 
-impl Peer {
+impl PeerState {
     fn new(id: PeerId, weight: i64) -> Self {
         Self {
             id,
@@ -489,7 +489,7 @@ mod tests {
             server,
             address: PeerAddress::Tcp(([127, 0, 0, 1], [1, 2][server]).into()),
         };
-        let mut group = Group::default();
+        let mut group = PeerGroup::default();
         group.replace(
             Resolved {
                 ids: vec![id(0), id(1)],

@@ -1,28 +1,26 @@
-//! What a client sees for whose connection there is no room: 503 at once, before it is asked what
-//! it wants.
-//!
-//! No memory and no descriptor is taken for it but the socket itself.
+//! Connections for which there is no room: they get status 503 at once, before their request is
+//! read. They need no memory and no descriptor but the socket itself.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
-/// The whole answer.
-const ANSWER: &[u8] =
+/// The whole response.
+const RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n\
                         Connection: close\r\n\r\n";
 
-/// Most bytes of a request that are thrown away: closing a socket with unread bytes could cost the
-/// client the answer.
+/// Most bytes of a request that are discarded: closing a socket with unread bytes could discard the
+/// response.
 const MAX_UNREAD_BYTES: usize = 64 * 1024;
 
-/// A socket that can be refused.
-pub(super) trait Refusable {
+/// A socket whose connection can be rejected.
+pub(super) trait Rejectable {
     fn set_nonblocking(&self) -> std::io::Result<()>;
     fn shutdown(&self) -> std::io::Result<()>;
 }
 
-impl Refusable for TcpStream {
+impl Rejectable for TcpStream {
     fn set_nonblocking(&self) -> std::io::Result<()> {
         TcpStream::set_nonblocking(self, true)
     }
@@ -32,7 +30,7 @@ impl Refusable for TcpStream {
     }
 }
 
-impl Refusable for UnixStream {
+impl Rejectable for UnixStream {
     fn set_nonblocking(&self) -> std::io::Result<()> {
         UnixStream::set_nonblocking(self, true)
     }
@@ -42,14 +40,15 @@ impl Refusable for UnixStream {
     }
 }
 
-/// Sends the answer, if the socket takes it at once; a client that is gone already needs none.
-pub(super) fn send<S: Refusable>(mut socket: &S)
+/// Sends the response, if the socket accepts it at once; errors mean that the client has
+/// disconnected.
+pub(super) fn send<S: Rejectable>(mut socket: &S)
 where
     for<'a> &'a S: Read + Write,
 {
     let sent = socket
         .set_nonblocking()
-        .and_then(|()| socket.write_all(ANSWER))
+        .and_then(|()| socket.write_all(RESPONSE))
         .and_then(|()| socket.shutdown());
     let mut buffer = [0; 4096];
     let mut unread = 0;

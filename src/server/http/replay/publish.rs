@@ -1,70 +1,71 @@
-//! Requests of a publisher that differ from the one before them in their channel and their message
-//! only: what was found out about that one holds for them, too, and is not found out again.
+//! Replay of publishers' requests that differ from the one before them only in their channel and
+//! their message.
 //!
-//! A publisher sends the same head again and again. Understanding it, and finding its server,
-//! location and settings, was a third of the instructions of a publish (callgrind), and as much of
-//! the code that has to come into the processor's caches between two calls of the system. Whatever
-//! is not exactly alike takes the usual way, which `route` begins.
+//! A publisher sends the same head with every message. Parsing it and finding its server, location
+//! and settings was a third of the instructions of a publish (callgrind), and as much of the code
+//! that has to be loaded into the processor's caches between two system calls.
 
 use bytes::Bytes;
 
-use super::connection::Requests;
-use super::remembered::Known;
-use super::shape::{Places, Shape};
+use super::HeadTemplate;
+use super::cached_request::CachedRequest;
+use super::head_template::{Holes, TemplateMatch};
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::failpoints;
-use crate::server::publisher::{Plan, Repeatable};
+use crate::server::http::requests::Requests;
+use crate::server::publisher::{Plan, PublishReplay};
 use crate::server::request::Request;
 use crate::server::response::ResponseContext;
 
-/// Digits of a length that are looked at here.
-const MAX_DIGITS: usize = 9;
+/// Most digits of a `Content-Length` that is matched.
+const MAX_LENGTH_DIGITS: usize = 9;
 
-/// What was found out about a publisher's request.
-pub(super) struct Publication {
-    plan: Repeatable,
-    /// Most bytes of a channel's id, and of a message.
+/// A routed request of a publisher.
+pub(super) struct CachedPublish {
+    replay: PublishReplay,
+    /// Longest channel id in bytes.
     max_id: usize,
+    /// Largest message in bytes.
     max_body: u64,
     connection: ResponseContext,
 }
 
-/// A request like one that is known.
+/// The variable parts of a publisher's request that matches a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Alike<'a> {
-    pub(super) id: &'a [u8],
-    /// Bytes of its head.
-    pub(super) taken: usize,
-    pub(super) text: &'a [u8],
+pub(in crate::server::http) struct PublishMatch<'a> {
+    pub(in crate::server::http) id: &'a [u8],
+    pub(in crate::server::http) head_bytes: usize,
+    pub(in crate::server::http) text: &'a [u8],
 }
 
-/// Whether all requests of a method to a location that differ in the argument for their channel
-/// only are answered alike: nothing else in their target is looked at. The name of that argument,
-/// if so.
-pub(super) fn argument_alone<'a>(
+/// Returns the name of the argument that carries the channel id, if requests to this location
+/// depend on nothing else in their target.
+pub(in crate::server::http) fn only_argument<'a>(
     server: &VirtualServer,
     location: &Location,
     settings: &'a LocationSettings,
 ) -> Option<&'a Bytes> {
-    if is_alike(server, location, settings) {
-        argument_of(settings)
+    if is_replayable(server, location, settings) {
+        channel_argument(settings)
     } else {
         None
     }
 }
 
-/// Whether requests with the same head come through a server and a location in the same way.
-pub(super) fn is_alike(
+/// Returns whether all requests with the same head take the same way through the server and the
+/// location.
+pub(in crate::server::http) fn is_replayable(
     server: &VirtualServer,
     location: &Location,
     settings: &LocationSettings,
 ) -> bool {
-    server.steps.is_empty() && location.steps.is_empty() && web_is_alike(&settings.web)
+    server.steps.is_empty() && location.steps.is_empty() && is_web_replayable(&settings.web)
 }
 
-/// The argument that names the channel, where nothing else in these settings looks at what is
-/// particular to a request. All of them are named, so that whoever adds one has to think of this.
-fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
+/// Returns the argument that carries the channel id, if no other setting depends on the request.
+///
+/// Every field is listed, so that adding a setting forces a decision here.
+fn channel_argument(settings: &LocationSettings) -> Option<&Bytes> {
     let LocationSettings {
         channels_path,
         allowed_origins: None,
@@ -72,14 +73,14 @@ fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
         nhpm: None,
         nchan: None,
         web: _,
-        // They are the same for all channels.
+        // The same for all channels.
         store_messages: _,
         channel_info_on_publish: _,
         message_format: _,
         batch: _,
         types: _,
         client_max_body_size: _,
-        // They are about subscribers, or back-ends.
+        // Settings of subscribers, or of back-ends.
         authorized_channels_only: _,
         header_template: _,
         footer_template: _,
@@ -107,16 +108,16 @@ fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
     channels_path.as_ref()?.as_argument()
 }
 
-/// Nothing in these settings looks at what is particular to a request.
-fn web_is_alike(web: &WebSettings) -> bool {
+/// Returns whether none of these settings depends on a part of the request that may vary.
+fn is_web_replayable(web: &WebSettings) -> bool {
     let WebSettings {
         added_headers,
         access_logs,
-        // Files of passwords change.
+        // Password files change.
         authentication: None,
         limit_except: None,
         keepalive_requests: None,
-        // They look at the address, the method and what is the same in all these requests.
+        // These depend on the address, the method and other parts that do not vary.
         access: _,
         satisfy_any: _,
         internal: _,
@@ -124,18 +125,18 @@ fn web_is_alike(web: &WebSettings) -> bool {
         content_gate: _,
         answer_gate: _,
         real_ip: _,
-        // They are about files.
+        // Settings of static files.
         root: _,
         index: _,
         without_etag: _,
-        // Answers to publishers have a length.
+        // Responses to publishers have a length.
         without_chunks: _,
         unmodified: _,
         max_ranges: _,
-        // It is asked about every request.
+        // Sent for every request.
         auth_request: None,
-        // It matters where a variable asks for it: in a directive of the rewrite phase, or in an
-        // expression that is looked at there.
+        // Takes effect through a variable only: in a directive of the rewrite phase, or in an
+        // expression that is checked there.
         secure_link: _,
     } = web
     else {
@@ -144,71 +145,80 @@ fn web_is_alike(web: &WebSettings) -> bool {
     added_headers.is_empty() && access_logs.is_empty()
 }
 
-/// The places of channel and length in the head of a publisher's request at the front of `buffer`,
-/// if it can be repeated.
-pub(super) fn places(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Places> {
-    Places::of(
-        buffer,
-        [
-            request.argument(argument)?,
-            request.header("content-length")?.trim_ascii(),
-        ],
-    )
+/// Returns the ranges of channel id and length in the head of a publisher's request at the front of
+/// `buffer`.
+pub(in crate::server::http) fn find_holes(
+    buffer: &[u8],
+    request: &Request<'_>,
+    argument: &[u8],
+) -> Option<Holes> {
+    let id = request.argument(argument)?;
+    let length = request.header("content-length")?.trim_ascii();
+    Holes::of(buffer, [id, length])
 }
 
-/// The request at the front of `buffer`, if it is like the one of this shape and has come as a
-/// whole.
-pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<Alike<'a>> {
-    let ends = |number: usize, rest: &[u8]| match number {
+/// Matches the request at the front of `buffer` against `template`, if its whole body is there.
+pub(in crate::server::http) fn match_publish<'a>(
+    template: &HeadTemplate,
+    buffer: &'a [u8],
+) -> Option<PublishMatch<'a>> {
+    let hole_length = |number: usize, rest: &[u8]| match number {
         0 => rest
             .iter()
-            .position(|byte| !is_of_id(*byte))
+            .position(|byte| !is_id_byte(*byte))
             .unwrap_or(rest.len()),
         _ => rest
             .iter()
-            .take(MAX_DIGITS)
+            .take(MAX_LENGTH_DIGITS)
             .take_while(|byte| byte.is_ascii_digit())
             .count(),
     };
-    let ([id, digits], rest) = shape.find(buffer, ends)?;
+    let TemplateMatch {
+        holes: [id, digits],
+        rest,
+    } = template.match_head(buffer, hole_length)?;
     let length = digits
         .iter()
         .fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
     let text = rest.get(..length).filter(|text| !text.is_empty())?;
-    means_itself(id).then_some(Alike {
+    is_plain_id(id).then_some(PublishMatch {
         id,
-        taken: buffer.len() - rest.len(),
+        head_bytes: buffer.len() - rest.len(),
         text,
     })
 }
 
-/// Bytes of ids that stand for themselves in a target.
-fn is_of_id(byte: u8) -> bool {
+/// Returns whether the byte needs no decoding in a target.
+fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')
 }
 
-/// Whether such bytes are the id of one channel that may be published to: `.bN` at their end says
-/// how many messages.
-fn means_itself(id: &[u8]) -> bool {
+/// Returns whether this is the id of one channel that accepts messages: not `ALL`, and without a
+/// number of stored messages (`.bN` at the end).
+fn is_plain_id(id: &[u8]) -> bool {
     !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
 }
 
 impl Requests<'_> {
-    /// Publishes with the request at the front of `bytes`, if it is like the one before: how many
-    /// bytes it has, then.
-    pub(super) fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Publishes the request at the front of `bytes`, if it matches the cached one. Returns its
+    /// length, or `None` if it is not in the cache.
+    pub(super) fn replay_publish(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let Known {
-            shape,
-            site,
-            found,
+        let CachedRequest {
+            template,
+            snapshot,
+            entry,
             is_used,
             ..
-        } = self.habit.published.known_or_forget(&connection.site)?;
-        let Alike { id, taken, text } = find(shape, bytes)?;
-        if taken > site.limits.max_header_bytes
-            || id.len() > found.max_id
-            || text.len() as u64 > found.max_body
+        } = self.replay.publishes.get_or_evict(&connection.snapshot)?;
+        let PublishMatch {
+            id,
+            head_bytes,
+            text,
+        } = match_publish(template, bytes)?;
+        if head_bytes > snapshot.limits.max_header_bytes
+            || id.len() > entry.max_id
+            || text.len() as u64 > entry.max_body
         {
             return None;
         }
@@ -216,9 +226,10 @@ impl Requests<'_> {
         let channel = broker.find(id).filter(|channel| !channel.is_events)?;
         failpoints::point("request");
         *is_used = true;
-        let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
+        let length = head_bytes + text.len();
+        let text = Bytes::copy_from_slice(text);
         let is_last = length == bytes.len() && self.out.is_empty();
-        let has_waited = self.busy.has_waited();
+        let has_waited = self.coalescing.has_waited();
         let delivering = if is_last {
             connection
                 .shard
@@ -226,54 +237,52 @@ impl Requests<'_> {
         } else {
             None
         };
-        self.habit.is_over =
-            !found
-                .plan
-                .publish(broker, &channel, text, found.connection, &mut self.out);
+        self.replay.is_last =
+            !entry
+                .replay
+                .publish(broker, &channel, text, entry.connection, &mut self.out);
         connection.requests += 1;
         self.head_since = None;
         match delivering {
-            Some(delivering) => self.answer_alone(&delivering),
-            None => self.note_news(),
+            Some(delivering) => self.respond_inline(&delivering),
+            None => self.record_published(),
         }
         Some(length)
     }
 
-    /// Remembers the publisher's request at hand, which was answered by this plan and with these
-    /// further header lines.
-    pub(super) fn remember_publish(
+    /// Caches the current request of a publisher, which `plan` has answered with these additional
+    /// header lines.
+    pub(in crate::server::http) fn cache_publish(
         &mut self,
         plan: Plan,
         max_body: u64,
         connection: ResponseContext,
         added: &[u8],
     ) {
-        let Some(shape) = self.habit.coming.take() else {
+        let Some(template) = self.replay.template.take() else {
             return;
         };
         let broker = self.connection.shard.broker();
-        let site = &self.connection.site;
-        let Some(plan) = plan.repeatable(added) else {
-            return self.habit.published.forget();
+        let Some(replay) = plan.replay(added) else {
+            return self.replay.publishes.evict();
         };
         let max_id = broker
             .settings()
             .max_channel_id_length
-            .map_or(usize::MAX, |most| {
-                usize::try_from(most).unwrap_or(usize::MAX)
-            });
-        let own_bytes = plan.own_bytes();
-        self.habit.published.put(
+            .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        let entry_bytes = replay.own_bytes();
+        let entry = CachedPublish {
+            replay,
+            max_id,
+            max_body,
+            connection,
+        };
+        self.replay.publishes.insert(
             broker,
-            site,
-            *shape,
-            Publication {
-                plan,
-                max_id,
-                max_body,
-                connection,
-            },
-            own_bytes,
+            &self.connection.snapshot,
+            *template,
+            entry,
+            entry_bytes,
         );
     }
 }
@@ -282,21 +291,21 @@ impl Requests<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::shape::{self, tests::assert_others_differ};
+    use super::super::head_template::{template_of, tests::assert_others_differ};
     use super::*;
     use crate::server::config::nginx;
 
     const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\n\
                          Content-Length:  5 \r\nAccept: */*\r\n\r\n";
 
-    fn shape(head: impl AsRef<[u8]>) -> Option<Shape> {
+    fn template(head: impl AsRef<[u8]>) -> Option<HeadTemplate> {
         let head = head.as_ref();
-        shape::of_head(head, |request, _| places(head, request, b"id"))
+        template_of(head, |request, _| find_holes(head, request, b"id"))
     }
 
     #[test]
-    fn requests_that_differ_in_channel_and_message_are_alike() {
-        let shape = shape(FIRST).expect("a request that can be repeated");
+    fn requests_that_differ_only_in_channel_and_message_match() {
+        let template = template(FIRST).expect("a request that can be cached");
         for (id, length, text) in [
             ("first", "5", "12345"),
             ("a-B_9:c.d", "05", "12345"),
@@ -305,13 +314,13 @@ mod tests {
             let head = FIRST
                 .replace("first", id)
                 .replace(" 5 ", &format!(" {length} "));
-            let expected = Alike {
+            let expected = PublishMatch {
                 id: id.as_bytes(),
-                taken: head.len(),
+                head_bytes: head.len(),
                 text: text.as_bytes(),
             };
             assert_eq!(
-                find(&shape, format!("{head}{text}and more").as_bytes()),
+                match_publish(&template, format!("{head}{text}and more").as_bytes()),
                 Some(expected),
                 "{id}"
             );
@@ -319,8 +328,8 @@ mod tests {
     }
 
     #[test]
-    fn all_others_are_not() {
-        let shape = shape(FIRST).expect("a request that can be repeated");
+    fn all_other_requests_do_not_match() {
+        let template = template(FIRST).expect("a request that can be cached");
         let whole = format!("{FIRST}12345");
         let others = [
             ("first", ""),
@@ -350,28 +359,30 @@ mod tests {
             ("Accept: */*\r\n", ""),
             ("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"),
         ];
-        assert_others_differ(&whole, &others, |other| find(&shape, other).is_some());
+        assert_others_differ(&whole, &others, |other| {
+            match_publish(&template, other).is_some()
+        });
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_not_repeated() {
+    fn a_request_without_both_holes_is_not_cached() {
         for head in [
             &b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"[..],
             b"POST /pub?id=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-            // Its head is understood in another notation than it has.
+            // The head is parsed from a masked copy, so that its parts are not in the buffer.
             b"POST /pub?id=a&x=\xe4 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
         ] {
-            assert!(shape(head).is_none(), "{}", head.escape_ascii());
+            assert!(template(head).is_none(), "{}", head.escape_ascii());
         }
     }
 
     #[test]
-    fn whatever_looks_at_more_than_the_channel_prevents_repetition() {
+    fn a_directive_that_depends_on_more_than_the_channel_prevents_caching() {
         let argument = |server: &str, location: &str| {
             let text = format!(
                 "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; \
                  server {{ listen 127.0.0.1:9103; {server}
-                 location = /asked {{ return 204; }}
+                 location = /auth {{ return 204; }}
                  location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
                  {location} }} }} }}"
             );
@@ -379,7 +390,7 @@ mod tests {
                 .unwrap_or_else(|mistakes| panic!("{mistakes}"));
             let server = Arc::clone(loaded.config.listeners[0].server("127.0.0.1", String::new));
             let (location, _) = server.locate(b"/pub").expect("a location");
-            argument_alone(&server, location, &location.settings).cloned()
+            only_argument(&server, location, &location.settings).cloned()
         };
         for location in [
             "",
@@ -405,14 +416,14 @@ mod tests {
             "if ($arg_id = a) { return 403; }",
             "set $a $arg_id;",
             "rewrite ^/none /x;",
-            "auth_request /asked;",
+            "auth_request /auth;",
         ] {
             assert_eq!(argument("", location), None, "{location}");
         }
         for server in [
             "if ($arg_id = a) { return 403; }",
             "rewrite ^/none /x;",
-            "auth_request /asked;",
+            "auth_request /auth;",
         ] {
             assert_eq!(argument(server, ""), None, "{server}");
         }

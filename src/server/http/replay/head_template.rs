@@ -1,0 +1,125 @@
+//! Request heads that are equal except in two holes: matching one takes three comparisons of bytes
+//! and the two rules that say where a hole ends.
+
+use std::ops::Range;
+
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+use crate::server::http::head::{self, BodyLength, ParsedHead};
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+use crate::server::request::{Endpoints, Request};
+
+/// Longest head that is cached.
+const MAX_HEAD_BYTES: usize = 1024;
+
+/// Byte range of a head where similar heads may differ.
+type Hole = Range<usize>;
+
+/// The two holes of a head, in their order.
+pub(in crate::server::http) struct Holes([Hole; 2]);
+
+impl Holes {
+    /// Returns the ranges of `parts`, which must lie in the head at the front of `buffer` (not in
+    /// a decoded copy) and must not overlap.
+    pub(super) fn of(buffer: &[u8], parts: [&[u8]; 2]) -> Option<Self> {
+        let [mut first, mut second] =
+            [find_range(buffer, parts[0])?, find_range(buffer, parts[1])?];
+        if second.start < first.start {
+            std::mem::swap(&mut first, &mut second);
+        }
+        (first.end <= second.start && second.end < MAX_HEAD_BYTES).then_some(Self([first, second]))
+    }
+}
+
+/// A head with its two holes.
+pub(in crate::server::http) struct HeadTemplate {
+    head: Box<[u8]>,
+    holes: [Hole; 2],
+}
+
+/// A head that matches a template.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::server::http) struct TemplateMatch<'a> {
+    /// Contents of the holes, in their order.
+    pub(in crate::server::http) holes: [&'a [u8]; 2],
+    /// The bytes after the head.
+    pub(in crate::server::http) rest: &'a [u8],
+}
+
+impl HeadTemplate {
+    /// Copies a head with these holes; `None` if it is too long to be cached.
+    pub(super) fn new(head: &[u8], Holes(holes): Holes) -> Option<Self> {
+        let fits = head.len() <= MAX_HEAD_BYTES && holes[1].end <= head.len();
+        fits.then(|| Self {
+            head: head.into(),
+            holes,
+        })
+    }
+
+    /// Bytes of heap memory.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.head.len()
+    }
+
+    /// Length of the first hole in the head itself.
+    pub(super) fn first_hole_bytes(&self) -> usize {
+        self.holes[0].len()
+    }
+
+    /// Matches the head at the front of `buffer`. `hole_length` gets the number of a hole (0 or 1)
+    /// and the bytes from its start, and returns its length.
+    pub(super) fn match_head<'a>(
+        &self,
+        buffer: &'a [u8],
+        hole_length: impl Fn(usize, &[u8]) -> usize,
+    ) -> Option<TemplateMatch<'a>> {
+        let [first, second] = &self.holes;
+        let rest = buffer.strip_prefix(&self.head[..first.start])?;
+        let (first_content, rest) = rest.split_at_checked(hole_length(0, rest))?;
+        let rest = rest.strip_prefix(&self.head[first.end..second.start])?;
+        let (second_content, rest) = rest.split_at_checked(hole_length(1, rest))?;
+        let rest = rest.strip_prefix(&self.head[second.end..])?;
+        Some(TemplateMatch {
+            holes: [first_content, second_content],
+            rest,
+        })
+    }
+}
+
+/// Returns the range of `part` in `whole`, if it is a subslice of it.
+fn find_range(whole: &[u8], part: &[u8]) -> Option<Hole> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let range = start..start.checked_add(part.len())?;
+    (range.end <= whole.len()).then_some(range)
+}
+
+/// Makes the template of a head with the holes that `find_holes` returns, for tests and fuzzing.
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(in crate::server::http) fn template_of(
+    head: &[u8],
+    find_holes: impl FnOnce(&Request<'_>, BodyLength) -> Option<Holes>,
+) -> Option<HeadTemplate> {
+    match head::parse(head, usize::MAX, &Endpoints::default(), find_holes) {
+        ParsedHead::Complete(taken, _, Some(holes)) => HeadTemplate::new(&head[..taken], holes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    /// Asserts that `matches` is false for every proper prefix of `whole`, and for `whole` with
+    /// the first text of each pair replaced by the second.
+    pub(in crate::server::http::replay) fn assert_others_differ(
+        whole: &str,
+        replacements: &[(&str, &str)],
+        matches: impl Fn(&[u8]) -> bool,
+    ) {
+        for cut in 0..whole.len() {
+            assert!(!matches(&whole.as_bytes()[..cut]), "{cut} bytes");
+        }
+        for (from, to) in replacements {
+            let other = whole.replacen(from, to, 1);
+            assert_ne!(other, whole);
+            assert!(!matches(other.as_bytes()), "{from:?} -> {to:?}");
+        }
+    }
+}

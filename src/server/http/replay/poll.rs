@@ -1,0 +1,281 @@
+//! Replay of long polls that differ from the one before them only in their cursor.
+//!
+//! A client that comes back for the next message sends the same head with the date and tag of the
+//! last message. Parsing that head and finding its server, location, settings and channel was three
+//! quarters of the instructions of a poll (callgrind).
+
+use std::rc::Rc;
+
+use super::HeadTemplate;
+use super::cached_request::CachedRequest;
+use super::head_template::{Holes, TemplateMatch};
+use crate::server::failpoints;
+use crate::server::generation::LocationAddress;
+use crate::server::http::connection::Connection;
+use crate::server::http::requests::Requests;
+use crate::server::request::Request;
+use crate::server::subscriber::{self, DATE_BYTES, PollReplay};
+
+/// A routed poll.
+pub(in crate::server::http) struct CachedPoll {
+    location: LocationAddress,
+    replay: PollReplay,
+}
+
+/// The variable parts of a poll that matches a template.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::server::http) struct PollMatch<'a> {
+    pub(in crate::server::http) date: &'a [u8],
+    pub(in crate::server::http) tag: &'a [u8],
+    /// The bytes after the head.
+    pub(in crate::server::http) rest: &'a [u8],
+}
+
+/// Returns the ranges of date and tag in the head of a poll at the front of `buffer`, if its cursor
+/// has the form that servers send.
+pub(in crate::server::http) fn find_holes(buffer: &[u8], request: &Request<'_>) -> Option<Holes> {
+    let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
+    let date = date?;
+    let tag = tag?;
+    let has_cursor = !date.is_empty()
+        && date_length(date) == date.len()
+        && !tag.is_empty()
+        && tag_length(tag) == tag.len();
+    if has_cursor {
+        Holes::of(buffer, [date, tag])
+    } else {
+        None
+    }
+}
+
+/// Length of the date at the front of `text`; 0 if there is none.
+fn date_length(text: &[u8]) -> usize {
+    // Without an early exit, so that the compiler compares many bytes at once.
+    let is_visible = |date: &[u8]| {
+        date.iter().fold(true, |is_visible, byte| {
+            is_visible & (b' '..=b'~').contains(byte)
+        })
+    };
+    let is_date = text
+        .get(..DATE_BYTES)
+        .is_some_and(|date| date[0] != b' ' && date.ends_with(b" GMT") && is_visible(date));
+    if is_date { DATE_BYTES } else { 0 }
+}
+
+/// Length of the tag at the front of `text`; 0 if there is none.
+fn tag_length(text: &[u8]) -> usize {
+    let weak = if text.starts_with(b"W/") { 2 } else { 0 };
+    let digits = text[weak..]
+        .iter()
+        .take(20)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    if digits == 0 { 0 } else { weak + digits }
+}
+
+/// Matches the poll at the front of `buffer` against `template`.
+pub(in crate::server::http) fn match_poll<'a>(
+    template: &HeadTemplate,
+    buffer: &'a [u8],
+) -> Option<PollMatch<'a>> {
+    // The holes differ in their length: a tag has at most 22 bytes.
+    let is_date_first = template.first_hole_bytes() == DATE_BYTES;
+    let hole_length = |number: usize, text: &[u8]| {
+        if (number == 0) == is_date_first {
+            date_length(text)
+        } else {
+            tag_length(text)
+        }
+    };
+    let TemplateMatch {
+        holes: [first, second],
+        rest,
+    } = template.match_head(buffer, hole_length)?;
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
+    let [date, tag] = if is_date_first {
+        [first, second]
+    } else {
+        [second, first]
+    };
+    Some(PollMatch { date, tag, rest })
+}
+
+impl Connection {
+    /// Returns whether the request at the front of the buffer, which is about to be routed, should
+    /// be cached if it is a poll.
+    pub(in crate::server::http) fn caches_polls(&self) -> bool {
+        let is_cached = || {
+            self.poll_cache
+                .get(&self.snapshot)
+                .is_some_and(|cached| match_poll(&cached.template, &self.buffer).is_some())
+        };
+        self.requests > 0 && self.poll_cache.is_worthwhile() && !is_cached()
+    }
+
+    /// Caches a routed poll; without `replay` it cannot be replayed.
+    pub(in crate::server::http) fn cache_poll(
+        &mut self,
+        template: Option<Box<HeadTemplate>>,
+        replay: Option<Box<PollReplay>>,
+        location: LocationAddress,
+    ) {
+        let Some(replay) = replay else { return };
+        // Without a template the head is too long, or the body has not arrived yet.
+        let Some(template) = template else {
+            return self.poll_cache.record_unused();
+        };
+        let entry_bytes = replay.own_bytes();
+        let entry = CachedPoll {
+            location,
+            replay: *replay,
+        };
+        self.poll_cache.insert(
+            self.shard.broker(),
+            &self.snapshot,
+            *template,
+            entry,
+            entry_bytes,
+        );
+    }
+}
+
+impl Requests<'_> {
+    /// Answers the poll at the front of `bytes` from the cache, or attaches its follower. Returns
+    /// the length of the request, or `None` if it is not in the cache.
+    pub(super) fn replay_poll(&mut self, bytes: &[u8]) -> Option<usize> {
+        let connection = &mut *self.connection;
+        let CachedRequest {
+            template,
+            snapshot,
+            entry,
+            is_used,
+            ..
+        } = connection.poll_cache.get_or_evict(&connection.snapshot)?;
+        let PollMatch { date, tag, rest } = match_poll(template, bytes)?;
+        let head_bytes = bytes.len() - rest.len();
+        // A follower writes to the socket itself, so everything before it must have been written.
+        if head_bytes > snapshot.limits.max_header_bytes || !self.out.is_empty() {
+            return None;
+        }
+        let reply = entry
+            .replay
+            .answer(connection.shard.broker(), &snapshot.formats, date, tag)?;
+        failpoints::point("request");
+        failpoints::point("repeated poll");
+        match reply {
+            subscriber::SubscribeReply::Prepared(bytes, keeps_alive) => {
+                self.out.extend_from_slice(&bytes);
+                self.replay.is_last = !keeps_alive;
+            }
+            subscriber::SubscribeReply::Follow(subscription) => {
+                connection
+                    .shard
+                    .attach(connection.key, Rc::clone(&connection.outlet), *subscription)
+                    .ok()?;
+                connection.location = entry.location;
+                self.replay.is_following = true;
+            }
+            _ => return None,
+        }
+        *is_used = true;
+        connection.requests += 1;
+        self.head_since = None;
+        self.served_any = true;
+        Some(head_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head_template::{template_of, tests::assert_others_differ};
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn head(date: &str, tag: &str) -> String {
+        format!(
+            "GET /lp/a HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\n\
+             Accept: */*\r\n\r\n"
+        )
+    }
+
+    fn template(head: &str) -> Option<HeadTemplate> {
+        template_of(head.as_bytes(), |request, _| {
+            find_holes(head.as_bytes(), request)
+        })
+    }
+
+    #[test]
+    fn heads_that_differ_only_in_their_cursor_match() {
+        for swap in [false, true] {
+            let swapped = |head: String| {
+                let lines: Vec<&str> = head.split_inclusive("\r\n").collect();
+                if swap {
+                    [lines[0], lines[1], lines[3], lines[2], lines[4], lines[5]].concat()
+                } else {
+                    head
+                }
+            };
+            let template = template(&swapped(head(DATE, "1"))).expect("a poll that can be cached");
+            for (date, tag) in [
+                (DATE, "1"),
+                ("Mon, 07 Nov 1994 08:49:37 GMT", "W/12345678901234567890"),
+                (DATE, "0"),
+            ] {
+                let whole = swapped(head(date, tag)) + "GET";
+                let found = match_poll(&template, whole.as_bytes());
+                assert_eq!(
+                    found,
+                    Some(PollMatch {
+                        date: date.as_bytes(),
+                        tag: tag.as_bytes(),
+                        rest: b"GET"
+                    }),
+                    "{date} {tag}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn all_other_heads_do_not_match() {
+        let template = template(&head(DATE, "1")).expect("a poll that can be cached");
+        let whole = head(DATE, "1");
+        let others = [
+            ("Sun", " Sun"),
+            ("Sun", "S\tn"),
+            ("Sun", "Sunday"),
+            ("GMT", "UTC"),
+            ("GMT", "GMT "),
+            ("Match: 1", "Match:  1"),
+            ("Match: 1", "Match: 1 "),
+            ("Match: 1", "Match: "),
+            ("Match: 1", "Match: W/"),
+            ("Match: 1", "Match: x"),
+            ("Match: 1", "Match: \"1\""),
+            ("Match: 1", "Match: 123456789012345678901"),
+            ("/lp/a", "/lp/b"),
+            ("GET", "HEAD"),
+            ("Accept", "accept"),
+            ("\r\n\r\n", "\r\nX: 1\r\n\r\n"),
+        ];
+        assert_others_differ(&whole, &others, |other| {
+            match_poll(&template, other).is_some()
+        });
+    }
+
+    #[test]
+    fn a_poll_without_the_cursor_of_a_server_is_not_cached() {
+        for head in [
+            head("", "1"),
+            head(DATE, ""),
+            head("Sunday, 06-Nov-94 08:49:37 GMT", "1"),
+            head(DATE, "\"1\""),
+            head(DATE, "1").replace("If-None-Match", "X"),
+        ] {
+            assert!(template(&head).is_none(), "{head}");
+        }
+    }
+}

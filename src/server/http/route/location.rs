@@ -1,0 +1,202 @@
+//! What a location does with a request that may enter it.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use bytes::Bytes;
+
+use super::{LocationRequest, NextStep, Resolution, Router, find_file};
+use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
+use crate::server::dialect::nchan::negotiation;
+use crate::server::dialect::nchan::status;
+use crate::server::http::head::BodyLength;
+use crate::server::http::pending_check::Check;
+use crate::server::http::proxy_request;
+use crate::server::http::replay;
+use crate::server::limits_log::Limit;
+use crate::server::publisher;
+use crate::server::request::{Request, RequestVariables};
+use crate::server::response::{Response, Status};
+use crate::server::statistics;
+use crate::server::subscriber;
+
+impl Router<'_> {
+    /// Checks the limits and hooks of a location, and passes the request to its endpoint.
+    pub(super) fn enter_location(
+        &self,
+        location: &Location,
+        settings: &Arc<LocationSettings>,
+        incoming: &LocationRequest<'_>,
+    ) -> Resolution {
+        let variables = incoming.variables;
+        let request = variables.request;
+        // A location without content has no static files either.
+        let has_content = location.endpoint != Endpoint::None || settings.proxy.is_some();
+        if has_content && !self.passes(settings.web.content_gate, &settings.web, variables.peer) {
+            return NextStep::error_page(Status::FORBIDDEN).into();
+        }
+        let max_body = self.max_body(settings);
+        // The limit is that of a message; a batch has its own.
+        let is_batch = publisher::is_batch(request, settings, location.endpoint);
+        if !is_batch
+            && matches!(incoming.length, BodyLength::Bytes(announced) if announced > max_body)
+        {
+            Limit::Body.log();
+            return NextStep::Respond(Response::error_page(Status(413)).closing()).into();
+        }
+        if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
+            && let Some(authorization) = self.authorization(
+                nchan,
+                variables,
+                negotiation::requested_action(request, roles),
+            )
+        {
+            let next = self.check_first(Check::Hook(authorization));
+            return Resolution { next, max_body };
+        }
+        if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
+            let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+            let call = proxy_request::build_call(
+                proxy,
+                request,
+                variables,
+                &proxy_request::CallTraits {
+                    is_rewritten: variables.frame.stays,
+                    method,
+                    sends_length: false,
+                },
+            );
+            let next = NextStep::Proxy(Box::new(call));
+            return Resolution { next, max_body };
+        }
+        let next = match location.endpoint {
+            Endpoint::None => find_file(settings, variables),
+            Endpoint::NchanStubStatus => NextStep::Respond(status::respond(self.shard.broker())),
+            Endpoint::Statistics => {
+                statistics::respond(request, variables, settings, self.shard.broker()).into()
+            }
+            endpoint if is_publish(endpoint, request) => {
+                self.publish(location, settings, variables, is_batch, max_body)
+            }
+            endpoint if must_discard_body(endpoint, request, incoming.length) => {
+                NextStep::DiscardBody(Box::new(self.state.clone()))
+            }
+            _ => self.subscribe_at(location, settings, incoming),
+        };
+        Resolution { next, max_body }
+    }
+
+    /// Largest body at a location.
+    fn max_body(&self, settings: &LocationSettings) -> u64 {
+        let limits = &self.snapshot.limits;
+        match limits
+            .max_body_bytes
+            .unwrap_or(settings.client_max_body_size)
+        {
+            0 => self.shard.broker().settings().shared_memory_size,
+            max => max,
+        }
+    }
+
+    /// Passes a request to the publisher endpoint.
+    fn publish(
+        &self,
+        location: &Location,
+        settings: &Arc<LocationSettings>,
+        variables: &RequestVariables<'_>,
+        is_batch: bool,
+        max_body: u64,
+    ) -> NextStep {
+        let call = publisher::PublishCall {
+            request: variables.request,
+            variables,
+            settings,
+            admin: matches!(location.endpoint, Endpoint::Publisher { admin: true }),
+            broker: self.shard.broker(),
+            max_channels: self.snapshot.limits.max_channels_per_request,
+            is_batch,
+            max_body,
+        };
+        if let (Endpoint::NchanGroup(verbs), Some(nchan)) = (location.endpoint, &settings.nchan) {
+            return NextStep::Respond(publisher::respond_to_group(&call, nchan, verbs));
+        }
+        match call.respond() {
+            publisher::PublishReply::Respond(response) => NextStep::Respond(response),
+            publisher::PublishReply::Read(mut plan) => {
+                plan.set_argument_alone(only_argument(variables, location, settings));
+                let hook =
+                    Self::message_hook(settings, variables, negotiation::RequestedAction::Publish);
+                NextStep::Read(plan, hook)
+            }
+            publisher::PublishReply::ReadBatch(batch) => NextStep::ReadBatch(batch),
+        }
+    }
+
+    /// Passes a request to the subscriber endpoint.
+    fn subscribe_at(
+        &self,
+        location: &Location,
+        settings: &Arc<LocationSettings>,
+        incoming: &LocationRequest<'_>,
+    ) -> NextStep {
+        let variables = incoming.variables;
+        let request = variables.request;
+        let mode = if let Endpoint::Subscriber(mode) = location.endpoint {
+            mode
+        } else {
+            SubscriberMode::LongPolling
+        };
+        let call = subscriber::SubscribeCall {
+            request,
+            variables,
+            settings,
+            endpoint: location.endpoint,
+            mode,
+            broker: self.shard.broker(),
+            formats: &self.snapshot.formats,
+            max_channels: self.snapshot.limits.max_channels_per_request,
+            connection: self.response_connection(request),
+            compression: incoming.compression,
+            added: &incoming.added.good,
+        };
+        let is_cached = self.caches_polls
+            && variables.frame.uri.is_none()
+            && replay::is_replayable(variables.server, location, settings);
+        self.subscribe(&call, incoming.added, is_cached)
+    }
+}
+
+/// Returns the argument that carries the channel id, if similar requests differ in nothing else that
+/// matters.
+fn only_argument(
+    variables: &RequestVariables<'_>,
+    location: &Location,
+    settings: &LocationSettings,
+) -> Option<Bytes> {
+    let name = replay::only_argument(variables.server, location, settings)?;
+    // A rewritten request depends on the directives of another location, too.
+    variables.frame.uri.is_none().then(|| name.clone())
+}
+
+/// Returns whether the request is one of a publisher.
+fn is_publish(endpoint: Endpoint, request: &Request<'_>) -> bool {
+    match endpoint {
+        Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) => true,
+        Endpoint::Nchan(roles) => {
+            negotiation::requested_action(request, roles) == negotiation::RequestedAction::Publish
+        }
+        _ => false,
+    }
+}
+
+/// Returns whether the request of a subscriber has a body, which a follower has no place for.
+fn must_discard_body(endpoint: Endpoint, request: &Request<'_>, length: BodyLength) -> bool {
+    let is_subscriber = match endpoint {
+        Endpoint::Subscriber(_) => true,
+        Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo => {
+            request.method == "GET"
+        }
+        _ => false,
+    };
+    is_subscriber && !matches!(length, BodyLength::None | BodyLength::Bytes(0))
+}
