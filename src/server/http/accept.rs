@@ -1,6 +1,6 @@
-//! The accept loop, which never ends for lack of a resource. Without a free descriptor a connection is
-//! rejected by means of a reserved one; any other shortage is waited out. The start and the end of a
-//! shortage are logged, once each.
+//! The accept loop, which never ends for lack of a resource. Without a free descriptor a connection
+//! is rejected by means of a reserved one; any other shortage is waited out. The start and the end
+//! of a shortage are logged, once each.
 
 use std::fs::File;
 use std::io;

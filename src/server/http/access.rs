@@ -33,8 +33,8 @@ enum RuleResult {
     Pending(Access),
 }
 
-/// Applies the rules in nginx's order: addresses, passwords, `auth_request`. `state` has the results
-/// of checks that were run in earlier routing passes.
+/// Applies the rules in nginx's order: addresses, passwords, `auth_request`. `state` has the
+/// results of checks that were run in earlier routing passes.
 pub(super) fn check(
     web: &WebSettings,
     request: &Request<'_>,

@@ -1,8 +1,8 @@
 //! Access logs (`access_log`): lines are formatted on the shard and written by a separate thread.
 //!
 //! The queue to that thread is limited to [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is
-//! full, because a disk is slow, lines are dropped and their number is logged: no client waits for a
-//! log. A subscription is one line, written when it ends; nothing is logged per message.
+//! full, because a disk is slow, lines are dropped and their number is logged: no client waits for
+//! a log. A subscription is one line, written when it ends; nothing is logged per message.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;

@@ -36,7 +36,7 @@ const INTERNAL: u16 = 500;
 /// The subrequest about a client's request.
 pub(super) struct AuthSubrequest {
     settings: Arc<AuthRequest>,
-    find_target: SubrequestTarget,
+    target: SubrequestTarget,
 }
 
 /// The target of a subrequest.
@@ -58,22 +58,19 @@ pub(super) struct AuthRequestResult {
 impl AuthSubrequest {
     /// Prepares the subrequest about a client's request.
     pub(super) fn new(settings: &Arc<AuthRequest>, client: &RequestVariables<'_>) -> Self {
-        let find_target = with_subrequest(settings, client, |destination, variables| {
+        let target = with_subrequest(settings, client, |destination, variables| {
             find_target(settings, destination, variables)
         });
         Self {
             settings: Arc::clone(settings),
-            find_target,
+            target,
         }
     }
 
     /// Sends the subrequest to its back-end, if it has one.
     pub(super) async fn send(self, backend: &BackendClient) -> AuthRequestResult {
-        let Self {
-            settings,
-            find_target,
-        } = self;
-        let (status, headers) = match find_target {
+        let Self { settings, target } = self;
+        let (status, headers) = match target {
             SubrequestTarget::Status(status) => (status, None),
             SubrequestTarget::Call(call) => {
                 let response = match *call {

@@ -101,7 +101,7 @@ impl BackendClient {
     ) -> Result<HookResponse, HookError> {
         let Some(permit) = within(self.timeout, self.permits.acquire()).await else {
             tracing::debug!(
-                "too many requests to back-ends: no permit within {:?} (--max-hooks, --hook-timeout)",
+                "too many requests to back-ends for {:?} (--max-hooks, --hook-timeout)",
                 self.timeout
             );
             return Err(HookError::TimedOut);

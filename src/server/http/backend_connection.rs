@@ -1,7 +1,7 @@
 //! Connections to back-ends: TCP, unix sockets and TLS, kept open for further requests.
 //!
-//! `hyper` implements HTTP. The head of each response is recorded as well, because `hyper` loses the
-//! spelling of header names.
+//! `hyper` implements HTTP. The head of each response is recorded as well, because `hyper` loses
+//! the spelling of header names.
 
 use std::collections::HashMap;
 use std::pin::Pin;

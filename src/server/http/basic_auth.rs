@@ -34,7 +34,7 @@ pub(super) struct Credentials {
     /// The file of users.
     pub(super) users: PathBuf,
     /// Name and password, with a colon between them.
-    decode_pair: Vec<u8>,
+    pair: Vec<u8>,
     /// Address of the client.
     client: String,
 }
@@ -96,13 +96,13 @@ impl Drop for ClientTurn {
 impl Credentials {
     /// Parses an `Authorization` header; `None` without credentials that could be right.
     pub(super) fn of(header: Option<&[u8]>, users: PathBuf, client: &str) -> Option<Self> {
-        let decode_pair = decode_pair(header?)?;
-        let (user, password) = split_pair(&decode_pair)?;
+        let pair = decode_pair(header?)?;
+        let (user, password) = split_pair(&pair)?;
         let is_possible = !user.is_empty() && password::is_possible(password);
         is_possible.then(|| Self {
             users,
             client: client.to_owned(),
-            decode_pair,
+            pair,
         })
     }
 
@@ -110,7 +110,7 @@ impl Credentials {
         let of = |state: &RandomState| {
             let mut hasher = state.build_hasher();
             self.users.hash(&mut hasher);
-            self.decode_pair.hash(&mut hasher);
+            self.pair.hash(&mut hasher);
             hasher.finish()
         };
         (of(&CHECK_CACHE.seeds.0), of(&CHECK_CACHE.seeds.1))
@@ -126,7 +126,7 @@ impl Credentials {
         cached
             .get(&key)
             .filter(|(_, until)| *until > Instant::now())
-            .map(|(check_result, _)| *check_result)
+            .map(|(result, _)| *result)
     }
 
     /// Checks the credentials, after earlier checks of the same client.
@@ -140,7 +140,7 @@ impl Credentials {
             return cached;
         }
         let key = self.key();
-        let check_result = tokio::task::spawn_blocking(move || self.check_result())
+        let result = tokio::task::spawn_blocking(move || self.verify())
             .await
             .unwrap_or(PasswordCheck::Unreadable);
         let mut cached = CHECK_CACHE
@@ -150,11 +150,12 @@ impl Credentials {
         if cached.len() >= MAX_RESULTS {
             cached.clear();
         }
-        cached.insert(key, (check_result, Instant::now() + RESULT_TTL));
-        check_result
+        cached.insert(key, (result, Instant::now() + RESULT_TTL));
+        result
     }
 
-    fn check_result(&self) -> PasswordCheck {
+    /// Compares the password with its hash in the file of users.
+    fn verify(&self) -> PasswordCheck {
         let text = match users::read(&self.users) {
             Ok(text) => text,
             Err(error) => {
@@ -167,7 +168,7 @@ impl Credentials {
                 };
             }
         };
-        let Some((user, password)) = split_pair(&self.decode_pair) else {
+        let Some((user, password)) = split_pair(&self.pair) else {
             return PasswordCheck::Wrong;
         };
         let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else {
@@ -195,10 +196,11 @@ pub(in crate::server) fn decode_pair(header: &[u8]) -> Option<Vec<u8>> {
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let decode_pair = base64::decode(rest.trim_ascii())?;
-    decode_pair.contains(&b':').then_some(decode_pair)
+    let pair = base64::decode(rest.trim_ascii())?;
+    pair.contains(&b':').then_some(pair)
 }
 
+/// Splits at the colon.
 fn split_pair(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', text)?;
     Some((&text[..colon], &text[colon + 1..]))

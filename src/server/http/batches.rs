@@ -8,13 +8,14 @@ use bytes::{Buf, BytesMut};
 use super::chunked_body::{ChunkError, ChunkedReader};
 use super::connection::Disconnected;
 use super::head::BodyLength;
+use super::log_entry::LogEntry;
 
 use super::read::Awaited;
 use super::requests::{PendingBody, Requests};
 use super::route::ResponsePlan;
 use crate::server::limits_log::Limit;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
-use crate::server::response::ResponseContext;
+use crate::server::response::{Response, ResponseContext};
 
 /// The rest of a failed batch is read for at most this long, so that the response reaches the
 /// publisher.
@@ -59,6 +60,18 @@ impl Requests<'_> {
             response.with_headers(added.for_status(status))
         };
         let response = compression.apply(response, connection.is_head);
+        self.respond_to_batch(response, body, connection, log).await
+    }
+
+    /// Sends the response to a batch. If its body is incomplete the rest is discarded, and the
+    /// connection is closed.
+    async fn respond_to_batch(
+        &mut self,
+        response: Response,
+        body: BatchBody,
+        connection: ResponseContext,
+        log: Option<Box<LogEntry>>,
+    ) -> Result<(), Disconnected> {
         let connection = if body.is_done() {
             connection
         } else {

@@ -152,8 +152,8 @@ impl<'a> OriginHeaders<'a> {
     }
 }
 
-/// Which page a request comes from. `Sec-Fetch-ListenerSnapshot` takes precedence over `Origin`: only the
-/// browser can set it, and it holds also where a proxy has changed the name (as in
+/// Determines the origin of a request. `sec-fetch-site` takes precedence over `origin`: only the
+/// browser can set it, and it is right even where a proxy has changed the name (as in
 /// `CrossOriginProtection` of Go's net/http).
 fn page_origin(access: &BrowserAccess, request: &Request<'_>) -> PageOrigin {
     let sent = OriginHeaders::of(request);
@@ -186,7 +186,7 @@ fn page_origin(access: &BrowserAccess, request: &Request<'_>) -> PageOrigin {
     }
 }
 
-/// Determines the origin of a request without `Origin` and `Sec-Fetch-Site`. Browsers send neither
+/// Determines the origin of a request without `origin` and `sec-fetch-site`. Browsers send neither
 /// for a script element over plain HTTP, except to loopback addresses (which 0.0.0.0 is not). A
 /// script can read JSONP; the page is named only in `Referer`, which it can suppress.
 fn script_page_origin(

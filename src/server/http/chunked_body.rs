@@ -1,11 +1,11 @@
-//! Request bodies: chunked ones are taken apart here, byte by byte as they come.
+//! Chunked request bodies, parsed as their bytes arrive.
 
 use crate::protocol::is_token;
 
-/// Longest line of a chunk's size and extensions, or of a trailer.
+/// Longest line with the size and extensions of a chunk, or with a trailer.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Most bytes of trailers, which are read and forgotten.
+/// Most bytes of trailers, which are ignored.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
 /// Reads a chunked body (RFC 9112, section 7.1).
@@ -25,18 +25,18 @@ enum ChunkState {
     Done,
 }
 
-/// Why a chunked body is not read.
+/// Why a chunked body is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkError {
-    /// It is not chunked as it should be.
+    /// Its framing is invalid.
     Malformed,
-    /// It is larger than allowed, or says that it will be.
+    /// It is larger than allowed, or announces a chunk that makes it so.
     TooLarge,
 }
 
 impl ChunkedReader {
-    /// Takes what it can from `input` and appends data to `body`, up to `max` bytes; returns how
-    /// many bytes it took.
+    /// Parses `input`, and appends data to `body`, up to `max` bytes. Returns the number of bytes
+    /// that were parsed; the others must be passed again with more input.
     pub(super) fn read(
         &mut self,
         input: &[u8],
@@ -84,16 +84,8 @@ impl ChunkedReader {
                     let Some(ChunkLine { text, after }) = next_line(rest)? else {
                         break;
                     };
-                    self.trailer_bytes += rest.len() - after.len();
-                    if self.trailer_bytes > MAX_TRAILER_BYTES
-                        || !(text.is_empty() || is_field(text))
-                    {
-                        return Err(Malformed);
-                    }
+                    self.read_trailer(text, rest.len() - after.len())?;
                     rest = after;
-                    if text.is_empty() {
-                        self.state = ChunkState::Done;
-                    }
                 }
                 ChunkState::Done => break,
             }
@@ -101,21 +93,33 @@ impl ChunkedReader {
         Ok(input.len() - rest.len())
     }
 
-    /// All of the body has been read.
+    /// Checks a trailer, which takes `bytes` with its line end; an empty line ends the body.
+    fn read_trailer(&mut self, text: &[u8], bytes: usize) -> Result<(), ChunkError> {
+        self.trailer_bytes += bytes;
+        if self.trailer_bytes > MAX_TRAILER_BYTES || !(text.is_empty() || is_field(text)) {
+            return Err(ChunkError::Malformed);
+        }
+        if text.is_empty() {
+            self.state = ChunkState::Done;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the whole body has been parsed.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, ChunkState::Done)
     }
 }
 
-/// A line without its end.
+/// A line without its CRLF.
 struct ChunkLine<'a> {
     text: &'a [u8],
     after: &'a [u8],
 }
 
-/// The line at the front of `input` without its CRLF; `None` if it is incomplete. A line feed alone
-/// does not end a line, and neither does a carriage return: other parsers would find the end of the
-/// body somewhere else.
+/// Returns the line at the front of `input`; `None` if it is incomplete. A bare line feed or
+/// carriage return is an error: another parser might find a different end of the body (request
+/// smuggling).
 fn next_line(input: &[u8]) -> Result<Option<ChunkLine<'_>>, ChunkError> {
     let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
         return if input.len() > MAX_LINE_BYTES {
@@ -137,13 +141,13 @@ fn next_line(input: &[u8]) -> Result<Option<ChunkLine<'_>>, ChunkError> {
     }
 }
 
-/// The size in a line that begins a chunk; its extensions are ignored.
-fn parse_chunk_size(next_line: &[u8]) -> Result<u64, ChunkError> {
-    let length = next_line
+/// Parses the size in the first line of a chunk; extensions are ignored.
+fn parse_chunk_size(line: &[u8]) -> Result<u64, ChunkError> {
+    let length = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    let (digits, extensions) = next_line.split_at(length);
+    let (digits, extensions) = line.split_at(length);
     if digits.is_empty() || !is_extensions(extensions) {
         return Err(ChunkError::Malformed);
     }
@@ -156,8 +160,8 @@ fn parse_chunk_size(next_line: &[u8]) -> Result<u64, ChunkError> {
     })
 }
 
-/// Whether this may follow the size of a chunk: nothing, or extensions whose quoted strings end in
-/// the same line.
+/// Returns whether the text may follow the size of a chunk: nothing, or extensions with closed
+/// quoted strings.
 fn is_extensions(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let mut bytes = text.iter();
@@ -173,17 +177,17 @@ fn is_extensions(text: &[u8]) -> bool {
     !is_quoted && (text.is_empty() || text[0] == b';')
 }
 
-/// Whether a line is a header field (RFC 9112, section 5).
-fn is_field(next_line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', next_line) else {
+/// Returns whether a line is a header field (RFC 9112, section 5).
+fn is_field(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else {
         return false;
     };
     colon > 0
-        && next_line[..colon].iter().all(is_token)
-        && next_line[colon + 1..].iter().all(|byte| is_text(*byte))
+        && line[..colon].iter().all(is_token)
+        && line[colon + 1..].iter().all(|byte| is_text(*byte))
 }
 
-/// Whether the byte is neither a control byte nor the end of a line.
+/// Returns whether the byte is neither a control byte nor the end of a line.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_chunks_are_refused() {
+    fn malformed_chunks_are_rejected() {
         for input in [
             &b"x\r\n"[..],
             b"5\r\nhelloX\r\n",
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_will_be_too_large_is_refused_at_once() {
+    fn a_body_that_will_be_too_large_is_rejected_at_once() {
         for input in [
             &b"11\r\n"[..],
             b"ffffffffffffffff\r\n",

@@ -124,7 +124,8 @@ fn address(text: &[u8]) -> Option<IpAddr> {
         .or_else(|| ipv6(text).map(IpAddr::V6))
 }
 
-/// Parses four decimal numbers, which may have leading zeros or be empty; not the broadcast address.
+/// Parses four decimal numbers, which may have leading zeros or be empty; not the broadcast
+/// address.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0_u32; 4];
     let mut at = 0;

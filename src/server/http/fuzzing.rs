@@ -185,8 +185,8 @@ struct FixedHead<T> {
     rest: String,
 }
 
-/// Parses a head, and renders it without the values of `omitted` headers and without the part of the
-/// query that `cut` returns.
+/// Parses a head, and renders it without the values of `omitted` headers and without the part of
+/// the query that `cut` returns.
 fn parse_fixed<T>(
     buffer: &[u8],
     omitted: &[&str],

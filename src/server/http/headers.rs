@@ -1,5 +1,5 @@
-//! Rules for the headers of a request: which may occur once, which are joined, and the length of the
-//! body and the persistence of the connection that follow from them.
+//! Rules for the headers of a request: which may occur once, which are joined, and the length of
+//! the body and the persistence of the connection that follow from them.
 
 use httparse::Header;
 
@@ -11,8 +11,8 @@ pub(super) enum BodyLength {
     Chunked,
 }
 
-/// Restores the tabs at both ends of values, which `httparse` trims and nginx keeps, where rules can
-/// match them.
+/// Restores the tabs at both ends of values, which `httparse` trims and nginx keeps, where rules
+/// can match them.
 pub(super) fn restore_tabs<'a>(head: &'a [u8], headers: &mut [Header<'a>]) {
     if memchr::memchr(b'\t', head).is_none() {
         return;
@@ -70,7 +70,8 @@ impl JoinedHeaders {
     }
 }
 
-/// Headers that may occur once, as in nginx: proxies in front or back-ends might use the second value.
+/// Headers that may occur once, as in nginx: proxies in front or back-ends might use the second
+/// value.
 #[derive(Default)]
 pub(super) struct UniqueHeaders<'a> {
     pub(super) host: Option<&'a [u8]>,

@@ -34,7 +34,8 @@ pub(super) struct ReturnedResponse {
     pub(super) has_text: bool,
 }
 
-/// Headers of a single connection (RFC 9110, section 7.6.1), and headers that pushctl writes itself.
+/// Headers of a single connection (RFC 9110, section 7.6.1), and headers that pushctl writes
+/// itself.
 const OWN_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -66,8 +67,8 @@ impl HookResponse {
         self.response_headers.ignores_redirect
     }
 
-    /// Returns whether its connection can be reused. A server that announces a body where there must
-    /// be none may send it.
+    /// Returns whether its connection can be reused. A server that announces a body where there
+    /// must be none may send it.
     pub(super) fn ends_where_expected(&self) -> bool {
         let has_no_body = matches!(self.status, 204 | 304);
         let announces_body = self.header("transfer-encoding").is_some()
@@ -180,8 +181,8 @@ pub(super) fn parse_header(name: &[u8], value: &[u8]) -> Option<(HeaderName, Hea
 }
 
 /// Returns whether a header of the client is passed to the back-end. As in nginx, a name with an
-/// underscore is not: CGI cannot distinguish it from one with a hyphen, which `proxy_set_header` may
-/// have set.
+/// underscore is not: CGI cannot distinguish it from one with a hyphen, which `proxy_set_header`
+/// may have set.
 pub(super) fn is_passed(name: &str) -> bool {
     let is_own = OWN_HEADERS
         .iter()

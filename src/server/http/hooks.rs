@@ -117,41 +117,43 @@ pub(super) fn build_hook_call(
     if destination.gate == Gate::Closed {
         return Err(reject_guarded(&path));
     }
-    let rewritten = frame.uri.as_ref().map(|uri| Request {
-        path: Cow::Borrowed(&uri.path),
-        query: &uri.arguments,
-        ..*phase.variables.request
-    });
-    let request = rewritten.as_ref().unwrap_or(&request);
-    let own = RequestVariables {
-        request,
-        frame: &frame,
-        client: Some(variables),
-        ..*variables
-    }
-    .in_location(&destination.settings.web);
-    let own = NchanVariables {
-        request: &own,
-        values,
-    };
     let traits = CallTraits {
         is_rewritten: frame.stays,
         method: method.clone(),
         sends_length,
     };
-    call_destination(&destination, request, &own, &traits)
+    let own = RequestVariables {
+        frame: &frame,
+        ..phase.variables
+    };
+    call_destination(&destination, own, values, &traits)
         .unwrap_or_else(|| Err(reject_dead_end(&path)))
 }
 
-/// Builds the call of the location that a hook leads to; `None` if it has neither `proxy_pass` nor a
-/// response.
+/// Builds the call of the location that a hook leads to; `None` if it has neither `proxy_pass` nor
+/// a response.
 fn call_destination(
     destination: &Destination<'_>,
-    request: &Request<'_>,
-    variables: &dyn Variables,
+    variables: RequestVariables<'_>,
+    values: &NchanValues,
     traits: &CallTraits,
 ) -> Option<Result<HookCall, HookError>> {
     let settings = destination.settings;
+    let rewritten = variables.frame.uri.as_ref().map(|uri| Request {
+        path: Cow::Borrowed(&uri.path),
+        query: &uri.arguments,
+        ..*variables.request
+    });
+    let request = rewritten.as_ref().unwrap_or(variables.request);
+    let variables = RequestVariables {
+        request,
+        ..variables
+    }
+    .in_location(&settings.web);
+    let variables = &NchanVariables {
+        request: &variables,
+        values,
+    };
     if matches!(destination.end, PhaseEnd::Location) {
         destination.location?;
         let proxy = settings.proxy.as_ref()?;
@@ -220,8 +222,8 @@ fn reject_dead_end(path: &[u8]) -> HookError {
 }
 
 impl Router<'_> {
-    /// Builds the authorization of a request, if its location has that hook and it was not called in
-    /// an earlier pass.
+    /// Builds the authorization of a request, if its location has that hook and it was not called
+    /// in an earlier pass.
     pub(super) fn authorization(
         &self,
         settings: &NchanSettings,

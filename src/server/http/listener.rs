@@ -20,9 +20,9 @@ use crate::server::request::Endpoints;
 /// Most connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Most unsent bytes that the kernel buffers for a client. Beyond that a socket is not writable until
-/// half of them are sent. Without this bound the kernel buffers megabytes for each client that
-/// stalls, and reports a slow one as writable only after a third of them is sent.
+/// Most unsent bytes that the kernel buffers for a client. Beyond that a socket is not writable
+/// until half of them are sent. Without this bound the kernel buffers megabytes for each client
+/// that stalls, and reports a slow one as writable only after a third of them is sent.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 

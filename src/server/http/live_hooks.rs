@@ -1,5 +1,5 @@
-//! Hooks of a subscription, from its start to its end: events of nchan, notices to back-ends, and an
-//! entry in the list of present subscribers.
+//! Hooks of a subscription, from its start to its end: events of nchan, notices to back-ends, and
+//! an entry in the list of present subscribers.
 
 use std::sync::Arc;
 

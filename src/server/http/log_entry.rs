@@ -106,7 +106,7 @@ impl LogEntry {
         };
         self.lines
             .iter()
-            .flat_map(|prepare_line| prepare_line.parts.iter().chain(&prepare_line.condition))
+            .flat_map(|line| line.parts.iter().chain(&line.condition))
             .map(of)
             .sum()
     }
@@ -126,10 +126,12 @@ impl LogEntry {
         let mut parts = self
             .lines
             .iter()
-            .flat_map(|prepare_line| prepare_line.parts.iter().chain(&prepare_line.condition));
-        if parts.any(
-            |part| matches!(part, LinePart::Deferred(expression, _) if expression.uses("request_body")),
-        ) {
+            .flat_map(|line| line.parts.iter().chain(&line.condition));
+        let uses_body = |part: &LinePart| match part {
+            LinePart::Deferred(expression, _) => expression.uses("request_body"),
+            LinePart::Text(_) => false,
+        };
+        if parts.any(uses_body) {
             self.body = Some(body.clone());
         }
     }
@@ -190,6 +192,7 @@ fn parse_status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
 }
 
+/// Prepares a line; `None` if its condition is false already.
 fn prepare_line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<LogLine> {
     let condition = match &log.condition {
         Some(condition) if condition.depends_on_response() => Some(defer(condition, variables)),
@@ -318,14 +321,12 @@ fn format_seconds(time: Duration) -> String {
 fn find_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let is_same =
         |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
-    head.split(|byte| *byte == b'\n')
-        .skip(1)
-        .find_map(|prepare_line| {
-            let (known, value) = prepare_line.split_at(memchr::memchr(b':', prepare_line)?);
-            let is_it =
-                known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
-            is_it.then(|| value[1..].trim_ascii())
-        })
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let (known, value) = line.split_at(memchr::memchr(b':', line)?);
+        let is_it =
+            known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
+        is_it.then(|| value[1..].trim_ascii())
+    })
 }
 
 /// Escapes a value. An unknown value is written as `-`, a known empty one as an empty string.

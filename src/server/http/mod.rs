@@ -3,7 +3,7 @@
 //! The way of a request: `listener` binds an address (or uses an `inherited_socket`), `accept`
 //! accepts connections, and `overload` rejects those without room. A `connection` serves `requests`
 //! on a shard: `head` and `chunked_body` parse, `route` finds the location by `rewriting`, checks
-//! `access`, and asks the endpoint; `perform` carries out the result. A request in the `replay`
+//! `access`, and calls the endpoint; `perform` carries out the result. A request in the `replay`
 //! cache skips all of that. `following` runs the connection while it has a subscription. `read` and
 //! `write` are the input and output of requests.
 //!

@@ -27,8 +27,8 @@ impl Pace {
         self.received += bytes as u64;
     }
 
-    /// Time limit for the next bytes: `body_timeout`, or less if the whole body would be slower than
-    /// `min_body_rate`. The first `body_timeout` is not counted in the rate.
+    /// Time limit for the next bytes: `body_timeout`, or less if the whole body would be slower
+    /// than `min_body_rate`. The first `body_timeout` is not counted in the rate.
     pub(super) fn left(&self, now: Duration, limits: &ConnectionLimits) -> Duration {
         let timeout = limits.body_timeout;
         let Some(seconds) = self.received.checked_div(limits.min_body_rate) else {

@@ -1,5 +1,5 @@
-//! Addresses of the servers of an upstream: literal ones, and those to which its host names resolve.
-//! `balancer` chooses among them.
+//! Addresses of the servers of an upstream: literal ones, and those to which its host names
+//! resolve. `balancer` chooses among them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -11,11 +11,9 @@ use super::pending_check::PendingCheck;
 use super::read::LINGER_BYTES;
 use super::requests::{PendingBody, Requests, ServeOutcome};
 use super::route::{NextStep, ResponsePlan, RoutedRequest};
-use crate::server::generation::LocationAddress;
 use crate::server::publisher::Plan;
 use crate::server::response::Response;
 use crate::server::statistics::Listing;
-use crate::server::subscriber::PollReplay;
 
 impl Requests<'_> {
     /// Carries out the result of routing. What few requests need is boxed, so that the others do
@@ -52,18 +50,11 @@ impl Requests<'_> {
                 Ok(Some(self.follow(mode, hooks, context.log, location)))
             }
             NextStep::SendPrepared(bytes, keeps_alive, replay) => {
-                self.send_prepared(&bytes, replay, context, location);
-                if keeps_alive {
-                    Ok(None)
-                } else {
-                    self.close().await
-                }
+                self.connection
+                    .cache_poll(self.replay.template.take(), replay, location);
+                self.send_rendered(&bytes, keeps_alive, context).await
             }
-            NextStep::SendAndClose(bytes) => {
-                record_rendered(context.log.as_mut(), &bytes);
-                self.out.extend_from_slice(&bytes);
-                self.close().await
-            }
+            NextStep::SendAndClose(bytes) => self.send_rendered(&bytes, false, context).await,
             NextStep::ReadBatch(batch) => Box::pin(self.publish_batch(batch, body, context))
                 .await
                 .map(|()| None),
@@ -118,18 +109,21 @@ impl Requests<'_> {
         self.finish(response, context).await
     }
 
-    /// Queues a rendered response to a poll, and caches the poll.
-    fn send_prepared(
+    /// Queues a rendered response, and closes the connection if it is the last one.
+    async fn send_rendered(
         &mut self,
         bytes: &[u8],
-        replay: Option<Box<PollReplay>>,
+        keeps_alive: bool,
         mut context: ResponsePlan,
-        location: LocationAddress,
-    ) {
-        self.connection
-            .cache_poll(self.replay.template.take(), replay, location);
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
         record_rendered(context.log.as_mut(), bytes);
+        drop(context);
         self.out.extend_from_slice(bytes);
+        if keeps_alive {
+            Ok(None)
+        } else {
+            self.close().await
+        }
     }
 
     /// Reads the message of a publisher, and carries out its plan.

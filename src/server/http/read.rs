@@ -304,7 +304,8 @@ impl Requests<'_> {
         .await
     }
 
-    /// Waits until `poll` has read input. If the server ends the connection, the reason is recorded.
+    /// Waits until `poll` has read input. If the server ends the connection, the reason is
+    /// recorded.
     async fn wait(
         &mut self,
         awaited: Awaited,

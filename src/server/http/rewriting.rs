@@ -1,4 +1,5 @@
-//! The rewrite phase of a request: finds its location, and runs `set`, `if`, `rewrite` and `return`.
+//! The rewrite phase of a request: finds its location, and runs `set`, `if`, `rewrite` and
+//! `return`.
 //!
 //! As in nginx, the directives of the server run first, once. Then a location is searched and its
 //! directives run, again after each `rewrite` that changes the URI. `route` runs the phase for

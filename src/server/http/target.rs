@@ -13,8 +13,8 @@ pub(super) struct RequestTarget<'a> {
 }
 
 impl<'a> RequestTarget<'a> {
-    /// Parses a path, or the absolute form that proxies get, `scheme://host:port/path`. The host ends
-    /// as in nginx.
+    /// Parses a path, or the absolute form that proxies get, `scheme://host:port/path`. The host
+    /// ends as in nginx.
     pub(super) fn of(target: &'a [u8]) -> Option<Self> {
         if target.first() == Some(&b'/') {
             return Some(Self {
@@ -76,8 +76,9 @@ pub(super) fn raw_path(unparsed_uri: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns the host without its port and without a trailing dot; `None` if it is invalid. Accepts what
-/// nginx accepts, except `?`, `#` and non-ASCII bytes: the host may become part of addresses and paths.
+/// Returns the host without its port and without a trailing dot; `None` if it is invalid. Accepts
+/// what nginx accepts, except `?`, `#` and non-ASCII bytes: the host may become part of addresses
+/// and paths.
 pub(super) fn host_name(value: &[u8]) -> Option<&[u8]> {
     let is_invalid = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | 0x7f..);
     if value.iter().any(is_invalid) || memchr::memmem::find(value, b"..").is_some() {

@@ -1,5 +1,5 @@
-//! What a publisher does again and again: one message to one channel, with the headers and in the
-//! notation of the request before.
+//! Replay of publishers' requests: one message to one channel, with the headers and the format of
+//! an earlier request; `http::replay` finds channel and message.
 
 use std::sync::Arc;
 
@@ -13,41 +13,41 @@ use crate::server::response::{self, Head, ResponseContext, Status, USUAL_HEAD_BY
 
 /// A publisher's request without its channel and message.
 pub struct PublishReplay {
-    /// A message without its text.
+    /// The message without its text.
     model: NewMessage,
     store: bool,
-    manner: ReplyTraits,
-    written: Written,
+    traits: ReplyTraits,
+    cached: CachedHead,
 }
 
-/// The head of the answer before: those of the same second and length have the same.
+/// The head of the last response, which is reused in the same second for the same length.
 #[derive(Default)]
-struct Written {
+struct CachedHead {
     second: u64,
     body_bytes: usize,
     head: Vec<u8>,
 }
 
 impl PublishReplay {
-    pub(super) fn new(model: NewMessage, store: bool, manner: ReplyTraits) -> Self {
+    pub(super) fn new(model: NewMessage, store: bool, traits: ReplyTraits) -> Self {
         Self {
             model,
             store,
-            manner,
-            written: Written::default(),
+            traits,
+            cached: CachedHead::default(),
         }
     }
 
-    /// Bytes of memory that it keeps.
+    /// Bytes of memory.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         let text = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
         let texts = text(&self.model.event_id) + text(&self.model.event_type);
-        size_of::<Self>() + texts + 2 * self.manner.headers.len() + USUAL_HEAD_BYTES
+        size_of::<Self>() + texts + 2 * self.traits.headers.len() + USUAL_HEAD_BYTES
     }
 
-    /// Publishes a message to a channel whose id needs no escapes, and appends the answer to `out`;
-    /// returns whether the connection can serve another request.
+    /// Publishes a message to a channel whose id needs no escapes, and appends the response to
+    /// `out`. Returns whether the connection can serve another request.
     pub fn publish(
         &mut self,
         broker: &Broker,
@@ -61,12 +61,13 @@ impl PublishReplay {
             ..self.model.clone()
         };
         match broker.publish(channel, message, self.store) {
-            Ok(info) if self.manner.shows_info => self.write_info(&info, connection, out),
-            Ok(_) => self.manner.respond_without_info().write(connection, out),
-            Err(_no_room) => self.manner.respond_out_of_memory().write(connection, out),
+            Ok(info) if self.traits.shows_info => self.write_info(&info, connection, out),
+            Ok(_) => self.traits.respond_without_info().write(connection, out),
+            Err(_out_of_memory) => self.traits.respond_out_of_memory().write(connection, out),
         }
     }
 
+    /// Appends the response with the state of the channel.
     fn write_info(
         &mut self,
         info: &ChannelInfo,
@@ -74,18 +75,18 @@ impl PublishReplay {
         out: &mut Vec<u8>,
     ) -> bool {
         let Self {
-            manner: ReplyTraits {
+            traits: ReplyTraits {
                 notation, headers, ..
             },
-            written,
+            cached,
             ..
         } = self;
         let mut body = buffer_pool::take(0);
         notation.push_single(info, false, &mut body);
         let now = unix_now();
-        if (written.second, written.body_bytes) != (now, body.len()) {
-            (written.second, written.body_bytes) = (now, body.len());
-            written.head.clear();
+        if (cached.second, cached.body_bytes) != (now, body.len()) {
+            (cached.second, cached.body_bytes) = (now, body.len());
+            cached.head.clear();
             Head {
                 status: Status::OK,
                 content_type: Some(notation.content_type().as_bytes()),
@@ -95,9 +96,9 @@ impl PublishReplay {
                 keep_alive: connection.keep_alive,
                 headers,
             }
-            .write(&mut written.head);
+            .write(&mut cached.head);
         }
-        response::push_parts(&written.head, &body, out);
+        response::push_parts(&cached.head, &body, out);
         buffer_pool::give(body);
         connection.keep_alive
     }

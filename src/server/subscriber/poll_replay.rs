@@ -1,4 +1,5 @@
-//! Long polls like one before them, with another cursor.
+//! Replay of long polls that differ from an earlier one only in their cursor; `http::replay` finds
+//! the cursor.
 
 use std::sync::Arc;
 
@@ -17,21 +18,21 @@ use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::cursor;
 use crate::server::fanout::ChannelRequest;
 
-/// What was found out about a poll, but for its cursor.
+/// A poll without its cursor.
 pub struct PollReplay {
     settings: Arc<LocationSettings>,
     /// Id of the channel.
     id: Bytes,
     format: SharedFormat,
-    look: PollResponseTraits,
+    response_traits: PollResponseTraits,
 }
 
 impl SubscribeCall<'_> {
-    /// What answers polls with the same head but another date and tag in it, where nothing else
-    /// depends on these; for a call that was not refused.
+    /// Returns what responds to polls with the same head but another date and tag, if nothing else
+    /// depends on these. The call must have been accepted.
     #[must_use]
     pub fn replay(&self) -> Option<Box<PollReplay>> {
-        let path = path_of_polls(self.settings)?;
+        let path = find_channels_path(self.settings)?;
         let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
         if !is_poll
             || !path.uses_only_target()
@@ -49,38 +50,37 @@ impl SubscribeCall<'_> {
         else {
             return None;
         };
-        let look = long_polling::response_traits(self)?;
+        let response_traits = long_polling::response_traits(self)?;
         let format = long_polling::format(self);
         Some(Box::new(PollReplay {
             settings: Arc::clone(self.settings),
             id: id.clone(),
             format,
-            look,
+            response_traits,
         }))
     }
 }
 
-/// The path to the channels, where nothing else in these settings looks at what differs between
-/// polls: their cursor, and the moment. All of them are named, so that whoever adds one has to
-/// think of this.
-fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
+/// Returns the path to the channels, if no other setting depends on what differs between polls: the
+/// cursor and the time. Every field is listed, so that adding a setting forces a decision here.
+fn find_channels_path(settings: &LocationSettings) -> Option<&Expression> {
     let LocationSettings {
         channels_path,
         nhpm: None,
         nchan: None,
-        // They are about the cursor: `cursor::is_of_headers` looks at them.
+        // Settings of the cursor: `cursor::is_of_headers` checks them.
         last_received_message_time: _,
         last_received_message_tag: _,
         last_event_id: _,
         cursor_headers_as_fallback: _,
-        // They are looked at again for each poll.
+        // Evaluated for each poll.
         authorized_channels_only: _,
         wildcard_channel_max_qtd: _,
         allow_connections_to_events_channel: _,
         longpolling_connection_ttl: _,
         gap_notice: _,
         is_builtin: _,
-        // `long_polling::response_traits` and `long_polling::format` keep them.
+        // Contained in the results of `long_polling::response_traits` and `long_polling::format`.
         header_template: _,
         footer_template: _,
         message_format: _,
@@ -89,7 +89,7 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         types: _,
         slow_consumer: _,
         slow_consumer_bytes: _,
-        // They are about streams, publishers, or what is the same in all these requests.
+        // Settings of streams or publishers, or the same for all these requests.
         store_messages: _,
         channel_info_on_publish: _,
         ping_message_interval: _,
@@ -100,8 +100,8 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         batch: _,
         client_max_body_size: _,
         proxy: _,
-        // The router has looked at it: only where it is the same for all requests with this head is
-        // a poll noted.
+        // The router has checked it: a poll is cached only if they are the same for all requests
+        // with this head.
         web: _,
     } = settings
     else {
@@ -111,15 +111,15 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
 }
 
 impl PollReplay {
-    /// Bytes of memory that it keeps for itself.
+    /// Bytes of heap memory.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        self.id.len() + self.look.content_type.len() + self.look.added.len()
+        self.id.len() + self.response_traits.content_type.len() + self.response_traits.added.len()
     }
 
-    /// Answers a poll with that date and tag; `None` where it has to be looked at as a whole.
+    /// Responds to a poll with this date and tag; `None` if the poll must be routed.
     #[must_use]
-    pub fn answer(
+    pub fn respond(
         &self,
         broker: &Broker,
         formats: &Formats,
@@ -133,7 +133,7 @@ impl PollReplay {
         let cursor = resume::located(broker, cursor, &channels);
         match long_polling::backlog_state(&channels[0].channel, &cursor) {
             BacklogState::Messages(content) => {
-                let (bytes, keeps) = formats.cached_response(&self.look, content)?;
+                let (bytes, keeps) = formats.cached_response(&self.response_traits, content)?;
                 Some(SubscribeReply::Prepared(bytes, keeps))
             }
             BacklogState::Nothing => {

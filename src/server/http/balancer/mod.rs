@@ -1,6 +1,6 @@
-//! Which server of a group a request to a back-end goes to, and which after it has failed: as in
-//! nginx, in turn by weight, without servers that failed recently. A shard remembers failures on
-//! its own, as a worker of nginx does.
+//! Load balancing: chooses the server of an upstream for a request to a back-end, and the next one
+//! after a failure. As in nginx, servers are chosen in turn by weight, without servers that failed
+//! recently. Each shard records failures separately, like a worker of nginx.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,45 +11,45 @@ use parking_lot::Mutex;
 use super::peers::{PeerAddress, PeerId, Resolved, resolve};
 use crate::server::config::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 
-/// How long addresses of a host name are used before the name is resolved again.
+/// Addresses of a host name are used for this long before the name is resolved again.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
-/// How soon a name is looked up again after that has failed.
+/// Delay before a name is resolved again after a failure.
 const RESOLVE_RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Servers that a key is tried with before the others are, in turn.
+/// Attempts to find a server by key before servers are chosen in turn.
 const KEY_ATTEMPTS: u32 = 20;
 
-/// The groups whose failures are remembered, by name.
+/// Peer groups by the name of their upstream.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
     groups: Mutex<HashMap<String, Arc<Mutex<PeerGroup>>>>,
 }
 
-/// The peers of a group: each address of each of its servers.
+/// The peers of an upstream: each address of each server.
 #[derive(Debug, Default)]
 struct PeerGroup {
     peers: Vec<PeerState>,
-    /// When its names are resolved again; `None` = they never were.
+    /// Time at which its names are resolved again; `None` before the first time.
     resolve_at: Option<Instant>,
 }
 
-/// An address of a server, and how it does.
+/// An address of a server, with its load and failures.
 #[derive(Debug)]
 struct PeerState {
     id: PeerId,
-    /// Of smooth weighted round robin: what the peer has coming to it.
+    /// Current weight of smooth weighted round robin.
     current_weight: i64,
     /// Its weight, lowered by failures.
     effective_weight: i64,
     fails: u32,
-    /// When it failed last.
+    /// Time of the last failure.
     failed: Option<Instant>,
-    /// Since when its failures count.
+    /// Start of the period in which failures are counted.
     checked: Option<Instant>,
-    /// Requests that it has now.
+    /// Active requests.
     active: u32,
 }
 
-/// The choices of one request.
+/// The servers tried for one request.
 pub(super) struct Selection {
     upstream: Arc<Upstream>,
     group: Arc<Mutex<PeerGroup>>,
@@ -57,15 +57,15 @@ pub(super) struct Selection {
     tried: Vec<PeerId>,
 }
 
-/// A request at a peer. It counts as active until this value goes.
+/// A request at a peer, which is counted as active until this value is dropped.
 pub(super) struct Attempt {
     group: Arc<Mutex<PeerGroup>>,
     id: PeerId,
 }
 
 impl Balancer {
-    /// Begins the choices of a request; `key` is that of a balancing by key. Each name is looked up
-    /// for at most `limit`.
+    /// Begins the choice for a request; `key` is the hash of a balancing by key. Each name is
+    /// resolved for at most `limit`.
     pub(super) async fn select(
         &self,
         upstream: &Arc<Upstream>,
@@ -105,8 +105,8 @@ impl PeerGroup {
             .is_none_or(|due| has_names() && due < Instant::now())
     }
 
-    /// Takes these peers; what is known of those that were there already stays. A server whose name
-    /// cannot be resolved now keeps its addresses.
+    /// Replaces the peers; those that remain keep their state. A server whose name cannot be
+    /// resolved keeps its addresses.
     fn replace(&mut self, resolved: Resolved, upstream: &Upstream) {
         let Resolved {
             mut ids,
@@ -148,7 +148,7 @@ impl PeerGroup {
             key,
         } = selection;
         let now = Instant::now();
-        // A server that is alone is tried whatever it did before.
+        // A single peer is tried in spite of its failures.
         let is_alone = self.peers.len() == 1;
         let can_take = |peer: &PeerState| {
             let server = &upstream.servers[peer.id.server];
@@ -157,18 +157,18 @@ impl PeerGroup {
                 && !server.is_down
                 && has_room
                 && !tried.contains(&peer.id);
-            is_candidate && (is_alone || !peer.is_left_out(server, now))
+            is_candidate && (is_alone || !peer.is_disabled(server, now))
         };
         let candidates: Vec<usize> = (0..self.peers.len())
             .filter(|at| can_take(&self.peers[*at]))
             .collect();
-        let chosen = key.and_then(|key| self.by_key(key, &candidates, upstream, wants_backup));
+        let chosen = key.and_then(|key| self.find_by_key(key, &candidates, upstream, wants_backup));
         let chosen = chosen.or_else(|| match upstream.balancing {
             Balancing::LeastConnections => {
-                let least = self.with_fewest_connections(&candidates, upstream);
-                self.in_turn(&least, upstream)
+                let least = self.find_least_connected(&candidates, upstream);
+                self.choose_in_turn(&least, upstream)
             }
-            _ => self.in_turn(&candidates, upstream),
+            _ => self.choose_in_turn(&candidates, upstream),
         })?;
         let peer = &mut self.peers[chosen];
         let timeout = upstream.servers[peer.id.server].fail_timeout;
@@ -182,8 +182,8 @@ impl PeerGroup {
         Some(peer.id.clone())
     }
 
-    /// The peer that a key leads to, if it is a candidate.
-    fn by_key(
+    /// Finds the peer for a key, if it is a candidate.
+    fn find_by_key(
         &self,
         key: u32,
         candidates: &[usize],
@@ -212,10 +212,10 @@ impl PeerGroup {
         })
     }
 
-    fn with_fewest_connections(&self, candidates: &[usize], upstream: &Upstream) -> Vec<usize> {
+    fn find_least_connected(&self, candidates: &[usize], upstream: &Upstream) -> Vec<usize> {
         let load = |at: &usize| {
             let peer = &self.peers[*at];
-            // Exact to a thousandth of a connection per unit of weight.
+            // In thousandths of a connection per unit of weight.
             u64::from(peer.active) * 1000
                 / u64::from(upstream.servers[peer.id.server].weight.max(1))
         };
@@ -228,7 +228,7 @@ impl PeerGroup {
     }
 
     /// Smooth weighted round robin.
-    fn in_turn(&mut self, candidates: &[usize], upstream: &Upstream) -> Option<usize> {
+    fn choose_in_turn(&mut self, candidates: &[usize], upstream: &Upstream) -> Option<usize> {
         let mut total = 0;
         let mut best: Option<usize> = None;
         for at in candidates {
@@ -249,7 +249,7 @@ impl PeerGroup {
     }
 }
 
-/// What a choice depends on beyond the peers.
+/// Inputs of a choice other than the peers.
 struct Choices<'a> {
     upstream: &'a Upstream,
     tried: &'a [PeerId],
@@ -269,8 +269,8 @@ impl PeerState {
         }
     }
 
-    /// It has failed too often to be tried now.
-    fn is_left_out(&self, server: &UpstreamServer, now: Instant) -> bool {
+    /// Returns whether it has failed too often to be tried now.
+    fn is_disabled(&self, server: &UpstreamServer, now: Instant) -> bool {
         let is_recent = self
             .checked
             .is_some_and(|checked| now.duration_since(checked) <= server.fail_timeout);
@@ -279,7 +279,7 @@ impl PeerState {
 }
 
 impl Selection {
-    /// The next server to try; `None` = there is none any more.
+    /// Chooses the next server; `None` if there is none left.
     pub(super) fn next(&mut self) -> Option<Attempt> {
         let choices = Choices {
             upstream: &self.upstream,
@@ -298,7 +298,7 @@ impl Selection {
         })
     }
 
-    /// Notes that a server has failed.
+    /// Records a failure of a server.
     pub(super) fn record_failure(&self, attempt: &Attempt) {
         let server = &self.upstream.servers[attempt.id.server];
         let mut group = self.group.lock();
@@ -317,12 +317,12 @@ impl Selection {
             tracing::warn!(
                 upstream = self.upstream.name,
                 address,
-                "a server of an upstream is left out for now: it has failed"
+                "disabling a server of an upstream temporarily after failures"
             );
         }
     }
 
-    /// Notes that a server has answered.
+    /// Records a response of a server.
     pub(super) fn record_success(&self, attempt: &Attempt) {
         let mut group = self.group.lock();
         let Some(peer) = group.find(&attempt.id) else {
@@ -349,176 +349,4 @@ impl Drop for Attempt {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    fn upstream(servers: &[&str], balancing: Balancing) -> Arc<Upstream> {
-        let server = |text: &&str| {
-            let mut words = text.split(' ');
-            let port: u16 = words
-                .next()
-                .and_then(|port| port.parse().ok())
-                .expect("a port");
-            let mut server = UpstreamServer::new(ServerAddress::Ip(([127, 0, 0, 1], port).into()));
-            for word in words {
-                match word.split_once('=').unwrap_or((word, "0")) {
-                    ("weight", weight) => server.weight = weight.parse().expect("a number"),
-                    ("max_fails", fails) => server.max_fails = fails.parse().expect("a number"),
-                    ("backup", _) => server.is_backup = true,
-                    (_, _) => server.is_down = true,
-                }
-            }
-            server
-        };
-        let servers = servers.iter().map(server).collect();
-        Arc::new(Upstream {
-            name: "up".to_owned(),
-            servers,
-            balancing,
-            keeps_state: true,
-            keepalive: 0,
-            unsupported: None,
-        })
-    }
-
-    fn port(attempt: &Attempt) -> u16 {
-        match attempt.address() {
-            PeerAddress::Tcp(address) => address.port(),
-            PeerAddress::Unix(_) => 0,
-        }
-    }
-
-    /// The ports of the servers that requests go to, each of which takes its time.
-    async fn ports(
-        balancer: &Balancer,
-        upstream: &Arc<Upstream>,
-        count: usize,
-    ) -> Vec<Option<u16>> {
-        let mut ports = Vec::new();
-        for _ in 0..count {
-            let mut selection = balancer.select(upstream, None, LIMIT).await;
-            let attempt = selection.next();
-            attempt
-                .iter()
-                .for_each(|attempt| selection.record_success(attempt));
-            ports.push(attempt.as_ref().map(port));
-        }
-        ports
-    }
-
-    #[tokio::test]
-    async fn servers_are_tried_in_the_order_of_nginx() {
-        // As seen with nginx 1.22.
-        let expected = [1, 1, 2, 1, 1, 1, 2, 1].map(Some);
-        for balancing in [Balancing::RoundRobin, Balancing::LeastConnections] {
-            let upstream = upstream(&["1 weight=3", "2"], balancing);
-            assert_eq!(ports(&Balancer::default(), &upstream, 8).await, expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn backups_and_servers_that_are_down_wait() {
-        let upstream = upstream(&["1 down", "2", "3 backup"], Balancing::RoundRobin);
-        let balancer = Balancer::default();
-        let mut selection = balancer.select(&upstream, None, LIMIT).await;
-        let first = selection.next().expect("the one that is up");
-        assert_eq!(port(&first), 2);
-        selection.record_failure(&first);
-        assert_eq!(selection.next().as_ref().map(port), Some(3));
-        assert!(selection.next().is_none());
-        assert_eq!(
-            ports(&balancer, &upstream, 2).await,
-            [Some(3), Some(3)],
-            "the failure is remembered"
-        );
-    }
-
-    #[tokio::test]
-    async fn failures_leave_a_server_out_unless_it_is_alone_or_may_fail() {
-        for (servers, expected) in [
-            (&["1"][..], Some(1)),
-            (&["1 max_fails=0", "2 down"], Some(1)),
-            (&["1", "2 down"], None),
-        ] {
-            let upstream = upstream(servers, Balancing::RoundRobin);
-            let balancer = Balancer::default();
-            let mut selection = balancer.select(&upstream, None, LIMIT).await;
-            let attempt = selection.next().expect("it is tried at first");
-            selection.record_failure(&attempt);
-            assert_eq!(
-                ports(&balancer, &upstream, 1).await,
-                [expected],
-                "{servers:?}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn keys_lead_to_one_server_until_it_fails() {
-        let upstream = upstream(&["1", "2", "3"], Balancing::ClientAddress);
-        let balancer = Balancer::default();
-        let mut reached = Vec::new();
-        for key in 0..50 {
-            let mut chosen = Vec::new();
-            for _ in 0..3 {
-                chosen.push(
-                    balancer
-                        .select(&upstream, Some(key), LIMIT)
-                        .await
-                        .next()
-                        .as_ref()
-                        .map(port),
-                );
-            }
-            assert!(chosen.iter().all(|port| *port == chosen[0]), "{chosen:?}");
-            let mut selection = balancer.select(&upstream, Some(key), LIMIT).await;
-            let first = selection.next().as_ref().map(port);
-            assert_ne!(selection.next().as_ref().map(port), first);
-            reached.extend(first);
-        }
-        assert!([1, 2, 3].iter().all(|port| reached.contains(port)));
-    }
-
-    #[tokio::test]
-    async fn a_name_that_cannot_be_resolved_now_keeps_its_addresses() {
-        let mut upstream = Upstream::clone(&upstream(&["1", "2"], Balancing::RoundRobin));
-        upstream.servers[0].address = ServerAddress::Name("one".to_owned(), 1);
-        let id = |server: usize| PeerId {
-            server,
-            address: PeerAddress::Tcp(([127, 0, 0, 1], [1, 2][server]).into()),
-        };
-        let mut group = PeerGroup::default();
-        group.replace(
-            Resolved {
-                ids: vec![id(0), id(1)],
-                unresolved: Vec::new(),
-            },
-            &upstream,
-        );
-        group.peers[0].fails = 1;
-        group.replace(
-            Resolved {
-                ids: vec![id(1)],
-                unresolved: vec![0],
-            },
-            &upstream,
-        );
-        let mut kept: Vec<_> = group
-            .peers
-            .iter()
-            .map(|peer| (peer.id.server, peer.fails))
-            .collect();
-        kept.sort_unstable();
-        assert_eq!(kept, [(0, 1), (1, 0)]);
-        group.replace(
-            Resolved {
-                ids: vec![id(1)],
-                unresolved: Vec::new(),
-            },
-            &upstream,
-        );
-        assert_eq!(group.peers.len(), 1, "the name stands for nothing any more");
-    }
-}
+mod tests;

@@ -159,9 +159,10 @@ impl Requests<'_> {
         if head_bytes > snapshot.limits.max_header_bytes || !self.out.is_empty() {
             return None;
         }
-        let reply = entry
-            .replay
-            .answer(connection.shard.broker(), &snapshot.formats, date, tag)?;
+        let reply =
+            entry
+                .replay
+                .respond(connection.shard.broker(), &snapshot.formats, date, tag)?;
         failpoints::point("request");
         failpoints::point("repeated poll");
         match reply {

@@ -54,23 +54,8 @@ impl Router<'_> {
             let next = self.check_first(Check::Hook(authorization));
             return Resolution { next, max_body };
         }
-        if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
-            let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
-            let call = proxy_request::build_call(
-                proxy,
-                request,
-                variables,
-                &proxy_request::CallTraits {
-                    is_rewritten: variables.frame.stays,
-                    method,
-                    sends_length: false,
-                },
-            );
-            let next = NextStep::Proxy(Box::new(call));
-            return Resolution { next, max_body };
-        }
         let next = match location.endpoint {
-            Endpoint::None => find_file(settings, variables),
+            Endpoint::None => pass_to_content(settings, variables),
             Endpoint::NchanStubStatus => NextStep::Respond(status::respond(self.shard.broker())),
             Endpoint::Statistics => {
                 statistics::respond(request, variables, settings, self.shard.broker()).into()
@@ -166,8 +151,24 @@ impl Router<'_> {
     }
 }
 
-/// Returns the argument that carries the channel id, if similar requests differ in nothing else that
-/// matters.
+/// Passes a request to the back-end of a location without an endpoint, or to its static files.
+fn pass_to_content(settings: &LocationSettings, variables: &RequestVariables<'_>) -> NextStep {
+    let Some(proxy) = &settings.proxy else {
+        return find_file(settings, variables);
+    };
+    let request = variables.request;
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+    let traits = proxy_request::CallTraits {
+        is_rewritten: variables.frame.stays,
+        method,
+        sends_length: false,
+    };
+    let call = proxy_request::build_call(proxy, request, variables, &traits);
+    NextStep::Proxy(Box::new(call))
+}
+
+/// Returns the argument that carries the channel id, if similar requests differ in nothing else
+/// that matters.
 fn only_argument(
     variables: &RequestVariables<'_>,
     location: &Location,

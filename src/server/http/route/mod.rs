@@ -8,22 +8,20 @@ mod admission;
 mod failed_search;
 mod location;
 mod logging;
+mod next_step;
 mod subscribing;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+pub(super) use next_step::{FollowMode, NextStep, ResponsePlan, RoutedRequest};
 
-use super::backend::{HookCall, HookError};
 use super::browser_guard::BrowserGuard;
 use super::client_address;
 use super::head::BodyLength;
 use super::listener_snapshot::ListenerSnapshot;
-use super::live_hooks::LiveHooks;
-use super::log_entry::LogEntry;
-use super::pending_check::{PendingCheck, RoutingState};
+use super::pending_check::RoutingState;
 use super::return_response;
 use super::rewriting::{Destination, PhaseEnd, RewriteRequest};
 use super::static_files::FileRequest;
@@ -34,112 +32,8 @@ use crate::server::config::web::{AddedHeaders, Gate};
 use crate::server::config::{LocationSettings, RewriteFrame, VirtualServer, WebSettings};
 use crate::server::failpoints;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
-use crate::server::generation::LocationAddress;
-use crate::server::publisher::{Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
-use crate::server::response::{Response, ResponseContext, Status};
-use crate::server::statistics::{self, Listing};
-use crate::server::subscriber::{PollReplay, Socket, websocket::WebSocketPublisher};
-
-/// What the connection does next.
-pub(super) enum NextStep {
-    /// Send this response.
-    Respond(Response),
-    /// Read the body and finish the plan with it, after a hook has been called if there is one.
-    Read(Box<Plan>, Option<Box<Result<HookCall, HookError>>>),
-    /// Run a check, and route the request again.
-    Check(Box<PendingCheck>),
-    /// Pass the request to a back-end.
-    Proxy(Box<Result<HookCall, HookError>>),
-    /// Read the body line by line; each line is a message.
-    ReadBatch(Box<Batch>),
-    /// Send these bytes, a whole response to a poll; the flag is whether the connection stays
-    /// open.
-    SendPrepared(Rc<Vec<u8>>, bool, Option<Box<PollReplay>>),
-    /// Send these bytes and close the connection.
-    SendAndClose(Vec<u8>),
-    /// Follow: the subscription is attached already.
-    Follow(FollowMode, Option<Box<LiveHooks>>),
-    /// Read and discard the body, and route the request again: a follower has no place for it.
-    DiscardBody(Box<RoutingState>),
-    /// Respond with the page for this method and target.
-    Page(String, String),
-    /// Make a list of channels, and send it.
-    List(Box<Listing>),
-    /// Look for a static file.
-    File(Box<FileRequest>),
-}
-
-impl NextStep {
-    /// Returns whether the head of the request is parsed again.
-    pub(super) fn needs_head(&self) -> bool {
-        matches!(
-            self,
-            Self::DiscardBody(_) | Self::File(_) | Self::Check(_) | Self::Proxy(_)
-        )
-    }
-
-    /// Responds with nginx's error page.
-    fn error_page(status: Status) -> Self {
-        Self::Respond(Response::error_page(status))
-    }
-}
-
-impl From<statistics::StatisticsReply> for NextStep {
-    fn from(reply: statistics::StatisticsReply) -> Self {
-        match reply {
-            statistics::StatisticsReply::Respond(response) => NextStep::Respond(response),
-            statistics::StatisticsReply::List(listing) => NextStep::List(listing),
-        }
-    }
-}
-
-/// How a connection follows.
-pub(super) enum FollowMode {
-    /// A response without end; input is ignored.
-    Stream,
-    /// One response; input is further requests. Polls like this one can be replayed.
-    LongPoll(Option<Box<PollReplay>>),
-    /// Websocket frames.
-    WebSocket(WebSocketPublisher),
-    /// One response; any input ends the wait.
-    Interruptible,
-    /// Websocket frames of nchan, whose messages may be checked by a hook.
-    Socket(Box<Socket>, Option<Box<Result<HookCall, HookError>>>),
-}
-
-/// A routed request.
-pub(super) struct RoutedRequest {
-    pub(super) next: NextStep,
-    /// The client waits for `100 Continue` before it sends the body.
-    pub(super) expects_continue: bool,
-    /// Largest body that is read; 0 without a limit of the location.
-    pub(super) max_body: u64,
-    /// The location that responds.
-    pub(super) location: LocationAddress,
-    pub(super) context: ResponsePlan,
-}
-
-/// What completes the response to a routed request.
-pub(super) struct ResponsePlan {
-    pub(super) connection: ResponseContext,
-    /// Additional header lines.
-    pub(super) added: AddedHeaders,
-    pub(super) compression: Compression,
-    /// Access log entry.
-    pub(super) log: Option<Box<LogEntry>>,
-    /// Content type of an error page.
-    pub(super) page_type: Bytes,
-}
-
-impl ResponsePlan {
-    /// Discards the log entry, because the request is routed again.
-    pub(super) fn forget_log(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.forget();
-        }
-    }
-}
+use crate::server::response::{ResponseContext, Status};
 
 /// A next step, and the largest body that is read before it; 0 if the location has no limit of its
 /// own.

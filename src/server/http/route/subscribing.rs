@@ -124,7 +124,8 @@ impl Router<'_> {
         }
     }
 
-    /// The hook that checks a message, where the location has one (`nchan_publisher_upstream_request`).
+    /// The hook that checks a message, where the location has one
+    /// (`nchan_publisher_upstream_request`).
     pub(super) fn message_hook(
         settings: &LocationSettings,
         variables: &RequestVariables<'_>,
