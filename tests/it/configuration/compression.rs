@@ -6,7 +6,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use flate2::{Decompress, FlushDecompress};
 
-use crate::support::{Connection, Directory, Nginx, Response, Server, conf};
+use crate::support::{Connection, Directory, Nginx, Response, SERVER_ON_PAGES, Server, conf};
 
 /// End of every block of a stream.
 const BLOCK_END: &[u8] = &[0, 0, 0xff, 0xff];
@@ -273,7 +273,7 @@ fn comparable(response: &Response) -> String {
     };
     let body = String::from_utf8_lossy(&body)
         .replace("nginx/1.22.1", "SERVER")
-        .replace("pushctl v0.1", "SERVER");
+        .replace(SERVER_ON_PAGES, "SERVER");
     let body = if body.len() > 2000 {
         format!("{} bytes", body.len())
     } else {

@@ -1,7 +1,9 @@
 //! Proxies in front, methods, names of servers, paths and headers: compared with Debian's nginx,
 //! and logs at a syslog.
 
-use crate::support::{ComparedRequest, Directory, Nginx, Response, Server, wait_until};
+use crate::support::{
+    ComparedRequest, Directory, Nginx, Response, SERVER_ON_PAGES, Server, wait_until,
+};
 
 const NONE: &[(&str, &str)] = &[];
 
@@ -20,7 +22,7 @@ fn shown(response: &Response) -> String {
     .join(" | ");
     let body = String::from_utf8_lossy(&response.body)
         .replace("nginx/1.22.1", "SERVER")
-        .replace("pushctl v0.1", "SERVER");
+        .replace(SERVER_ON_PAGES, "SERVER");
     format!("{} {headers}\n{body}", response.head.status)
 }
 

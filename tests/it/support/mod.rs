@@ -26,7 +26,9 @@ pub(crate) use connection::Connection;
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};
 pub(crate) use nginx::Nginx;
-pub(crate) use nginx_comparison::{ComparedRequest, comparable, compare, compare_with};
+pub(crate) use nginx_comparison::{
+    ComparedRequest, SERVER_ON_PAGES, comparable, compare, compare_with,
+};
 pub(crate) use ports::free_port;
 pub(crate) use relay::Relay;
 pub(crate) use response::{Head, Response};

@@ -2,6 +2,14 @@
 
 use super::{Connection, Nginx, Response, Server};
 
+/// Server name on pushctl's error pages.
+pub(crate) const SERVER_ON_PAGES: &str = concat!(
+    "pushctl v",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    ".",
+    env!("CARGO_PKG_VERSION_MINOR")
+);
+
 /// Method, target and headers of a request.
 pub(crate) type ComparedRequest<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
@@ -21,7 +29,7 @@ pub(crate) fn comparable(response: &Response, port: &str) -> String {
     headers.sort();
     let body = String::from_utf8_lossy(&response.body)
         .replace("nginx/1.22.1", "SERVER")
-        .replace("pushctl v0.1", "SERVER");
+        .replace(SERVER_ON_PAGES, "SERVER");
     format!("{line}\n{}\n\n{body}", headers.join("\n"))
 }
 
