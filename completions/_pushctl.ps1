@@ -179,14 +179,14 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             break
         }
         'pushctl;stats' {
-            [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with ''='')')
-            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with ''='')')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Time to wait for the answer [default: 30s]; with --watch, the time after which to stop [default: none]')
-            [CompletionResult]::new('--diff', '--diff', [CompletionResultType]::ParameterName, 'Compare two saved --json answers (of the last lines of the files)')
-            [CompletionResult]::new('--assert', '--assert', [CompletionResultType]::ParameterName, 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means ''and'')')
+            [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Repeat at this interval until interrupted or until --timeout (as --watch=1s, with ''='')')
+            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Repeat at this interval until interrupted or until --timeout (as --watch=1s, with ''='')')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Time limit for the response [default: 30s]; with --watch, time after which to stop [default: none]')
+            [CompletionResult]::new('--diff', '--diff', [CompletionResultType]::ParameterName, 'Compare two saved results of --json (the last lines of the files)')
+            [CompletionResult]::new('--assert', '--assert', [CompletionResultType]::ParameterName, 'Exit with 8 unless these conditions hold (a comma means ''and'')')
             [CompletionResult]::new('--sort', '--sort', [CompletionResultType]::ParameterName, 'Sort the channels (of ALL, if none is named); the server''s order if absent')
             [CompletionResult]::new('--filter', '--filter', [CompletionResultType]::ParameterName, 'Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between slashes: /^a.*z$/')
-            [CompletionResult]::new('--min-subscribers', '--min-subscribers', [CompletionResultType]::ParameterName, 'Show the channels with at least so many subscribers')
+            [CompletionResult]::new('--min-subscribers', '--min-subscribers', [CompletionResultType]::ParameterName, 'Show the channels with at least N subscribers')
             [CompletionResult]::new('--top', '--top', [CompletionResultType]::ParameterName, 'Show the first N channels only')
             [CompletionResult]::new('-u', '-u', [CompletionResultType]::ParameterName, 'Server URL [default: http://127.0.0.1:9080]')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'Server URL [default: http://127.0.0.1:9080]')
@@ -199,7 +199,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--stats-path', '--stats-path', [CompletionResultType]::ParameterName, 'Path of the statistics location [default: /channels-stats?id={channel}]')
             [CompletionResult]::new('--dialect', '--dialect', [CompletionResultType]::ParameterName, 'Protocol family of the server [default: detected]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print the server''s own JSON on one line')
-            [CompletionResult]::new('--reverse', '--reverse', [CompletionResultType]::ParameterName, 'Turn the order around')
+            [CompletionResult]::new('--reverse', '--reverse', [CompletionResultType]::ParameterName, 'Reverse the order')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -164,16 +164,16 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l ack-on-success -
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on-gap -d 'Stop when messages were missed, with exit code 10'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l deleted-ok -d 'Exit with 0 instead of 11 when the last channel is deleted'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s w -l watch -d 'Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with \'=\')' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l timeout -d 'Time to wait for the answer [default: 30s]; with --watch, the time after which to stop [default: none]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l diff -d 'Compare two saved --json answers (of the last lines of the files)' -r -F
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l assert -d 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means \'and\')' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s w -l watch -d 'Repeat at this interval until interrupted or until --timeout (as --watch=1s, with \'=\')' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l timeout -d 'Time limit for the response [default: 30s]; with --watch, time after which to stop [default: none]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l diff -d 'Compare two saved results of --json (the last lines of the files)' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l assert -d 'Exit with 8 unless these conditions hold (a comma means \'and\')' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l sort -d 'Sort the channels (of ALL, if none is named); the server\'s order if absent' -r -f -a "subscribers\t'Most subscribers first'
 stored\t'Most stored messages first'
 published\t'Most published messages first'
 name\t'By name'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l filter -d 'Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between slashes: /^a.*z$/' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l min-subscribers -d 'Show the channels with at least so many subscribers' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l min-subscribers -d 'Show the channels with at least N subscribers' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l top -d 'Show the first N channels only' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s u -l url -d 'Server URL [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l server -d 'Name of a server in the configuration file' -r -f -a "(__fish_pushctl_names)"
@@ -186,7 +186,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l dialect -d 'Pr
 nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
 nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l json -d 'Print the server\'s own JSON on one line'
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l reverse -d 'Turn the order around'
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l reverse -d 'Reverse the order'
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s c -l channel -d 'Channel to check [default: the whole server]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l subscribers -d 'Condition on the number of subscribers: \'>=1\', \'==0\', \'<5\', \'!=2\'' -r

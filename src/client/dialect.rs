@@ -3,7 +3,7 @@
 //!
 //! | | push-stream | NHPM | nchan |
 //! |---|---|---|---|
-//! | detected by | `Expires` in 1970 | `Vary: If-None-Match, …` | like NHPM; multipart; id `TIME:TAG` |
+//! | mark | `Expires` in 1970 | `Vary: If-None-Match, …` | like NHPM; multipart; id `TIME:TAG` |
 //! | position | `Last-Modified`, `Etag: W/TAG` | `Last-Modified`, `Etag: TAG` | like NHPM |
 //! | tags | from 1 for the server | from 0 per channel | like NHPM |
 //! | body | message in its template | message | message |
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_tell_channel_and_tag() {
+    fn ids_contain_channel_and_tag() {
         let channels = ["a".to_owned(), "b".to_owned()];
         for (text, channel, tag) in [
             ("1795261835:7", "a", 7),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_told_apart() {
+    fn servers_are_distinguished() {
         let headers = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
             lines
                 .iter()

@@ -2,7 +2,7 @@
 //! nginx-push-stream-module, NHPM and nchan.
 //!
 //! ```text
-//! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─ Message ─> cursor ─ new ─> caller
+//! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> cursor ─ new ─> caller
 //!       └ delay from retry, position from cursor
 //! publish, statistics: one request each    pipeline: many messages    raw_http: sockets of `bench`
 //! ```

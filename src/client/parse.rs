@@ -238,13 +238,20 @@ mod tests {
 
     fn object(id: u32, text: &str) -> String {
         format!(
-            r#"{{"id":{id},"channel":"c","text":"{text}","tag":"{id}","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":""}}"#
+            "{{\"id\":{id},\"channel\":\"c\",\"text\":\"{text}\",\"tag\":\"{id}\",\
+             \"time\":\"Sun, 06 Nov 1994 08:49:37 GMT\",\"eventid\":\"\"}}"
         )
     }
 
     #[test]
     fn all_fields_of_an_object_are_read() {
-        let message = framed(br#"{"id":"7","channel":"c","text":"a\"b","tag":3,"time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"e"}"#);
+        let message = framed(
+            concat!(
+                r#"{"id":"7","channel":"c","text":"a\"b","tag":3,"#,
+                r#""time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"e"}"#
+            )
+            .as_bytes(),
+        );
         assert_eq!(message.id, Some(7));
         assert_eq!(message.channel.as_deref(), Some("c"));
         assert_eq!(message.text, b"a\"b");

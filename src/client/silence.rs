@@ -114,7 +114,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn two_pings_in_a_row_tell_the_interval() {
+    fn two_consecutive_pings_define_the_interval() {
         let start = Instant::now();
         let at = |seconds: u32| start + SECOND * seconds;
         let mut silence = Silence::new(None, start);

@@ -1,7 +1,8 @@
 //! Conversion of the channel info of NHPM and nchan to the JSON of push-stream, so that callers
 //! handle one format.
 //!
-//! These servers have four formats, selected by `Accept`: plain text, JSON, XML and YAML (nhpm-nchan.md, sections 1.4 and 2.4). The info contains neither the number of published
+//! These servers have four formats, selected by `Accept`: plain text, JSON, XML and YAML
+//! (nhpm-nchan.md, sections 1.4 and 2.4). The info contains neither the number of published
 //! messages nor the channel id, which the caller passes. Does no I/O.
 
 use serde_json::{Map, Value};
@@ -109,8 +110,14 @@ mod tests {
 
     #[test]
     fn all_forms_of_both_servers_are_read() {
-        let nchan = r#"{"channel":"a","last_message_id":"1795261857:2","published_messages":null,"requested":0,"stored_messages":3,"subscribers":1}"#;
-        let nhpm = r#"{"channel":"a","published_messages":null,"requested":-1,"stored_messages":3,"subscribers":1}"#;
+        let nchan = concat!(
+            r#"{"channel":"a","last_message_id":"1795261857:2","published_messages":null,"#,
+            r#""requested":0,"stored_messages":3,"subscribers":1}"#
+        );
+        let nhpm = concat!(
+            r#"{"channel":"a","published_messages":null,"requested":-1,"#,
+            r#""stored_messages":3,"subscribers":1}"#
+        );
         for (body, expected) in [
             (
                 "queued messages: 3\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\n\
@@ -118,7 +125,10 @@ mod tests {
                 nchan,
             ),
             (
-                r#"{"messages": 3, "requested": 0, "subscribers": 1, "last_message_id": "1795261857:2" }"#,
+                concat!(
+                    r#"{"messages": 3, "requested": 0, "subscribers": 1, "#,
+                    r#""last_message_id": "1795261857:2" }"#
+                ),
                 nchan,
             ),
             (

@@ -1,6 +1,7 @@
 //! What a cursor sends, and which messages it lets pass.
 
 use super::*;
+use crate::message::http_date;
 
 fn message(id: i64, time: u64, tag: u32) -> Message {
     Message {
@@ -39,7 +40,7 @@ fn headers_go_back_as_they_came() {
 }
 
 #[test]
-fn without_etag_the_newest_message_tells_the_tag() {
+fn without_etag_the_newest_message_has_the_tag() {
     let mut cursor = Cursor::default();
     assert!(
         cursor

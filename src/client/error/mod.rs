@@ -1,13 +1,16 @@
 //! Errors of requests to a server. `cmd::exit` maps them to exit codes.
 
 mod reason;
+mod shown;
 
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{proxy, unix_socket};
+use super::proxy;
 pub use reason::{io_reason, lower_first};
+use shown::shown_with_proxy;
+pub use shown::{origin, shown, shown_text};
 
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -323,84 +326,6 @@ impl Error {
     }
 }
 
-/// Arguments whose values are shown: those that usually contain channel ids.
-const CHANNEL_ARGUMENTS: [&str; 5] = ["id", "ch", "chan", "channel", "channels"];
-/// Arguments that are omitted: the position is long and not set by the user.
-const CURSOR_ARGUMENTS: [&str; 3] = ["time", "tag", "eventid"];
-
-/// Formats `url` for a message to the user: without credentials and position. Other arguments are
-/// shown without their values unless they contain channel ids, because they may be keys.
-#[must_use]
-pub fn shown(url: &Url) -> String {
-    let url = without_user(url);
-    let text = unix_socket::shown(&url, url.as_str());
-    let Some((path, query)) = text.split_once('?') else {
-        return text;
-    };
-    let kept: Vec<String> = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| !CURSOR_ARGUMENTS.contains(name))
-        .map(
-            |(name, value)| match CHANNEL_ARGUMENTS.contains(&name) || value.is_empty() {
-                true => format!("{name}={value}"),
-                false => format!("{name}=..."),
-            },
-        )
-        .collect();
-    if kept.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{}", kept.join("&"))
-    }
-}
-
-/// Like [`shown`], with the proxy that may have sent the response.
-fn shown_with_proxy(url: &Url) -> String {
-    match proxy::of(url) {
-        Some(proxy) => format!(
-            "{} (through the proxy {} of {})",
-            shown(url),
-            proxy.url,
-            proxy.variable
-        ),
-        None => shown(url),
-    }
-}
-
-/// Formats an invalid URL of the user without parts that may be credentials or keys.
-#[must_use]
-pub fn shown_text(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let rest = rest
-        .split_once('?')
-        .map_or_else(|| rest.to_owned(), |(path, _)| format!("{path}?..."));
-    if scheme.is_empty() {
-        rest
-    } else {
-        format!("{scheme}://{rest}")
-    }
-}
-
-/// Scheme, host and port of `url`, as a user would write them.
-#[must_use]
-pub fn origin(url: &Url) -> String {
-    let mut url = without_user(url);
-    url.set_path("");
-    url.set_query(None);
-    unix_socket::shown(&url, url.as_str().trim_end_matches('/'))
-}
-
-fn without_user(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Both fail for URLs without host, which have no user either.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_fragment(None);
-    url
-}
-
 fn status_text(status: u16) -> String {
     match reqwest::StatusCode::from_u16(status)
         .ok()
@@ -441,99 +366,4 @@ fn explanation(status: u16, explain: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(status: u16, explain: Option<&str>) -> Error {
-        Error::Status {
-            url: "http://h/pub".to_owned(),
-            status,
-            explain: explain.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn refusals_are_final_and_hiccups_are_not() {
-        for code in [400, 401, 403, 404, 405, 410, 413] {
-            assert!(status(code, None).is_final(), "{code}");
-        }
-        for code in [408, 409, 429, 500, 502, 503, 504] {
-            assert!(!status(code, None).is_final(), "{code}");
-        }
-    }
-
-    #[test]
-    fn the_servers_words_are_part_of_the_text() {
-        let text = status(403, Some("Subscriber could not create channels.")).to_string();
-        assert_eq!(
-            text,
-            "http://h/pub returned 403 Forbidden: subscriber could not create channels"
-        );
-    }
-
-    #[test]
-    fn the_cursor_is_not_shown() {
-        for (url, expected) in [
-            ("http://h/lp/a?time=x&tag=1", "http://h/lp/a"),
-            (
-                "http://h/lp?id=a&time=x&tag=1&eventid=e",
-                "http://h/lp?id=a",
-            ),
-            ("http://h/lp/a", "http://h/lp/a"),
-        ] {
-            assert_eq!(shown(&url.parse().expect("a url")), expected);
-        }
-    }
-
-    #[test]
-    fn credentials_and_keys_are_not_shown() {
-        for (url, expected) in [
-            ("http://me:secret@h:1/pub?id=a", "http://h:1/pub?id=a"),
-            (
-                "http://secret@h/pub?key=secret&ch=a%20b&x=",
-                "http://h/pub?key=...&ch=a%20b&x=",
-            ),
-            ("http://h/ev/a@b", "http://h/ev/a@b"),
-        ] {
-            assert_eq!(shown(&url.parse().expect("a url")), expected);
-        }
-        assert_eq!(
-            shown_text("http://me:sec/ret@h:x/?key=secret"),
-            "http://h:x/?..."
-        );
-        assert_eq!(shown_text("me:secret@[::1"), "[::1");
-    }
-
-    #[test]
-    fn a_redirect_tells_where_to_and_what_to_do() {
-        let url: Url = "http://u:p@h/pub?id=a".parse().expect("a url");
-        let text = |location| Error::of_status(&url, 301, None, location).to_string();
-        assert_eq!(
-            text(Some("https://h/pub?id=a")),
-            "http://h/pub?id=a returned 301 Moved Permanently to https://h/pub?id=a (use --url \
-             https://h)"
-        );
-        assert_eq!(
-            text(Some("/login")),
-            "http://h/pub?id=a returned 301 Moved Permanently to http://h/login (see --url and the \
-             --…-path options)"
-        );
-        assert_eq!(
-            text(None),
-            "http://h/pub?id=a returned 301 Moved Permanently (see --url and the --…-path options)"
-        );
-        assert!(Error::of_status(&url, 302, None, None).is_final());
-    }
-
-    #[test]
-    fn an_origin_has_no_path() {
-        for url in [
-            "http://h:1/a/b?c",
-            "http://h:1/?c",
-            "http://h:1/",
-            "http://u:p@h:1/a",
-        ] {
-            assert_eq!(origin(&url.parse().expect("a url")), "http://h:1");
-        }
-    }
-}
+mod tests;

@@ -282,7 +282,7 @@ async fn read(
     std::future::poll_fn(|context| {
         let mut buffer = buffer.borrow_mut();
         let mut filled = ReadBuf::new(&mut buffer);
-        // `poll_read` instead of `try_read`: a short read tells it that the socket is empty, which
+        // `poll_read` instead of `try_read`: a short read shows it that the socket is empty, which
         // saves a system call.
         ready!(Pin::new(&mut *socket).poll_read(context, &mut filled))?;
         take(filled.filled());

@@ -10,9 +10,9 @@ use tokio::net::{TcpStream, UnixStream};
 /// A connection.
 #[derive(Debug)]
 pub enum Socket {
-    /// Over TCP.
+    /// A TCP connection.
     Tcp(TcpStream),
-    /// Over a unix socket.
+    /// A connection to a unix socket.
     Unix(UnixStream),
 }
 

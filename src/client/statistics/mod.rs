@@ -4,21 +4,19 @@
 //! nchan's `nchan_stub_status`, which is first converted to the same JSON. Numbers under unknown
 //! names are kept as details.
 
-mod ask;
+mod json;
+mod request;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use regex::{Captures, Regex};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-pub use ask::{StatisticsResponse, request_statistics};
+pub use json::{one_line, with_channels};
+use json::{repaired, stub_status};
+pub use request::{StatisticsResponse, request_statistics};
 
 use super::{Error, Http, http};
 
@@ -265,213 +263,5 @@ async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8
     http::body(response, url, Some(timeout)).await
 }
 
-/// Returns the server's JSON on one line, or `None` if it is not JSON. The module breaks lines
-/// between the objects of a list; everything else is unchanged, so that unknown fields are kept.
-#[must_use]
-pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
-    Some(
-        repaired(body)?
-            .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
-            .collect(),
-    )
-}
-
-/// Returns a line of [`one_line`] with only the channels of these indices, in this order;
-/// everything around the list is unchanged.
-#[must_use]
-pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
-    #[derive(Deserialize)]
-    struct Group<'a> {
-        #[serde(borrow)]
-        infos: Vec<&'a RawValue>,
-    }
-    let line = str::from_utf8(line).ok()?;
-    let group: Group<'_> = serde_json::from_str(line).ok()?;
-    let (Some(first), Some(last)) = (group.infos.first(), group.infos.last()) else {
-        return Some(line.as_bytes().to_vec());
-    };
-    // The values are slices of the line, so their addresses are the start and end of the list.
-    let start = first.get().as_ptr() as usize - line.as_ptr() as usize;
-    let end = last.get().as_ptr() as usize - line.as_ptr() as usize + last.get().len();
-    let kept: Vec<&str> = numbers
-        .iter()
-        .filter_map(|number| group.infos.get(*number).map(|info| info.get()))
-        .collect();
-    Some(
-        [&line[..start], kept.join(",").as_str(), &line[end..]]
-            .concat()
-            .into_bytes(),
-    )
-}
-
-/// Returns `body` as JSON. The module does not escape channel ids, so one id with special
-/// characters breaks the statistics of all channels: then the text between `"channel": "` and the
-/// counters is escaped.
-fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
-    static INFO: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
-            .expect("the pattern is constant and valid")
-    });
-    // `IgnoredAny` does not check strings, so UTF-8 is validated separately.
-    let is_json = |body: &[u8]| {
-        std::str::from_utf8(body)
-            .is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
-    };
-    if is_json(body) {
-        return Some(Cow::Borrowed(body));
-    }
-    let text = String::from_utf8_lossy(body);
-    if let Some(summary) = stub_status(&text) {
-        return Some(Cow::Owned(summary));
-    }
-    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| {
-        format!("{}{}{}", &info[1], Value::from(&info[2]), &info[3])
-    });
-    let escaped = escaped.into_owned().into_bytes();
-    is_json(&escaped).then_some(Cow::Owned(escaped))
-}
-
-/// Converts the text of `nchan_stub_status` (`key: value`, memory in KiB) to JSON with the module's
-/// names.
-fn stub_status(text: &str) -> Option<Vec<u8>> {
-    let mut summary = Map::new();
-    for (key, value) in text
-        .lines()
-        .map(|line| line.split_once(':'))
-        .collect::<Option<Vec<_>>>()?
-    {
-        let key = key.trim().replace(' ', "_");
-        let value = value.trim();
-        let (key, value) = match (key.as_str(), value.strip_suffix('K')) {
-            ("nchan_version", _) => ("hostname".to_owned(), Value::from(format!("nchan {value}"))),
-            ("total_published_messages", _) => (
-                "published_messages".to_owned(),
-                Value::Number(value.parse().ok()?),
-            ),
-            (_, Some(kibibytes)) => (
-                format!("{key}_bytes"),
-                Value::from(kibibytes.parse::<u64>().ok()? << 10),
-            ),
-            (_, None) => (key, Value::Number(value.parse().ok()?)),
-        };
-        summary.insert(key, value);
-    }
-    summary
-        .contains_key("stored_messages")
-        .then(|| Value::Object(summary).to_string().into_bytes())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_three_forms_are_told_apart() {
-        let single = br#"{"channel": "ch1", "published_messages": 1, "stored_messages": 2, "subscribers": 3}"#;
-        let group =
-            b"{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \
-              \"uptime\": 0, \"infos\": [\r\n]}\r\n";
-        let summary = b"{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 0, \
-                        \"wildcard_channels\": 0, \"published_messages\": 0, \"stored_messages\": \
-                        0, \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \
-                        \"uptime\": 19755, \"by_worker\": [\r\n\
-                        {\"pid\": \"21117\", \"subscribers\": 0, \"uptime\": 19755}\r\n]}\r\n";
-        assert!(
-            matches!(Report::from_json(single), Some(Report::Channels(infos)) if infos[0].stored_messages == 2)
-        );
-        assert_eq!(Report::from_json(group), Some(Report::Channels(Vec::new())));
-        assert!(
-            matches!(Report::from_json(summary), Some(Report::Summary(summary)) if summary.by_worker[0].pid == "21117")
-        );
-        assert_eq!(Report::from_json(b"<html>"), None);
-        assert!(!one_line(summary).expect("it is JSON").contains(&b'\n'));
-    }
-
-    #[test]
-    fn channel_ids_that_break_the_json_are_recovered() {
-        for id in [r#"a"b"#, r"a\", "a\nb", "a\u{1}"] {
-            let body = format!(
-                "{{\"hostname\": \"h\", \"infos\": [\r\n\
-                 {{\"channel\": \"good\", \"published_messages\": 1, \"stored_messages\": 1, \
-                 \"subscribers\": 1}},\r\n{{\"channel\": \"{id}\", \"published_messages\": 2, \
-                 \"stored_messages\": 1, \"subscribers\": 0}}\r\n]}}"
-            );
-            let Some(Report::Channels(infos)) = Report::from_json(body.as_bytes()) else {
-                panic!("{id:?} is not recovered")
-            };
-            assert_eq!(
-                (
-                    infos[0].channel.as_str(),
-                    infos[1].channel.as_str(),
-                    infos[1].published_messages
-                ),
-                ("good", id, 2)
-            );
-            assert!(one_line(body.as_bytes()).is_some());
-        }
-        assert_eq!(one_line(b"<html>"), None);
-    }
-
-    #[test]
-    fn channel_ids_that_are_not_utf8_become_marks() {
-        let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \
-                     \"subscribers\": 3}";
-        let Some(Report::Channels(infos)) = Report::from_json(body) else {
-            panic!("the id spoils the report")
-        };
-        assert_eq!(infos[0].channel, "a\u{fffd}");
-        assert!(one_line(body).is_some_and(|line| std::str::from_utf8(&line).is_ok()));
-    }
-
-    #[test]
-    fn unknown_numbers_are_kept_as_details() {
-        let body = br#"{"hostname": "h", "channels": "1", "published_messages": 2, "stored_messages": 0, "subscribers": 3, "memory": {"used": 5, "limit": 9}, "load": 0.5, "note": "x"}"#;
-        let Some(Report::Summary(summary)) = Report::from_json(body) else {
-            panic!("it is a summary")
-        };
-        let details: Vec<_> = summary
-            .details
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        assert_eq!(
-            (summary.channels, details.join(" ").as_str()),
-            (1, "load=0.5 memory.limit=9 memory.used=5")
-        );
-        assert_eq!(Report::from_json(br#"{"error": 1}"#), None);
-    }
-
-    #[test]
-    fn the_text_of_nchan_is_read() {
-        let body = b"total published messages: 7\nstored messages: 3\nshared memory used: 16K\n\
-                     channels: 2\nsubscribers: 5\nnchan version: 1.3.6\n";
-        let Some(Report::Summary(summary)) = Report::from_json(body) else {
-            panic!("it is a summary")
-        };
-        assert_eq!(
-            (
-                summary.hostname.as_str(),
-                summary.published_messages,
-                summary.subscribers
-            ),
-            ("nchan 1.3.6", 7, 5)
-        );
-        assert_eq!(
-            summary.details["shared_memory_used_bytes"],
-            Number::from(16384)
-        );
-        assert!(one_line(body).is_some());
-    }
-
-    #[test]
-    fn channels_are_taken_out_of_a_line_as_they_are() {
-        let line = br#"{"hostname": "h", "infos": [{"channel": "a", "x":1},{"channel": "b"},{"channel": "c"}], "more": 1}"#;
-        let picked = with_channels(line, &[2, 0]).expect("a list");
-        assert_eq!(
-            String::from_utf8_lossy(&picked),
-            r#"{"hostname": "h", "infos": [{"channel": "c"},{"channel": "a", "x":1}], "more": 1}"#
-        );
-    }
-}
+mod tests;

@@ -2,14 +2,15 @@
 //!
 //! All modes share this loop; each mode's own module decodes bytes into messages.
 
-mod asking;
 pub mod detection;
-mod ending;
+mod disconnect;
+mod dispatch;
 mod event;
 mod notice;
+mod request;
 mod settings;
 mod unframed;
-mod waiting;
+mod wait;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,16 +18,14 @@ use std::time::{Duration, Instant};
 use reqwest::{Response, StatusCode, Url};
 
 use super::cursor::{Cursor, ResumePoint};
-use super::marks::Step;
-use super::message::{Gap, Kind};
 use super::retry::Backoff;
 use super::silence::Silence;
-use super::{Dialect, Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
+use super::{Dialect, Endpoints, Error, Http, Mode, ev, http, lp, stream, ws};
 
 pub use event::Event;
 pub use notice::Notice;
 pub use settings::{Channel, Settings, Start};
-use waiting::{Pending, Progress};
+use wait::{Pending, Progress};
 
 /// A connection that was up for this long counts as a success, even without messages.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
@@ -38,9 +37,9 @@ const MIN_POLL_WAIT: Duration = Duration::from_secs(1);
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After this many broken connections to nchan in a row, each without a message, the request is
-/// sent without a message id: nchan crashes on an id in a channel whose messages have expired (nhpm-nchan.md, section 2.3). The cursor drops the repeated messages.
+/// sent without a message id: nchan crashes on an id in a channel whose messages have expired
+/// (nhpm-nchan.md, section 2.3). The cursor drops the repeated messages.
 const MAX_BREAKS: u32 = 3;
-/// A mode that worked and then failed so often in a row, without a message, gives way to the next
 /// A mode that worked and then failed this often in a row, without a message, gives way to the next
 /// one.
 const MODE_FAILURES: u32 = 3;
@@ -221,83 +220,6 @@ impl Subscription {
         self.mode_failures = 0;
     }
 
-    fn accept(&mut self, messages: Vec<Message>) {
-        for message in messages {
-            self.dispatch(message);
-        }
-        self.report_start();
-    }
-
-    fn report_start(&mut self) {
-        self.ready.extend(self.cursor.start().map(Event::Moved));
-    }
-
-    /// Dispatches a received message by its kind; pings, time-outs and repetitions produce no
-    /// event.
-    fn dispatch(&mut self, message: Message) {
-        let only = if self.settings.channels.len() == 1 {
-            self.settings.channels.first()
-        } else {
-            None
-        };
-        let channel = message
-            .channel
-            .clone()
-            .or_else(|| only.map(|channel| channel.id.clone()));
-        match message.kind() {
-            Kind::Ping => {}
-            Kind::Timeout => self.has_delivered |= self.has_waited(),
-            Kind::Gap(gap) => {
-                let step = channel
-                    .as_deref()
-                    .map(|channel| self.cursor.skip(channel, message.position(), gap));
-                if step != Some(None) {
-                    self.ready.push_back(Event::Missed(
-                        Message { channel, ..message },
-                        gap,
-                        step.flatten(),
-                    ));
-                }
-            }
-            Kind::Deleted => {
-                let Some(channel) = channel else { return };
-                self.cursor.forget(&channel);
-                let before = self.settings.channels.len();
-                self.settings.channels.retain(|other| other.id != channel);
-                self.has_delivered = true;
-                if self.settings.channels.len() < before {
-                    self.ready.push_back(Event::Deleted(
-                        channel.clone(),
-                        message.text,
-                        Step::Forget(channel),
-                    ));
-                }
-            }
-            Kind::Data => {
-                let now = self.clock.map(|(date, at)| date + at.elapsed().as_secs());
-                // Dropped messages advance the position as well.
-                self.has_delivered |= self.is_unframed();
-                self.breaks = 0;
-                let Some(taken) = self
-                    .cursor
-                    .record_message(&message, channel.as_deref(), now)
-                else {
-                    return;
-                };
-                self.has_delivered = true;
-                self.succeeded();
-                if let Some(missing) = taken.missing {
-                    self.ready.push_back(Event::Missed(
-                        missed(channel),
-                        missing.gap,
-                        Some(missing.step),
-                    ));
-                }
-                self.ready.push_back(Event::Message(message, taken.step));
-            }
-        }
-    }
-
     async fn connect(&mut self) -> Result<(), Error> {
         // These modes may send no header before the first message, so the server's clock is
         // requested first.
@@ -434,49 +356,7 @@ impl Subscription {
         Ok(connection)
     }
 
-    /// Accepts the messages and the position of a poll response.
-    fn accept_poll(&mut self, response: lp::PollResponse, is_common: bool) {
-        let ids = self.ids();
-        // If channels have different positions, the gap header may count messages that were
-        // received: then their ids are evaluated. A restart affects all channels. Notices in the
-        // body have the same information as the header, and more.
-        let has_notices = response
-            .messages
-            .iter()
-            .any(|message| matches!(message.kind(), Kind::Gap(_)));
-        let is_ours = |gap: &Gap| !has_notices && (is_common || ids.len() == 1 || gap.is_unknown());
-        if let Some(gap) = response
-            .gap
-            .filter(is_ours)
-            .filter(|gap| self.cursor.skip_somewhere(&ids, *gap))
-        {
-            let only = if let [only] = ids.as_slice() {
-                Some(only.clone())
-            } else {
-                None
-            };
-            self.ready.push_back(Event::Missed(missed(only), gap, None));
-        }
-        self.accept_poll_messages(response.messages);
-        if response.is_cut {
-            self.cursor.record_cut_poll();
-        } else {
-            let step = self
-                .cursor
-                .record_poll(response.last_modified.as_deref(), response.etag.as_deref());
-            self.ready.extend(step.map(Event::Moved));
-        }
-    }
-
     fn has_waited(&self) -> bool {
         self.requested_at.elapsed() >= MIN_POLL_WAIT
-    }
-}
-
-/// Returns the message of a gap for which the server sent no text.
-fn missed(channel: Option<String>) -> Message {
-    Message {
-        channel,
-        ..Message::default()
     }
 }

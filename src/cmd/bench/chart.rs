@@ -1,50 +1,50 @@
-//! Charts as inline SVG, coloured by the page's style sheet. Pure.
+//! Charts as inline SVG, coloured by the style sheet of the page. Does no I/O.
 
 use std::fmt::Write as _;
 
 use super::html::escaped;
 
-/// Size of a chart in its own units; the page scales it.
+/// Size of a chart in user units; the page scales it.
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 250.0;
-/// Room for the labels at the left, below, above and at the right.
+/// Margins for the labels.
 const LEFT: f64 = 66.0;
 const BELOW: f64 = 40.0;
 const ABOVE: f64 = 14.0;
 const RIGHT: f64 = 14.0;
 
-/// Room that the last label of a column needs before its mark.
+/// Space for the last label of a column before its mark.
 const LAST_LABEL: f64 = 64.0;
 
 /// A line of a chart.
 pub(super) struct Curve<'a> {
-    /// Its name in the legend.
+    /// Name in the legend.
     pub(super) name: &'a str,
-    /// The class that colours it.
+    /// CSS class for the colour.
     pub(super) class: &'a str,
-    /// True if the area below it is filled.
+    /// True if the area below is filled.
     pub(super) is_filled: bool,
-    /// Its points; of several at one place the last one counts.
+    /// Points; of several with the same position the last one counts.
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// A mark at an axis.
+/// A mark of an axis.
 pub(super) struct Tick {
-    /// From 0 to 1 along the axis.
+    /// Position along the axis, from 0 to 1.
     pub(super) at: f64,
     pub(super) label: String,
 }
 
 /// A bar of a histogram.
 pub(super) struct Column {
-    /// What is at its right edge.
+    /// Label at its right edge.
     pub(super) label: String,
-    /// What is told about it.
+    /// Tooltip.
     pub(super) hint: String,
     pub(super) value: f64,
 }
 
-/// Round numbers from 0 to at least `most`, about four of them.
+/// Returns about four round numbers from 0 to at least `most`.
 pub(super) fn steps(most: f64) -> Vec<f64> {
     let raw = most.max(1e-9) / 4.0;
     let power = 10_f64.powf(raw.log10().floor());
@@ -58,7 +58,7 @@ pub(super) fn steps(most: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Lines over an x axis with its own marks; `x` and `y` say where a value is, from 0 to 1.
+/// Draws lines over an x axis with its own marks; `x` and `y` map a value to 0 to 1.
 pub(super) fn lines(
     curves: &[Curve<'_>],
     x: impl Fn(f64) -> f64,
@@ -78,7 +78,8 @@ pub(super) fn lines(
             put(
                 &mut svg,
                 format_args!(
-                    r#"<polygon class="{} fill" points="{first:.1},{base:.1} {} {last:.1},{base:.1}"/>"#,
+                    "<polygon class=\"{} fill\" \
+                     points=\"{first:.1},{base:.1} {} {last:.1},{base:.1}\"/>",
                     curve.class,
                     points.join(" "),
                     base = down(0.0)
@@ -120,14 +121,14 @@ pub(super) fn lines(
     format!("{svg}<p class=\"legend\">{legend}</p>")
 }
 
-/// Columns side by side.
+/// Draws columns side by side.
 pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &str) -> String {
     let width = 1.0 / columns.len().max(1) as f64;
-    // Labels that would touch each other are left out.
+    // Labels that would overlap are omitted.
     let every = columns.len().div_ceil(14).max(1);
     let count = columns.len();
-    // The last one ends at the right edge instead of being in the middle of its mark, so it needs
-    // more room before it.
+    // The last label ends at the right edge instead of being centred on its mark, so it needs more
+    // space before it.
     let is_far =
         |number: usize| (count - number) as f64 * width * (WIDTH - LEFT - RIGHT) > LAST_LABEL;
     let is_labelled =
@@ -146,7 +147,7 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
     for (number, column) in columns.iter().enumerate() {
         let left = across(number as f64 * width) + 1.0;
         let right = across((number + 1) as f64 * width) - 1.0;
-        // Anything above nothing is seen.
+        // A small value is visible.
         let height = if column.value > 0.0 {
             ((column.value / most) * (down(0.0) - down(1.0))).max(1.5)
         } else {
@@ -159,7 +160,8 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
         put(
             &mut svg,
             format_args!(
-                r#"<rect class="a" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{hint}</title></rect>"#
+                "<rect class=\"a\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
+                 height=\"{height:.1}\"><title>{hint}</title></rect>"
             ),
         );
     }
@@ -174,7 +176,7 @@ fn down(part: f64) -> f64 {
     HEIGHT - BELOW - part.clamp(0.0, 1.0) * (HEIGHT - BELOW - ABOVE)
 }
 
-/// The start of a chart: its axes and their marks.
+/// Starts a chart: its axes and their marks.
 fn frame(x_ticks: &[Tick], y_ticks: &[Tick], unit: &str) -> String {
     let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">"#);
     for tick in y_ticks {
@@ -206,7 +208,7 @@ fn frame(x_ticks: &[Tick], y_ticks: &[Tick], unit: &str) -> String {
                 down(0.0) + 4.0
             ),
         );
-        // The last label stays inside the picture.
+        // The last label stays inside the chart.
         let class = if x > WIDTH - 3.0 * RIGHT {
             "end"
         } else {

@@ -1,4 +1,4 @@
-//! `bench --compare OLD.json`: a run beside an earlier one. Pure but for reading the file.
+//! `bench --compare OLD.json`: a run next to an earlier one. Reads the file; otherwise does no I/O.
 
 use std::path::Path;
 
@@ -10,23 +10,23 @@ use crate::cmd::exit::Usage;
 use crate::cmd::figures::{grouped_f64, milliseconds};
 use crate::cmd::table::Table;
 
-/// Changes smaller than this part are noise.
+/// Relative changes below this are noise.
 const NOISE: f64 = 0.05;
 
-/// A number in both runs.
+/// A value of both runs.
 struct Row {
     name: String,
     old: f64,
     new: f64,
     is_time: bool,
-    /// True if more is better.
+    /// True if a greater value is better.
     wants_more: bool,
 }
 
-/// Reads a report that `--json` wrote.
+/// Reads a report of `--json`.
 ///
 /// # Errors
-/// [`Usage`] if the file cannot be read or is something else.
+/// Returns [`Usage`] if the file cannot be read or is not a report.
 pub(super) fn read(path: &Path) -> Result<Report, Usage> {
     let shown = path.display();
     let text = std::fs::read(path)
@@ -36,12 +36,12 @@ pub(super) fn read(path: &Path) -> Result<Report, Usage> {
         .filter(|report| report.subscribers > 0)
         .ok_or_else(|| {
             Usage(format!(
-                "'{shown}' is no result that 'pushctl bench --json' wrote (see --compare)"
+                "'{shown}' is not output of 'pushctl bench --json' (see --compare)"
             ))
         })
 }
 
-/// The parameters that are not the same, as text.
+/// Returns the parameters that differ, as text.
 #[must_use]
 pub(super) fn parameters(old: &Report, new: &Report) -> Vec<String> {
     let list = |report: &Report| {
@@ -114,7 +114,7 @@ fn rows(old: &Report, new: &Report) -> Vec<Row> {
     rows
 }
 
-/// A table of both runs and how they differ.
+/// Formats a table of both runs and their differences.
 #[must_use]
 pub(super) fn to_text(old: &Report, new: &Report, unicode: bool) -> String {
     let mut table = Table::new(&["compared", "old", "new", "change"]);
@@ -146,14 +146,14 @@ pub(super) fn to_text(old: &Report, new: &Report, unicode: bool) -> String {
     let differing = parameters(old, new);
     if !differing.is_empty() {
         text.push_str(&format!(
-            "\nThe runs are not alike: {}.\n",
+            "\nThe runs have different parameters: {}.\n",
             differing.join(", ")
         ));
     }
     text
 }
 
-/// The same for machines.
+/// Formats the comparison as JSON.
 #[must_use]
 pub(super) fn to_json(old: &Report, new: &Report) -> Value {
     let changes: serde_json::Map<String, Value> = rows(old, new)
@@ -171,7 +171,7 @@ pub(super) fn to_json(old: &Report, new: &Report) -> Value {
 }
 
 impl Row {
-    /// The change as a part of the old value; `None` if that was nothing.
+    /// Relative change; `None` if the old value was 0.
     fn part(&self) -> Option<f64> {
         if self.old == self.new {
             return Some(0.0);
@@ -203,7 +203,7 @@ mod tests {
     use crate::cmd::bench::report::Latency;
 
     #[test]
-    fn changes_and_other_parameters_are_told() {
+    fn changes_and_other_parameters_are_reported() {
         colored::control::set_override(false);
         let old = Report {
             subscribers: 10,
@@ -240,7 +240,7 @@ mod tests {
         );
         assert_eq!(line("lost").as_deref(), Some("lost 0 1 new"));
         assert!(
-            text.ends_with("The runs are not alike: subscribers (was 10, is 20).\n"),
+            text.ends_with("The runs have different parameters: subscribers (was 10, is 20).\n"),
             "{text}"
         );
         assert_eq!(

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_publication_is_good_whoever_publishes() {
+    fn order_of_publication_is_good_for_any_publisher() {
         assert_eq!(
             counts(&[(0, 0, 1), (1, 0, 2), (1, 1, 3), (0, 1, 4)]),
             (4, 0, 0)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_duplicated_and_reordered_are_told_apart() {
+    fn lost_duplicated_and_reordered_are_counted_separately() {
         assert_eq!(counts(&[(0, 0, 1), (0, 2, 3)]), (2, 0, 0), "1 is lost");
         assert_eq!(
             counts(&[(0, 0, 1), (0, 2, 3), (0, 1, 2)]),

@@ -2,8 +2,8 @@
 //! and in order.
 //!
 //! ```text
-//! run ── starts ──> subscribers here, or worker processes with a part each ── messages ──> state ── ledger
-//!  └── publish: stamps messages with their due time                     results <── collected ──┘
+//! run ── pool: subscribers here, or worker processes ── messages ──> state ── ledger
+//!  └── publish: stamps messages with their due time         results <── collected ──┘
 //! results ──> report ──> text, html (chart), compare, check
 //! ```
 //!
@@ -15,16 +15,20 @@ mod chart;
 mod check;
 mod clock;
 mod compare;
+mod detection;
+mod distribution;
 mod html;
 pub mod ledger;
 mod limits;
 mod machine;
+mod pool;
 mod progress;
 mod publish;
 mod report;
 mod results;
 mod run;
 mod series;
+mod server;
 pub mod stamp;
 mod state;
 mod subscribers;
@@ -100,7 +104,8 @@ pub struct Args {
         long,
         value_name = "BYTES",
         default_value = "100",
-        value_parser = RangedU64ValueParser::<usize>::new().range(stamp::STAMP_BYTES as u64..=16 << 20)
+        value_parser = RangedU64ValueParser::<usize>::new()
+            .range(stamp::STAMP_BYTES as u64..=16 << 20)
     )]
     size: usize,
     /// Messages per second in total [default: unlimited]
@@ -203,7 +208,7 @@ fn modes() -> impl TypedValueParser<Value = Mode> {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e9 => Ok(rate),
-        _ => Err("it is no number of messages per second".to_owned()),
+        _ => Err("it is not a number per second".to_owned()),
     }
 }
 
@@ -303,7 +308,7 @@ fn check_writable(path: &Path) -> Result<(), Usage> {
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Usage {
     let reason = if error.kind() == ErrorKind::NotFound {
-        "there is no such folder".to_owned()
+        "no such directory".to_owned()
     } else {
         error.to_string()
     };

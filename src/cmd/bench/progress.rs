@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
+use super::pool::SubscriberPool;
 use super::results::Tally;
-use super::run::SubscriberPool;
 use crate::cmd::figures;
 
 /// Interval of drawing.

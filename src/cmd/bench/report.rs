@@ -1,4 +1,4 @@
-//! The result of a run: the numbers, and their form for machines.
+//! The result of a run: its values and their JSON form.
 
 use std::time::SystemTime;
 
@@ -6,62 +6,62 @@ use serde::{Deserialize, Serialize};
 
 use super::Args;
 use super::clock;
+use super::distribution::{Bar, Percentile, histogram, percentiles};
 use super::machine::Machine;
 use super::publish::Posted;
 use super::results::{Latencies, Results};
 use super::series::Series;
 use crate::client::Mode;
 
-/// What was measured. The field names are those of `--json`, and stay.
+/// The result of a run. The field names are those of `--json`, and are stable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Report {
-    /// Release of this program.
+    /// Version of this program.
     pub pushctl: String,
-    /// When the run ended, UTC.
+    /// End of the run, UTC.
     pub finished: String,
-    /// The server, without credentials.
+    /// The server's URL, without credentials.
     pub server: String,
-    /// The machine that measured.
+    /// The measuring machine.
     pub machine: Machine,
-    /// How messages were delivered.
+    /// Delivery mode.
     pub mode: String,
-    /// Subscribers.
+    /// Number of subscribers.
     pub subscribers: usize,
-    /// Channels they were spread over.
+    /// Number of channels.
     pub channels: usize,
-    /// Publishers.
+    /// Number of publishers.
     pub publishers: usize,
-    /// Processes that the subscribers were spread over.
+    /// Number of processes of the subscribers.
     pub processes: usize,
-    /// Messages per channel that were asked for.
+    /// Number of messages per channel, as requested.
     pub messages: u32,
-    /// Bytes of a message.
+    /// Size of a message in bytes.
     pub size: usize,
-    /// Messages per second that were asked for.
+    /// Messages per second, as requested.
     pub rate: Option<f64>,
-    /// Length of the warm-up.
+    /// Duration of the warm-up.
     pub warm_up_seconds: f64,
-    /// Messages of the warm-up; they are not measured, but counted as lost if they did not come.
+    /// Messages of the warm-up; they are not measured, but count as lost if they did not arrive.
     pub warm_up_published: u64,
-    /// Connections per second that were asked for.
+    /// Connections per second, as requested.
     pub connect_rate: Option<f64>,
-    /// True if all connected at once.
+    /// True if all subscribers connected at once.
     pub storm: bool,
     /// Time until the server had all subscribers.
     pub connect_seconds: f64,
-    /// Time from when a connection was due to the server's answer.
+    /// Time from when a connection was due to the server's response.
     pub connect_ms: Latency,
     /// Messages that the server acknowledged.
     pub published: u64,
     /// Time from the first publish to the last acknowledgement.
     pub publish_seconds: f64,
-    /// Longest time by which a message was sent after it was due: how far the load fell behind its
-    /// rate.
+    /// Maximum delay between due time and sending: how far the load fell behind its rate.
     pub behind_ms: f64,
     /// Acknowledged messages times their subscribers.
     pub expected: u64,
-    /// Different messages that arrived, over all subscribers.
+    /// Distinct messages that arrived, over all subscribers.
     pub delivered: u64,
     /// Time from the first publish to the last delivery.
     pub seconds: f64,
@@ -69,21 +69,21 @@ pub(super) struct Report {
     pub deliveries_per_second: f64,
     /// Time from when a message was due to its delivery.
     pub latency_ms: Latency,
-    /// Messages that never arrived.
+    /// Messages that did not arrive.
     pub lost: u64,
-    /// Messages that arrived again.
+    /// Messages that arrived more than once.
     pub duplicated: u64,
     /// Messages that arrived after a later one.
     pub reordered: u64,
-    /// Messages that arrived, but with another text than was published.
+    /// Messages that arrived with a different text.
     pub corrupt: u64,
     /// Subscribers whose connection ended.
     pub disconnected: u64,
-    /// How many deliveries took how long.
+    /// Histogram of delivery latencies.
     pub histogram: Vec<Bar>,
-    /// Latencies at finer and finer quantiles.
+    /// Latencies at increasing quantiles.
     pub percentiles: Vec<Percentile>,
-    /// The course of the measurement.
+    /// Values over time.
     pub timeline: Timeline,
 }
 
@@ -91,68 +91,48 @@ pub(super) struct Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Latency {
-    /// The shortest.
+    /// Minimum.
     pub min: f64,
     /// Mean.
     pub mean: f64,
     /// Median.
     pub p50: f64,
-    /// 90 of 100 are at most this.
+    /// 90th percentile.
     pub p90: f64,
-    /// 99 of 100 are at most this.
+    /// 99th percentile.
     pub p99: f64,
-    /// 999 of 1000 are at most this.
+    /// 99.9th percentile.
     #[serde(rename = "p99.9")]
     pub p99_9: f64,
-    /// The longest.
+    /// Maximum.
     pub max: f64,
 }
 
-/// A bar of the histogram.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Bar {
-    /// Latencies above this, in milliseconds,
-    pub from_ms: f64,
-    /// up to this.
-    pub to_ms: f64,
-    /// How many there are.
-    pub count: u64,
-}
-
-/// A point of the curve of percentiles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Percentile {
-    /// `0.99` for the 99th percentile.
-    pub quantile: f64,
-    /// Latency in milliseconds.
-    pub ms: f64,
-}
-
-/// Numbers for each step of time since the first measured message.
+/// Values per interval since the first measured message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Timeline {
-    /// Width of a step.
+    /// Width of an interval.
     pub step_seconds: f64,
-    /// Messages published.
+    /// Number of messages published.
     pub published: Vec<u64>,
-    /// Messages delivered.
+    /// Number of messages delivered.
     pub delivered: Vec<u64>,
-    /// Mean latency of those, in milliseconds.
+    /// Mean latency in milliseconds.
     pub mean_ms: Vec<f64>,
-    /// Longest latency of those, in milliseconds.
+    /// Maximum latency in milliseconds.
     pub max_ms: Vec<f64>,
 }
 
-/// What a report is made of, besides the books.
+/// Parameters and times of a run, as input of the report.
 pub(super) struct Measured<'a> {
     pub(super) args: &'a Args,
     pub(super) base: String,
     pub(super) processes: usize,
-    /// When the run started, on its clock.
+    /// Start of the run, on its clock.
     pub(super) start: u64,
     pub(super) connect_nanos: u64,
-    /// When the first measured message was due.
+    /// Due time of the first measured message.
     pub(super) first: u64,
     pub(super) publish_nanos: u64,
 }
@@ -212,13 +192,13 @@ impl Report {
         }
     }
 
-    /// True if every subscriber got every message once, whole and in order.
+    /// True if every subscriber received every message once, whole and in order.
     #[must_use]
     pub(super) fn is_faultless(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.reordered == 0 && self.corrupt == 0
     }
 
-    /// One line of JSON.
+    /// Formats the report as one line of JSON.
     #[must_use]
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers and strings always make JSON")
@@ -239,7 +219,7 @@ impl Latency {
         }
     }
 
-    /// The names and values.
+    /// Names and values of the percentiles.
     #[must_use]
     pub(super) fn values(&self) -> [(&'static str, f64); 7] {
         [
@@ -255,7 +235,7 @@ impl Latency {
 }
 
 impl Timeline {
-    /// From the first measured message on; both series begin with the run.
+    /// Starts at the first measured message; both series start with the run.
     fn new(first: u64, delivered: &Series, published: &Series) -> Self {
         let width = delivered.width_nanos.max(published.width_nanos);
         let delivered = delivered.clone().widened(width);
@@ -280,70 +260,7 @@ impl Timeline {
     }
 }
 
-/// Bars whose bounds follow each other by 1, 2, 5, 10, so that a long tail is seen as well as the
-/// bulk.
-fn histogram(latencies: &Latencies) -> Vec<Bar> {
-    let bound = |index: i32| {
-        [1.0, 1.5, 2.0, 3.0, 5.0, 7.0][index.rem_euclid(6) as usize]
-            * 10_f64.powi(index.div_euclid(6))
-    };
-    let mut bars: Vec<Bar> = Vec::new();
-    // A microsecond is below anything that goes over a network.
-    let mut index = -18;
-    for (nanos, count) in latencies.counts() {
-        let ms = nanos as f64 / 1e6;
-        while bound(index + 1) < ms {
-            index += 1;
-            if !bars.is_empty() {
-                bars.push(Bar {
-                    from_ms: bound(index),
-                    to_ms: bound(index + 1),
-                    count: 0,
-                });
-            }
-        }
-        if bars.is_empty() {
-            bars.push(Bar {
-                from_ms: if index == -18 { 0.0 } else { bound(index) },
-                to_ms: bound(index + 1),
-                count: 0,
-            });
-        }
-        if let Some(bar) = bars.last_mut() {
-            bar.count += count;
-        }
-    }
-    bars.into_iter()
-        .map(|bar| Bar {
-            from_ms: rounded(bar.from_ms),
-            to_ms: rounded(bar.to_ms),
-            count: bar.count,
-        })
-        .collect()
-}
-
-fn percentiles(latencies: &Latencies) -> Vec<Percentile> {
-    if latencies.len() == 0 {
-        return Vec::new();
-    }
-    // Nothing finer than one of all deliveries.
-    let finest = 1.0 - 1.0 / latencies.len() as f64;
-    let coarse = (0..10).map(|tenth| f64::from(tenth) / 10.0);
-    let fine = (1..8).flat_map(|digits| {
-        [0.25, 0.5, 0.75, 1.0].map(|part| 1.0 - 10_f64.powi(-digits) * (1.0 - 0.9 * part))
-    });
-    let quantiles = coarse
-        .chain(fine.filter(|quantile| *quantile <= finest))
-        .chain([1.0]);
-    quantiles
-        .map(|quantile| Percentile {
-            quantile: (quantile * 1e9).round() / 1e9,
-            ms: latencies.milliseconds_at(quantile),
-        })
-        .collect()
-}
-
-/// The name of a mode as on the command line.
+/// The name of a mode on the command line.
 fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Lp => "lp",
@@ -354,58 +271,7 @@ fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-/// `number` to six places: no clock is better than that.
-fn rounded(number: f64) -> f64 {
+/// Rounds to six places: clocks are not more exact.
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bars_hold_everything_once() {
-        let mut latencies = Latencies::default();
-        [100_000, 120_000, 149_000, 2_500_000, 2_600_000, 90_000_000]
-            .iter()
-            .for_each(|nanos| latencies.record(*nanos));
-        let bars = histogram(&latencies);
-        assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), 6);
-        assert!(
-            bars.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms),
-            "{bars:?}"
-        );
-        let full: Vec<_> = bars
-            .iter()
-            .filter(|bar| bar.count > 0)
-            .map(|bar| (bar.from_ms, bar.to_ms, bar.count))
-            .collect();
-        assert_eq!(
-            full,
-            [
-                (0.07, 0.1, 0),
-                (0.1, 0.15, 3),
-                (2.0, 3.0, 2),
-                (70.0, 100.0, 1)
-            ][1..]
-        );
-        assert_eq!(histogram(&Latencies::default()), []);
-    }
-
-    #[test]
-    fn percentiles_rise_and_end_with_the_longest() {
-        let mut latencies = Latencies::default();
-        (1..=1000).for_each(|n| latencies.record(n * 1000));
-        let curve = percentiles(&latencies);
-        assert!(
-            curve
-                .windows(2)
-                .all(|pair| pair[0].quantile < pair[1].quantile && pair[0].ms <= pair[1].ms),
-            "{curve:?}"
-        );
-        assert_eq!(
-            curve.last().map(|point| (point.quantile, point.ms)),
-            Some((1.0, latencies.max()))
-        );
-    }
 }

@@ -6,38 +6,29 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::Url;
 use tokio::time::{sleep, timeout};
 
 use super::Args;
 use super::clock;
+use super::detection::detect_endpoints;
 use super::limits;
+use super::pool::SubscriberPool;
 use super::progress::Progress;
 use super::publish::{Load, Posted, PublishEnd, publish};
 use super::report::{Measured, Report};
-use super::results::{Results, Tally};
+use super::results::Tally;
+use super::server::{BenchServer, DELETE_TIMEOUT, TICK};
 use super::subscribers::{Part, Subscribers};
 use super::workers::Worker;
-use crate::client::error::shown;
 use crate::client::raw_http::Target;
-use crate::client::statistics::{self, Report as Statistics};
-use crate::client::subscription::detection::detect_usual_paths;
-use crate::client::{Endpoints, Error, Http, Mode};
+use crate::client::{Endpoints, Error, Http};
 use crate::cmd::exit::{self, Code};
 use crate::cmd::interrupted;
 use crate::cmd::output::note;
 
-/// Interval of the checks while waiting.
-const TICK: Duration = Duration::from_millis(50);
 /// Time for deliveries in flight after a signal.
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time-out of the cleanup.
-const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A channel of a probing request, which is never created.
-const PROBE_CHANNEL: &str = "bench";
-/// Number of channels per DELETE request, to keep its request line short.
-const CHANNELS_PER_DELETE: usize = 50;
 
 struct Run<'a> {
     args: &'a Args,
@@ -61,48 +52,12 @@ pub(super) struct Outcome {
     pub(super) is_interrupted: bool,
 }
 
-/// The subscribers of all processes.
-pub(super) enum SubscriberPool {
-    /// In this process.
-    Here(Subscribers),
-    /// In worker processes.
-    Workers(Vec<Worker>),
-}
-
-impl SubscriberPool {
-    /// Progress of all subscribers.
-    pub(super) fn tally(&self) -> Tally {
-        match self {
-            Self::Here(subscribers) => subscribers.state.tally(),
-            Self::Workers(workers) => workers
-                .iter()
-                .fold(Tally::default(), |sum, worker| sum.plus(&worker.tally())),
-        }
-    }
-
-    /// Takes the first failure of a subscriber.
-    fn take_failure(&self) -> Option<anyhow::Error> {
-        match self {
-            Self::Here(subscribers) => subscribers.state.take_failure().map(anyhow::Error::new),
-            Self::Workers(workers) => workers
-                .iter()
-                .find_map(Worker::take_failure)
-                .map(anyhow::Error::new),
-        }
-    }
-
-    async fn collect_results(&self, published: &[u64]) -> anyhow::Result<Results> {
-        match self {
-            Self::Here(subscribers) => Ok(subscribers.collect_results(published)),
-            Self::Workers(workers) => {
-                let mut all = Results::default();
-                for worker in workers {
-                    all.merge(worker.collect_results(published).await?);
-                }
-                Ok(all)
-            }
-        }
-    }
+/// How publishing ended.
+struct PublishResult {
+    publish_nanos: u64,
+    /// Error of the publication without a response.
+    unanswered: Option<anyhow::Error>,
+    is_interrupted: bool,
 }
 
 /// Measures and cleans up; `None` if a signal arrived before the first message.
@@ -151,44 +106,13 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
         outcome = run.measure() => outcome.map(Some),
         result = run.interrupted_early() => result.map(|()| None),
     };
+    let server = run.server();
     tokio::select! {
         // A second signal skips the cleanup.
         _ = interrupted() => {}
-        _ = timeout(DELETE_TIMEOUT, run.delete_channels()) => {}
+        _ = timeout(DELETE_TIMEOUT, server.delete_channels()) => {}
     }
     outcome
-}
-
-/// Returns the URLs of the server; those of nchan if there is nothing at the built-in paths and the
-/// server speaks nchan.
-pub(super) async fn detect_endpoints(
-    client: &Http,
-    endpoints: Endpoints,
-    mode: Mode,
-) -> Result<Endpoints, Error> {
-    let url = endpoints.subscribe(mode, PROBE_CHANNEL)?;
-    let response = client
-        .request(
-            Method::OPTIONS,
-            &url,
-            HeaderMap::new(),
-            None,
-            Some(DELETE_TIMEOUT),
-        )
-        .await;
-    // nginx returns 405 for OPTIONS on a location of files.
-    let is_missing = |status| {
-        matches!(
-            status,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-        )
-    };
-    if !response.is_ok_and(|response| is_missing(response.status())) {
-        return Ok(endpoints);
-    }
-    Ok(detect_usual_paths(client, &endpoints, PROBE_CHANNEL)
-        .await?
-        .map_or(endpoints, |(found, _)| found))
 }
 
 impl Run<'_> {
@@ -204,56 +128,11 @@ impl Run<'_> {
         let urls: Rc<[Url]> = urls?.into();
         let warm = Rc::new(Posted::new(args.channels, start));
         if let Some(time) = args.warm_up {
-            let progress = Progress::warming(&pool);
-            publish(
-                &self.load(PublishEnd::WarmUp(clock::now() + clock::nanos(time))),
-                &self.target,
-                &urls,
-                &warm,
-            )
-            .await?;
-            self.wait_for(&pool, |tally| {
-                tally.warmed >= warm.expected(args.subscribers)
-            })
-            .await;
-            drop(progress);
+            self.warm_up(time, &pool, &urls, &warm).await?;
         }
         let posted = Rc::new(Posted::new(args.channels, start));
         let load = self.load(PublishEnd::Messages(args.messages));
-        let progress =
-            Progress::delivering(&pool, u64::from(args.messages) * args.subscribers as u64);
-        self.has_begun.set(true);
-        let mut stop = std::pin::pin!(interrupted());
-        let mut unanswered = None;
-        let mut is_interrupted = false;
-        tokio::select! {
-            published = publish(&load, &self.target, &urls, &posted) => match published {
-                Ok(()) => {}
-                Err(error) if matches!(error.downcast_ref(), Some(Error::TimedOut { .. })) => unanswered = Some(error),
-                Err(error) => return Err(error),
-            },
-            stopped = &mut stop => {
-                stopped?;
-                is_interrupted = true;
-            }
-        }
-        let publish_nanos = clock::now() - load.first;
-        let delivered = self.wait_for(&pool, |tally| {
-            tally.delivered >= posted.expected(args.subscribers)
-        });
-        if is_interrupted {
-            // Messages in flight are not lost.
-            let _ = timeout(IN_FLIGHT_TIMEOUT, delivered).await;
-        } else {
-            tokio::select! {
-                () = delivered => {}
-                stopped = &mut stop => {
-                    stopped?;
-                    is_interrupted = true;
-                }
-            }
-        }
-        drop(progress);
+        let end = self.publish_all(&load, &pool, &urls, &posted).await?;
         let due: Vec<u64> = posted
             .counts()
             .iter()
@@ -268,21 +147,77 @@ impl Run<'_> {
             start,
             connect_nanos,
             first: load.first,
-            publish_nanos,
+            publish_nanos: end.publish_nanos,
         };
         let report = Report::new(&measured, &results, &posted, warm.total());
-        if let Some(error) = pool.take_failure() {
-            // No message could be delivered: the mode is not supported.
-            if report.delivered == 0 && exit::of(&error) == Code::Http {
-                return Err(error);
-            }
-            note(format_args!(
-                "{} of {} subscribers were disconnected; the first one: {error:#}",
-                report.disconnected, report.subscribers
-            ));
-        }
+        report_disconnected(&pool, &report)?;
         Ok(Outcome {
             report,
+            unanswered: end.unanswered,
+            is_interrupted: end.is_interrupted,
+        })
+    }
+
+    /// Publishes for `time` and waits for these messages.
+    async fn warm_up(
+        &self,
+        time: Duration,
+        pool: &Rc<SubscriberPool>,
+        urls: &Rc<[Url]>,
+        warm: &Rc<Posted>,
+    ) -> anyhow::Result<()> {
+        let _progress = Progress::warming(pool);
+        let end = PublishEnd::WarmUp(clock::now() + clock::nanos(time));
+        publish(&self.load(end), &self.target, urls, warm).await?;
+        self.wait_for(pool, |tally| {
+            tally.warmed >= warm.expected(self.args.subscribers)
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Publishes all messages and waits for their deliveries, or for a signal.
+    async fn publish_all(
+        &self,
+        load: &Load,
+        pool: &Rc<SubscriberPool>,
+        urls: &Rc<[Url]>,
+        posted: &Rc<Posted>,
+    ) -> anyhow::Result<PublishResult> {
+        let subscribers = self.args.subscribers;
+        let deliveries = u64::from(self.args.messages) * subscribers as u64;
+        let _progress = Progress::delivering(pool, deliveries);
+        self.has_begun.set(true);
+        let mut stop = std::pin::pin!(interrupted());
+        let mut unanswered = None;
+        let mut is_interrupted = false;
+        tokio::select! {
+            published = publish(load, &self.target, urls, posted) => {
+                unanswered = timed_out(published)?;
+            }
+            stopped = &mut stop => {
+                stopped?;
+                is_interrupted = true;
+            }
+        }
+        let publish_nanos = clock::now() - load.first;
+        let delivered = self.wait_for(pool, |tally| {
+            tally.delivered >= posted.expected(subscribers)
+        });
+        if is_interrupted {
+            // Messages in flight are not lost.
+            let _ = timeout(IN_FLIGHT_TIMEOUT, delivered).await;
+        } else {
+            tokio::select! {
+                () = delivered => {}
+                stopped = &mut stop => {
+                    stopped?;
+                    is_interrupted = true;
+                }
+            }
+        }
+        Ok(PublishResult {
+            publish_nanos,
             unanswered,
             is_interrupted,
         })
@@ -313,6 +248,15 @@ impl Run<'_> {
             timeout,
             end,
             first: clock::now(),
+        }
+    }
+
+    fn server(&self) -> BenchServer<'_> {
+        BenchServer {
+            args: self.args,
+            endpoints: &self.endpoints,
+            client: &self.client,
+            part: &self.part,
         }
     }
 
@@ -353,7 +297,7 @@ impl Run<'_> {
             .connect_rate
             .map_or(0.0, |rate| self.args.subscribers as f64 / rate);
         let limit = self.args.timeout + Duration::from_secs_f64(pace.min(1e9));
-        let confirmed = timeout(limit, self.confirm(pool)).await;
+        let confirmed = timeout(limit, self.server().confirm(pool)).await;
         drop(progress);
         confirmed.unwrap_or_else(|_| {
             Err(Error::TimedOut {
@@ -362,74 +306,6 @@ impl Run<'_> {
             }
             .into())
         })
-    }
-
-    /// Waits until the server counts all subscribers. If it has no statistics, it must have
-    /// responded to all of them, which long-polling cannot show.
-    async fn confirm(&self, pool: &SubscriberPool) -> anyhow::Result<()> {
-        let url = self
-            .endpoints
-            .statistics(Some(&format!("{}*", self.part.prefix)))?;
-        let wanted = self.args.subscribers;
-        let mut counts = true;
-        loop {
-            if let Some(error) = pool.take_failure() {
-                return Err(error);
-            }
-            let tally = pool.tally();
-            if tally.requested == wanted && counts {
-                match self.count(&url).await? {
-                    Some(count) if count >= wanted as u64 => return Ok(()),
-                    Some(_) => {}
-                    None => counts = false,
-                }
-            }
-            if !counts
-                && tally.requested == wanted
-                && (tally.responded == wanted || self.args.mode == Mode::Lp)
-            {
-                note(format_args!(
-                    "{} shows no statistics, so the server's count of subscribers is not checked \
-                     (see --stats-path)",
-                    shown(&url)
-                ));
-                return Ok(());
-            }
-            sleep(TICK).await;
-        }
-    }
-
-    /// Returns the number of subscribers from the statistics, or from the publisher location of
-    /// each channel, as in nchan.
-    async fn count(&self, url: &Url) -> anyhow::Result<Option<u64>> {
-        match statistics::fetch(&self.client, url, self.args.timeout).await {
-            Ok(body) => {
-                if let Some(Statistics::Channels(infos)) = Statistics::from_json(&body) {
-                    return Ok(Some(infos.iter().map(|info| info.subscribers).sum()));
-                }
-            }
-            Err(Error::Status { .. } | Error::Moved { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut sum = 0;
-        for number in 0..self.args.channels {
-            let Some(count) = self.count_channel(number).await? else {
-                return Ok(None);
-            };
-            sum += count;
-        }
-        Ok(Some(sum))
-    }
-
-    async fn count_channel(&self, number: usize) -> anyhow::Result<Option<u64>> {
-        let url = self.endpoints.publish(&self.part.channel(number))?;
-        let body = match statistics::fetch(&self.client, &url, self.args.timeout).await {
-            Ok(body) => body,
-            Err(Error::Status { .. } | Error::Moved { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let info: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-        Ok(info.and_then(|info| info.get("subscribers")?.as_u64()))
     }
 
     /// Waits until all messages are delivered, all subscribers are disconnected, or the time-out.
@@ -443,35 +319,32 @@ impl Run<'_> {
             sleep(TICK).await;
         }
     }
+}
 
-    /// Deletes the channels, if the server allows it: a publisher location need not accept DELETE.
-    async fn delete_channels(&self) {
-        let channels: Vec<String> = (0..self.args.channels)
-            .map(|number| self.part.channel(number))
-            .collect();
-        for some in channels.chunks(CHANNELS_PER_DELETE) {
-            match self.delete(&some.join("/")).await {
-                Some(StatusCode::NOT_FOUND) if some.len() > 1 => {
-                    // nchan treats several ids as one.
-                    for channel in some {
-                        self.delete(channel).await;
-                    }
-                }
-                // Some channels may not have been created.
-                Some(status) if status.is_success() || status == StatusCode::NOT_FOUND => {}
-                _ => return,
-            }
+/// Returns the error of a publication without a response, which ends the run with a report; other
+/// errors end it without one.
+fn timed_out(published: anyhow::Result<()>) -> anyhow::Result<Option<anyhow::Error>> {
+    match published {
+        Ok(()) => Ok(None),
+        Err(error) if matches!(error.downcast_ref(), Some(Error::TimedOut { .. })) => {
+            Ok(Some(error))
         }
+        Err(error) => Err(error),
     }
+}
 
-    async fn delete(&self, channels: &str) -> Option<StatusCode> {
-        let url = self.endpoints.publish(channels).ok()?;
-        let mut headers = HeaderMap::new();
-        headers.insert("Accept", HeaderValue::from_static("application/json"));
-        let response = self
-            .client
-            .request(Method::DELETE, &url, headers, None, Some(DELETE_TIMEOUT))
-            .await;
-        response.ok().map(|response| response.status())
+/// Reports the first error of a subscriber.
+fn report_disconnected(pool: &SubscriberPool, report: &Report) -> anyhow::Result<()> {
+    let Some(error) = pool.take_failure() else {
+        return Ok(());
+    };
+    // No message could be delivered: the mode is not supported.
+    if report.delivered == 0 && exit::of(&error) == Code::Http {
+        return Err(error);
     }
+    note(format_args!(
+        "{} of {} subscribers were disconnected; the first one: {error:#}",
+        report.disconnected, report.subscribers
+    ));
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The result of a run for people: tables and bars. Pure.
+//! The result of a run as text: tables and bars. Does no I/O.
 
 use colored::Colorize as _;
 
@@ -6,12 +6,12 @@ use super::report::Report;
 use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, pad};
 use crate::cmd::table::Table;
 
-/// Columns of the text, whatever the terminal has: wider bars say no more.
+/// Width of the text, whatever the terminal has: wider bars are not clearer.
 const COLUMNS: usize = 78;
-/// Bars at most; of a longer tail the smallest latencies are joined.
+/// Maximum number of bars; of a longer tail the smallest latencies are merged.
 const MAX_BARS: usize = 18;
 
-/// Everything.
+/// Formats the whole result.
 #[must_use]
 pub(super) fn render(report: &Report, unicode: bool) -> String {
     let mut text = facts(report);
@@ -26,7 +26,7 @@ pub(super) fn render(report: &Report, unicode: bool) -> String {
     text
 }
 
-/// What was asked for and what was done.
+/// Formats parameters and throughput.
 fn facts(report: &Report) -> String {
     let mut table = Table::default();
     let mut row = |name: &str, value: String| table.row(&[name.to_owned(), value]);
@@ -61,7 +61,7 @@ fn facts(report: &Report) -> String {
         ),
     );
     if let Some(rate) = report.rate {
-        row("rate asked for", format!("{}/s", grouped_f64(rate)));
+        row("requested rate", format!("{}/s", grouped_f64(rate)));
     }
     row(
         "delivered",
@@ -78,7 +78,7 @@ fn facts(report: &Report) -> String {
     table.render()
 }
 
-/// The percentiles of delivering and of connecting, side by side.
+/// Formats the percentiles of deliveries and connections, side by side.
 fn latencies(report: &Report, unicode: bool) -> String {
     let mut table = Table::new(&["latency", "deliver", "connect"]);
     for ((name, deliver), (_, connect)) in report
@@ -103,7 +103,7 @@ fn latencies(report: &Report, unicode: bool) -> String {
     table.render()
 }
 
-/// How many deliveries took how long.
+/// Formats the histogram of delivery latencies.
 fn bars(report: &Report, unicode: bool) -> String {
     let all = &report.histogram;
     let skipped = all.len().saturating_sub(MAX_BARS);
@@ -145,7 +145,7 @@ fn bars(report: &Report, unicode: bool) -> String {
     text
 }
 
-/// A bar of a part of `room` columns, to an eighth of one; anything above nothing is seen.
+/// A bar of a part of `room` columns, with a resolution of an eighth; a small value is visible.
 fn bar(part: f64, room: usize, unicode: bool) -> String {
     if part <= 0.0 {
         return String::new();
@@ -158,7 +158,7 @@ fn bar(part: f64, room: usize, unicode: bool) -> String {
     "█".repeat(eighths / 8) + rest
 }
 
-/// Whether anything went wrong with the messages.
+/// Formats the faults.
 fn verdict(report: &Report, unicode: bool) -> String {
     let faults = format!(
         "{} lost, {} duplicated, {} reordered, {} corrupt, {} disconnected",
@@ -192,7 +192,7 @@ fn verdict(report: &Report, unicode: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cmd::bench::report::Bar;
+    use crate::cmd::bench::distribution::Bar;
     use crate::cmd::figures::width;
 
     #[test]

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
+use super::detection::detect_endpoints;
 use super::results::{Results, Tally};
-use super::run::detect_endpoints;
 use super::subscribers::{Part, Subscribers};
 use super::{Args, limits};
 use crate::client::raw_http::Target;
@@ -83,7 +83,10 @@ impl Worker {
             .spawn()
             .context("cannot start a process of the load generator")?;
         let input = child.stdin.take();
-        let output = child.stdout.take().context("a worker has no output")?;
+        let output = child
+            .stdout
+            .take()
+            .context("a worker process has no output")?;
         let received = Rc::new(WorkerOutput::default());
         let listening = spawn_local(listen(BufReader::new(output).lines(), Rc::clone(&received)))
             .abort_handle();

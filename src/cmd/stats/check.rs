@@ -1,4 +1,4 @@
-//! `stats --assert`: the numbers of an answer under their names. Pure.
+//! `stats --assert`: the values of a response under their names. Does no I/O.
 
 use super::select::Selection;
 use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
@@ -7,16 +7,16 @@ use crate::cmd::escape::printable;
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::Kind;
 
-/// Failures that are told one by one: with thousands of channels nobody reads them all.
+/// Maximum number of failures reported one by one: there may be thousands of channels.
 const MAX_TOLD: usize = 10;
 
-/// Names and values.
+/// Names and values of the counters.
 type Fields = Vec<(String, f64)>;
 
-/// What does not hold, one line for each; with channels, each that is selected must hold.
+/// Returns a line for each condition that does not hold; it must hold for each selected channel.
 ///
 /// # Errors
-/// [`Usage`] if there is no such field.
+/// Returns [`Usage`] if a field does not exist.
 pub(super) fn failures(
     conditions: &Conditions,
     report: &Report,
@@ -28,7 +28,7 @@ pub(super) fn failures(
     };
     let picked = selection.pick(infos);
     if picked.is_empty() {
-        // A wrong name is told even so.
+        // An unknown field is reported even without a channel.
         compare(conditions, &of_channel(&ChannelInfo::default()))?;
         return Ok(vec!["there is no such channel".to_owned()]);
     }
@@ -42,9 +42,9 @@ pub(super) fn failures(
                 .map(|failure| format!("{}: {failure}", printable(&info.channel))),
         );
     }
-    let untold = failures.len().saturating_sub(MAX_TOLD);
+    let unlisted = failures.len().saturating_sub(MAX_TOLD);
     failures.truncate(MAX_TOLD);
-    failures.extend((untold > 0).then(|| format!("{untold} more do not hold")));
+    failures.extend((unlisted > 0).then(|| format!("{unlisted} more conditions do not hold")));
     Ok(failures)
 }
 

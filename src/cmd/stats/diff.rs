@@ -1,4 +1,4 @@
-//! `stats --diff OLD NEW`: what changed between two saved answers. Talks to nobody.
+//! `stats --diff OLD NEW`: the differences between two saved responses. Sends no requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::cmd::figures::{Kind, grouped_f64, uptime};
 use crate::cmd::output;
 use crate::cmd::table::Table;
 
-/// A field, its old and its new value.
+/// A field with its old and new value.
 type Change = (String, f64, f64);
 
 /// Prints the differences.
 ///
 /// # Errors
-/// [`Usage`] if a file cannot be read or is no saved answer, or the two are of different forms.
+/// Returns [`Usage`] if a file cannot be read or is not a saved response, or if the forms differ.
 pub(super) fn run(
     old: &Path,
     new: &Path,
@@ -49,12 +49,12 @@ pub(super) fn run(
             return Err(Usage(problem).into());
         }
     };
-    // What is no JSON has no characters to escape.
+    // Text that is not JSON has no escape sequences.
     output::text(&output::json(text.as_bytes()))?;
     Ok(Code::Success)
 }
 
-/// The last answer in a file: `--watch --json` writes several.
+/// Returns the last response in a file: `--watch --json` writes several.
 fn read(path: &Path) -> anyhow::Result<Report> {
     let text = std::fs::read(path).map_err(|error| {
         Usage(format!(
@@ -71,7 +71,7 @@ fn read(path: &Path) -> anyhow::Result<Report> {
     report
         .ok_or_else(|| {
             Usage(format!(
-                "'{}' is no answer that 'pushctl stats --json' saved (see --diff)",
+                "'{}' is not output of 'pushctl stats --json' (see --diff)",
                 path.display()
             ))
         })
@@ -171,7 +171,7 @@ fn summaries(old: &Summary, new: &Summary) -> String {
     text
 }
 
-/// The channels of two answers.
+/// The channels of two responses.
 struct Channels {
     gone: Vec<ChannelInfo>,
     new: Vec<ChannelInfo>,
@@ -283,6 +283,11 @@ impl Channels {
                 .map(|info| info.channel.clone())
                 .collect::<Vec<_>>()
         };
-        json!({"changed": changed, "new": names(&self.new), "gone": names(&self.gone), "unchanged": self.unchanged})
+        json!({
+            "changed": changed,
+            "new": names(&self.new),
+            "gone": names(&self.gone),
+            "unchanged": self.unchanged
+        })
     }
 }

@@ -1,7 +1,7 @@
-//! `pushctl stats`: the counters of a server or of channels.
+//! `pushctl stats`: counters of a server or of channels.
 //!
-//! `select` sorts and filters channels, `show` makes the tables, `check` holds them against
-//! `--assert`, `diff` compares two saved answers, `watch` is the full-screen view.
+//! `select` sorts and filters channels, `show` formats tables, `check` evaluates `--assert`, `diff`
+//! compares two saved responses, `watch` is the full-screen view.
 
 mod check;
 mod diff;
@@ -41,31 +41,48 @@ pub struct Args {
     /// Channel, `prefix*`, or ALL; the whole server if absent
     #[arg(value_name = "CHANNEL")]
     channel: Option<String>,
-    /// Show it again and again, until interrupted or for the time of --timeout (write --watch=1s,
-    /// with '=')
+    /// Repeat at this interval until interrupted or until --timeout (as --watch=1s, with '=')
     ///
-    /// On a terminal it is a full-screen view with rates and the top channels (press ? there for
-    /// the keys), elsewhere and with --json it is printed again each time. The shortest interval is
-    /// 100ms. When the server cannot be reached any more, that is told and tried again.
-    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::interval)]
+    /// On a terminal this is a full-screen view with rates and the top channels (press ? for the
+    /// keys); otherwise, and with --json, the counters are printed repeatedly. The shortest
+    /// interval is 100ms. If the server becomes unreachable, this is reported and the request is
+    /// retried.
+    #[arg(
+        short,
+        long,
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2s",
+        value_parser = args::interval
+    )]
     watch: Option<Duration>,
-    /// Time to wait for the answer [default: 30s]; with --watch, the time after which to stop
+    /// Time limit for the response [default: 30s]; with --watch, time after which to stop
     /// [default: none]
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     timeout: Option<Duration>,
     /// Print the server's own JSON on one line
     #[arg(long)]
     json: bool,
-    /// Compare two saved --json answers (of the last lines of the files)
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["channel", "watch", "assert"])]
+    /// Compare two saved results of --json (the last lines of the files)
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        conflicts_with_all = ["channel", "watch", "assert"]
+    )]
     diff: Option<Vec<PathBuf>>,
-    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means
-    /// 'and')
+    /// Exit with 8 unless these conditions hold (a comma means 'and')
     ///
-    /// With several channels they must hold for each that is shown. Fields are those of --json;
-    /// published and stored are short for published_messages and stored_messages. A channel that
-    /// does not exist has zeros.
-    #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, conflicts_with = "watch")]
+    /// The values that violate a condition are reported. With several channels, the conditions
+    /// must hold for each selected one. Fields are those of --json; published and stored are short
+    /// for published_messages and stored_messages. A channel that does not exist has zeros.
+    #[arg(
+        long,
+        value_name = "CONDITIONS",
+        value_parser = assertion::parse,
+        conflicts_with = "watch"
+    )]
     assert: Option<Conditions>,
     #[command(flatten)]
     selection: Selection,
@@ -75,17 +92,17 @@ pub struct Args {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the numbers come from.
+/// Source of the counters.
 #[derive(Clone, Debug)]
 struct Source {
     client: Http,
     endpoints: Endpoints,
-    /// What is asked for; the whole server if absent.
+    /// The requested channel; `None` for the whole server.
     channel: Option<String>,
 }
 
 impl Source {
-    async fn ask(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
+    async fn request(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
         statistics::request_statistics(
             &self.client,
             &self.endpoints,
@@ -96,19 +113,19 @@ impl Source {
     }
 
     async fn report(&self, timeout: Duration) -> Result<Report, Error> {
-        self.ask(timeout).await?.report()
+        self.request(timeout).await?.report()
     }
 }
 
-/// Asks and prints.
+/// Requests and prints the counters.
 ///
 /// # Errors
-/// When there is no answer, or no such channel.
+/// Returns an error if there is no response, or the channel does not exist.
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if let Some([old, new]) = args.diff.as_deref() {
         return diff::run(old, new, &args.selection, args.json);
     }
-    // Whoever sorts or filters wants channels.
+    // Sorting and filtering imply channels.
     let channel = args
         .channel
         .clone()
@@ -134,14 +151,16 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     }
 }
 
-/// True if a full-screen view can be shown.
+/// True if a full-screen view is possible.
 fn has_screen() -> bool {
     std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !output::is_dumb()
 }
 
 async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
     let asked = async {
-        let answer = source.ask(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
+        let answer = source
+            .request(args.timeout.unwrap_or(DEFAULT_TIMEOUT))
+            .await?;
         let report = answer.report()?;
         Ok((
             render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())?,
@@ -149,7 +168,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
         ))
     };
     let (text, report) = match (asked.await, &args.channel) {
-        // A channel that nobody has used counts nothing, as for `wait`.
+        // An unused channel has counters of 0, as for `wait`.
         (
             Err(Error::NoChannel {
                 hides_published, ..
@@ -157,7 +176,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
             Some(channel),
         ) if args.assert.is_some() => {
             output::note(format_args!(
-                "channel '{channel}' does not exist, so all its numbers are 0"
+                "channel '{channel}' does not exist, so all its counters are 0"
             ));
             let info = ChannelInfo {
                 channel: channel.clone(),
@@ -182,7 +201,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
     })
 }
 
-/// Prints again and again, for files and pipes.
+/// Prints the counters repeatedly, for files and pipes.
 async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Result<Code> {
     let stdout = output::Stdout::start()?;
     let start = Instant::now();
@@ -191,7 +210,7 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
         let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| {
             timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT)
         });
-        let answer = source.ask(left).await.and_then(|answer| {
+        let answer = source.request(left).await.and_then(|answer| {
             let report = answer.report()?;
             render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())
         });
@@ -201,7 +220,7 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
                 stdout.text(&[gap, &text].concat()).await?;
                 has_shown = true;
             }
-            // A server that comes back is watched on.
+            // Continue when the server is reachable again.
             Err(error) if has_shown => output::note(error),
             Err(error) => return Err(explained(error.into(), args)),
         }
@@ -215,8 +234,8 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
     }
 }
 
-/// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody
-/// knows.
+/// Hints at a frequent mistake: `--watch 1s` instead of `--watch=1s`, which makes the interval a
+/// channel that does not exist.
 fn explained(error: anyhow::Error, args: &Args) -> anyhow::Error {
     let is_missing = matches!(
         error.downcast_ref(),
@@ -225,14 +244,14 @@ fn explained(error: anyhow::Error, args: &Args) -> anyhow::Error {
     match &args.channel {
         Some(channel) if args.watch.is_some() && args::duration(channel).is_ok() && is_missing => {
             error.context(format!(
-                "'{channel}' was taken for a channel (an interval is written --watch={channel})"
+                "'{channel}' was used as a channel id (an interval is written --watch={channel})"
             ))
         }
         _ => error,
     }
 }
 
-/// What goes to standard output; `None` if the answer makes no sense.
+/// Returns the output; `None` if the response is invalid.
 fn render(body: &[u8], report: &Report, args: &Args) -> Option<Vec<u8>> {
     if !args.json {
         return Some(match report {
@@ -242,7 +261,7 @@ fn render(body: &[u8], report: &Report, args: &Args) -> Option<Vec<u8>> {
     }
     let mut line = statistics::one_line(body)?;
     if let (Report::Channels(infos), true) = (report, args.selection.is_given()) {
-        // A single channel comes without a list around it.
+        // A single channel is an object without a list around it.
         line = statistics::with_channels(&line, &args.selection.pick(infos)).unwrap_or(line);
     }
     line.push(b'\n');

@@ -1,4 +1,4 @@
-//! Which channels are shown, and in which order. Pure.
+//! Selection and order of channels. Does no I/O.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::client::statistics::ChannelInfo;
 
-/// What channels are sorted by: numbers from the largest, names from the first letter.
+/// Sort key of channels: numbers in descending order, names in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Sort {
     /// Most subscribers first
@@ -21,20 +21,20 @@ pub(super) enum Sort {
     Name,
 }
 
-/// Which channels are shown.
+/// Selection and order of channels.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Selection {
     /// Sort the channels (of ALL, if none is named); the server's order if absent
     #[arg(long, value_name = "FIELD", value_enum)]
     pub(super) sort: Option<Sort>,
-    /// Turn the order around
+    /// Reverse the order
     #[arg(long)]
     pub(super) reverse: bool,
     /// Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between
     /// slashes: /^a.*z$/
     #[arg(long, value_name = "PATTERN", value_parser = Filter::parse)]
     pub(super) filter: Option<Filter>,
-    /// Show the channels with at least so many subscribers
+    /// Show the channels with at least N subscribers
     #[arg(long, value_name = "N")]
     pub(super) min_subscribers: Option<u64>,
     /// Show the first N channels only
@@ -45,17 +45,17 @@ pub(super) struct Selection {
 /// A pattern for channel names.
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
-    /// With wildcards; for the whole name.
+    /// Wildcards; matches the whole name.
     Glob(GlobMatcher),
-    /// A regular expression; anywhere in the name.
+    /// A regular expression; matches anywhere in the name.
     Regex(Regex),
 }
 
 impl Filter {
-    /// Reads a pattern as `--filter` takes it.
+    /// Parses a pattern of `--filter`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the reason why the pattern is invalid.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Some(regex) = text
             .strip_prefix('/')
@@ -64,14 +64,14 @@ impl Filter {
         {
             return Regex::new(regex)
                 .map(Self::Regex)
-                .map_err(|error| format!("it is no regular expression: {error}"));
+                .map_err(|error| format!("invalid regular expression: {error}"));
         }
         let glob = GlobBuilder::new(text)
             .literal_separator(false)
             .backslash_escape(true)
             .build();
         glob.map(|glob| Self::Glob(glob.compile_matcher()))
-            .map_err(|error| format!("it is no pattern: {}", error.kind()))
+            .map_err(|error| format!("invalid pattern: {}", error.kind()))
     }
 
     /// True if the pattern matches.
@@ -83,7 +83,7 @@ impl Filter {
         }
     }
 
-    /// As the user wrote it.
+    /// The pattern as written by the user.
     #[must_use]
     pub(super) fn text(&self) -> String {
         match self {
@@ -94,7 +94,7 @@ impl Filter {
 }
 
 impl Selection {
-    /// True if there is anything to select or sort.
+    /// True if an option selects or sorts.
     #[must_use]
     pub(super) fn is_given(&self) -> bool {
         self.sort.is_some()
@@ -104,7 +104,7 @@ impl Selection {
             || self.top.is_some()
     }
 
-    /// True if this channel is shown (not counting [`Self::top`]).
+    /// True if this channel is selected (ignoring [`Self::top`]).
     #[must_use]
     pub(super) fn takes(&self, info: &ChannelInfo) -> bool {
         self.min_subscribers
@@ -115,7 +115,7 @@ impl Selection {
                 .is_none_or(|filter| filter.matches(&info.channel))
     }
 
-    /// The numbers of the channels that are shown, in their order.
+    /// Returns the indices of the selected channels, in their order.
     #[must_use]
     pub(super) fn pick(&self, infos: &[ChannelInfo]) -> Vec<usize> {
         let mut picked: Vec<usize> = (0..infos.len())

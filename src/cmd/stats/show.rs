@@ -1,4 +1,4 @@
-//! The tables of `stats`. Pure.
+//! The tables of `stats`. Does no I/O.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::client::statistics::{ChannelInfo, Details, Summary};
 use crate::cmd::figures::{Kind, grouped, uptime};
 use crate::cmd::table::Table;
 
-/// Columns of details beside a channel, at most: more do not fit on a line.
+/// Maximum number of detail columns next to a channel: more do not fit on a line.
 const DETAIL_COLUMNS: usize = 4;
 
 /// The number of published messages, if it is known.
@@ -21,7 +21,7 @@ fn published(info: &ChannelInfo) -> String {
     }
 }
 
-/// A line per channel. Where more than one is shown, the last line sums them up.
+/// Formats a line per channel, and the sum of several.
 #[must_use]
 pub(super) fn channels(infos: &[ChannelInfo], selection: &Selection) -> String {
     let shown: Vec<&ChannelInfo> = selection
@@ -73,7 +73,7 @@ pub(super) fn channels(infos: &[ChannelInfo], selection: &Selection) -> String {
     text
 }
 
-/// The counters of the server, what it counts besides, and its workers.
+/// Formats the counters of the server, its details and its workers.
 #[must_use]
 pub(super) fn summary(summary: &Summary) -> String {
     let mut table = Table::default();
@@ -81,7 +81,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     if !summary.hostname.is_empty() {
         row("hostname", summary.hostname.clone());
     }
-    // nchan tells neither.
+    // nchan reports neither of them.
     if !summary.time.is_empty() {
         row("time", summary.time.clone());
         row("uptime", uptime(summary.uptime));
@@ -133,7 +133,7 @@ fn details(details: &Details) -> String {
     }
 }
 
-/// A number that the server tells, in the unit that its name tells.
+/// Formats a number in the unit that its name implies.
 pub(super) fn detail(name: &str, number: &Number) -> String {
     match (Kind::of(name), number.as_u64(), number.as_f64()) {
         (Kind::Count, Some(count), _) => grouped(count),
@@ -142,7 +142,7 @@ pub(super) fn detail(name: &str, number: &Number) -> String {
     }
 }
 
-/// A field name as people write it.
+/// Formats a field name for people.
 pub(super) fn title(name: &str) -> String {
     let name = name.strip_suffix("_bytes").unwrap_or(name);
     name.replace(['_', '.'], " ")

@@ -35,7 +35,7 @@ publishers #
 message size # B
 connected in # s
 published # in # s
-rate asked for #
+requested rate #
 delivered # in # s
 deliveries per second #
 
@@ -136,7 +136,7 @@ fn an_unwritable_report_is_reported_before_the_run() {
         (outcome.code, outcome.stderr.as_str()),
         (
             2,
-            "pushctl: cannot write '/nonexistent/report.html': there is no such folder (see \
+            "pushctl: cannot write '/nonexistent/report.html': no such directory (see \
              --report)\n"
         )
     );
@@ -179,7 +179,7 @@ fn runs_are_compared() {
         "{compared}"
     );
     assert!(
-        compared.ends_with("\nThe runs are not alike: subscribers (was 2, is 3).\n"),
+        compared.ends_with("\nThe runs have different parameters: subscribers (was 2, is 3).\n"),
         "{compared}"
     );
 

@@ -128,10 +128,10 @@ fn keys_sort_filter_pause_and_help() {
     terminal.send("p");
     terminal.wait_for("PAUSED");
     terminal.send("?");
-    terminal.wait_for("ask the server now");
+    terminal.wait_for("request the counters now");
     terminal.send(" ");
     terminal.wait("the help is gone", |screen| {
-        !screen.contents().contains("ask the server now")
+        !screen.contents().contains("request the counters now")
     });
     terminal.send("\u{3}");
     assert_eq!(terminal.end().0, 130, "Ctrl-C");
@@ -202,7 +202,7 @@ fn a_lost_server_is_reported_and_reconnected() {
     let terminal = watch(&fake, 24, 80, &[]);
     fails.store(1, Ordering::SeqCst);
     terminal.wait_for("LOST");
-    terminal.wait_for(" no answer for ");
+    terminal.wait_for(" no response for ");
     assert!(
         terminal.text().contains("channel-37"),
         "the last picture stays"

@@ -1,28 +1,28 @@
-//! What the view has seen so far: rates come from the difference between two answers. Pure.
+//! Samples of the view: rates are differences between two responses. Does no I/O.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::client::statistics::{ChannelInfo, Summary};
 
-/// Samples kept for the curves: as many as a wide terminal has columns.
+/// Number of samples for the curves: the columns of a wide terminal.
 const SAMPLES: usize = 512;
 
-/// One answer of the server.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
-    /// When it came.
+    /// When the response arrived.
     pub(super) at: Instant,
-    /// The server's counters, if it shows them.
+    /// The server's counters, if available.
     pub(super) summary: Option<Summary>,
-    /// Its channels.
+    /// The server's channels.
     pub(super) channels: Vec<ChannelInfo>,
     /// The server lists its channels; otherwise they are unknown (NHPM and nchan).
     pub(super) lists_channels: bool,
 }
 
 impl Sample {
-    /// Subscribers, published and stored messages: of the server, or else of the channels together.
+    /// Subscribers, published and stored messages: of the server, or else the sum of the channels.
     fn totals(&self) -> [u64; 3] {
         let sum = |count: fn(&ChannelInfo) -> u64| self.channels.iter().map(count).sum();
         match &self.summary {
@@ -43,22 +43,23 @@ impl Sample {
 /// Curves and rates.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// The newest answer.
+    /// The latest response.
     pub(super) last: Option<Sample>,
-    /// Subscribers over time, the newest at the end.
+    /// Subscribers over time, the latest at the end.
     pub(super) subscribers: VecDeque<u64>,
     /// Messages published per second over time, in thousandths.
     pub(super) published: VecDeque<u64>,
     /// Stored messages over time.
     pub(super) stored: VecDeque<u64>,
-    /// Messages per second of channels that had any.
+    /// Messages per second of the active channels.
     rates: HashMap<String, f64>,
-    /// Messages per second over all.
+    /// Messages per second of all channels.
     pub(super) rate: f64,
 }
 
 impl History {
-    /// Enters an answer. A counter that fell means that the server was restarted: no rate then.
+    /// Records a response. A counter that decreased means that the server was restarted: then there
+    /// is no rate.
     pub(super) fn enter(&mut self, sample: Sample) {
         let [subscribers, published, stored] = sample.totals();
         self.rates.clear();
@@ -76,7 +77,7 @@ impl History {
                 .map(|info| (info.channel.as_str(), info.published_messages))
                 .collect();
             let rate = |info: &ChannelInfo| {
-                // A channel that is new since then published all it has since then.
+                // A new channel has published all its messages since the last sample.
                 let old = before.get(info.channel.as_str()).copied().unwrap_or(0);
                 let new = info.published_messages.saturating_sub(old);
                 (new > 0).then(|| (info.channel.clone(), new as f64 / seconds))

@@ -1,7 +1,7 @@
-//! `stats --watch` on a terminal: a full-screen view that asks the server again and again.
+//! `stats --watch` on a terminal: a full-screen view that requests the counters at an interval.
 //!
-//! `history` keeps curves and rates, `state` what the user chose, `view` draws both; this file has
-//! the loop and the terminal.
+//! `history` keeps curves and rates, `state` the settings of the user, `view` draws both; this file
+//! has the loop and the terminal.
 
 mod history;
 mod state;
@@ -25,12 +25,12 @@ use crate::client::Error;
 use crate::client::statistics::Report;
 use crate::cmd::exit::Code;
 
-/// How often the age of a loss is drawn again.
+/// Redraw interval while the server is unreachable.
 const REDRAW: Duration = Duration::from_secs(1);
-/// Shortest time that an answer gets, however short the interval is.
+/// Minimum time-out of a request, however short the interval is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the command line says.
+/// Settings of the command line.
 pub(super) struct Settings {
     pub(super) interval: Duration,
     pub(super) selection: Selection,
@@ -40,9 +40,9 @@ pub(super) struct Settings {
 /// Shows the view until the user ends it.
 ///
 /// # Errors
-/// When the first answer does not come, or there is no terminal to draw on.
+/// Returns an error if the first response does not arrive, or there is no terminal.
 pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Code> {
-    // A wrong address is told as everywhere, not in a view that shows nothing.
+    // An error of the first request is reported on standard error, not in an empty view.
     let first = sample(&source, DEFAULT_TIMEOUT).await?;
     let end = settings.timeout.map(|limit| Instant::now() + limit);
     let mut state = State::new(
@@ -50,7 +50,7 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
         settings.interval,
         settings.selection,
     );
-    state.answered(Ok(first));
+    state.record_response(Ok(first));
     let mut screen = Screen::open()?;
     let mut keys = keyboard()?;
     let (asker, mut answers) = asking(source, settings.interval);
@@ -61,11 +61,11 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
             event = keys.recv() => match event {
                 Some(Event::Key(key)) if key.kind != KeyEventKind::Release => state.key(key),
                 Some(_) => Action::Redraw,
-                // The terminal is gone.
+                // The terminal was closed.
                 None => Action::Interrupt,
             },
             Some(answer) = answers.recv() => {
-                state.answered(answer);
+                state.record_response(answer);
                 Action::Redraw
             }
             () = sleep_until(Instant::now() + REDRAW), if state.lost.is_some() => Action::Redraw,
@@ -73,7 +73,7 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
         };
         match action {
             Action::Redraw => {}
-            // It is under way already if there is no room.
+            // If the queue is full, a request is pending already.
             Action::Refresh => drop(asker.try_send(())),
             Action::Quit => return Ok(Code::Success),
             Action::Interrupt => return Ok(Code::Interrupted),
@@ -82,7 +82,7 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
     }
 }
 
-/// Asks the server in each interval, and whenever it is told to; errors are texts for the user.
+/// Requests the counters at each interval and on demand; errors are texts for the user.
 fn asking(
     source: Source,
     interval: Duration,
@@ -107,7 +107,7 @@ fn asking(
     (now, received)
 }
 
-/// The server's counters and its channels. A server may show one of them only.
+/// Returns the server's counters and its channels. A server may have only one of them.
 async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
     let whole = Source {
         channel: None,
@@ -124,7 +124,7 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
     };
     let channels = match (listed.report(limit).await, &summary) {
         (Ok(Report::Channels(infos)), _) => Some(infos),
-        // nchan answers with its counters whatever was asked.
+        // nchan returns its counters for any request.
         (Ok(Report::Summary(_)), _) => None,
         (Err(Error::Status { .. } | Error::Request(_)), Ok(Some(_)))
             if source.channel.is_none() =>
@@ -147,7 +147,7 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
     })
 }
 
-/// What is typed, read by a thread of its own: the terminal cannot be waited for beside the server.
+/// Keys, read by a separate thread: the terminal cannot be polled together with the server.
 fn keyboard() -> anyhow::Result<mpsc::Receiver<Event>> {
     let (events, received) = mpsc::channel(16);
     let read = move || {
@@ -164,9 +164,8 @@ fn keyboard() -> anyhow::Result<mpsc::Receiver<Event>> {
     Ok(received)
 }
 
-/// The terminal while it is ours. It is given back as it was however this ends: on return, when the
-/// command is dropped because a signal came, and (by the hook that `ratatui` sets) before the
-/// message of a panic.
+/// The terminal in raw mode. It is restored on return, when the command is dropped because of a
+/// signal, and (by the hook of `ratatui`) before the message of a panic.
 struct Screen {
     terminal: DefaultTerminal,
 }
@@ -185,12 +184,12 @@ impl Screen {
         Ok(())
     }
 
-    /// Stops as a program in the foreground does on Ctrl-Z, and comes back with `fg`.
+    /// Stops like a foreground program on Ctrl-Z, and resumes with `fg`.
     fn suspend(&mut self) -> anyhow::Result<()> {
         ratatui::restore();
         kill_process(getpid(), Signal::TSTP).context("cannot suspend")?;
-        // A new one draws everything again. (Clearing the old one would ask the terminal where its
-        // cursor is, and the keyboard thread would eat the answer.)
+        // A new terminal redraws everything. (Clearing the old one would query the cursor position,
+        // and the keyboard thread would consume the reply.)
         self.terminal = ratatui::try_init().context("cannot draw on this terminal")?;
         Ok(())
     }
@@ -198,7 +197,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // The cursor is hidden by drawing; the rest is undone by the library.
+        // Drawing hides the cursor; the library restores the rest.
         let _ = self.terminal.show_cursor();
         ratatui::restore();
     }

@@ -1,4 +1,4 @@
-//! What the user has done to the view: order, filter, pause, scrolling. Pure.
+//! State of the view: order, filter, pause, scrolling. Does no I/O.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use super::history::{History, Sample};
 use crate::client::statistics::ChannelInfo;
 use crate::cmd::stats::select::{Filter, Selection, Sort};
 
-/// What channels are sorted by.
+/// Sort key of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SortKey {
     Subscribers,
     Rate,
     Published,
@@ -18,7 +18,7 @@ pub(super) enum Order {
     Name,
 }
 
-impl Order {
+impl SortKey {
     fn next(self) -> Self {
         match self {
             Self::Subscribers => Self::Rate,
@@ -30,51 +30,51 @@ impl Order {
     }
 }
 
-/// What a key asks the loop to do.
+/// What the loop does after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Draw again.
+    /// Redraw.
     Redraw,
-    /// End.
+    /// Quit.
     Quit,
-    /// End as after a signal.
+    /// Exit as after a signal.
     Interrupt,
-    /// Give the terminal back to the shell for a while.
+    /// Suspend.
     Suspend,
-    /// Ask the server now.
+    /// Request the counters now.
     Refresh,
 }
 
 /// Everything that is drawn.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The server as the user named it.
+    /// The server as written by the user.
     pub(super) server: String,
     pub(super) interval: Duration,
     pub(super) history: History,
-    pub(super) order: Order,
+    pub(super) order: SortKey,
     pub(super) selection: Selection,
-    /// The filter that is being typed.
+    /// The filter that is being edited.
     pub(super) typed: Option<String>,
-    /// What is wrong with it.
+    /// The error of that filter.
     pub(super) mistake: Option<String>,
     pub(super) is_paused: bool,
     pub(super) shows_help: bool,
-    /// Channels scrolled past.
+    /// Number of channels scrolled past.
     pub(super) offset: usize,
-    /// Channels that the last picture had room for.
+    /// Number of channels that fitted on the last screen.
     pub(super) room: usize,
-    /// Why there is no answer, and since when.
+    /// The error of the last request, and since when requests fail.
     pub(super) lost: Option<(String, Instant)>,
 }
 
 impl State {
     pub(super) fn new(server: String, interval: Duration, selection: Selection) -> Self {
         let order = match selection.sort {
-            Some(Sort::Stored) => Order::Stored,
-            Some(Sort::Published) => Order::Published,
-            Some(Sort::Name) => Order::Name,
-            Some(Sort::Subscribers) | None => Order::Subscribers,
+            Some(Sort::Stored) => SortKey::Stored,
+            Some(Sort::Published) => SortKey::Published,
+            Some(Sort::Name) => SortKey::Name,
+            Some(Sort::Subscribers) | None => SortKey::Subscribers,
         };
         Self {
             server,
@@ -92,8 +92,8 @@ impl State {
         }
     }
 
-    /// Takes an answer, or the reason why there is none.
-    pub(super) fn answered(&mut self, answer: Result<Sample, String>) {
+    /// Records a response, or the error of a request.
+    pub(super) fn record_response(&mut self, answer: Result<Sample, String>) {
         match answer {
             Ok(sample) => {
                 self.lost = None;
@@ -111,7 +111,7 @@ impl State {
         }
     }
 
-    /// The channels are known, as far as there is an answer.
+    /// True if the channels are known.
     pub(super) fn lists_channels(&self) -> bool {
         self.history
             .last
@@ -119,7 +119,7 @@ impl State {
             .is_none_or(|last| last.lists_channels)
     }
 
-    /// The channels to show, in their order.
+    /// Returns the channels to show, in their order.
     pub(super) fn channels(&self) -> Vec<&ChannelInfo> {
         let Some(last) = &self.history.last else {
             return Vec::new();
@@ -131,30 +131,30 @@ impl State {
             .collect();
         let history = &self.history;
         match self.order {
-            Order::Subscribers => infos.sort_by(|a, b| {
+            SortKey::Subscribers => infos.sort_by(|a, b| {
                 b.subscribers
                     .cmp(&a.subscribers)
                     .then_with(|| a.channel.cmp(&b.channel))
             }),
-            Order::Published => {
+            SortKey::Published => {
                 infos.sort_by(|a, b| {
                     b.published_messages
                         .cmp(&a.published_messages)
                         .then_with(|| a.channel.cmp(&b.channel))
                 });
             }
-            Order::Stored => infos.sort_by(|a, b| {
+            SortKey::Stored => infos.sort_by(|a, b| {
                 b.stored_messages
                     .cmp(&a.stored_messages)
                     .then_with(|| a.channel.cmp(&b.channel))
             }),
-            Order::Rate => infos.sort_by(|a, b| {
+            SortKey::Rate => infos.sort_by(|a, b| {
                 history
                     .rate_of(&b.channel)
                     .total_cmp(&history.rate_of(&a.channel))
                     .then_with(|| a.channel.cmp(&b.channel))
             }),
-            Order::Name => infos.sort_by(|a, b| a.channel.cmp(&b.channel)),
+            SortKey::Name => infos.sort_by(|a, b| a.channel.cmp(&b.channel)),
         }
         if self.selection.reverse {
             infos.reverse();
@@ -163,7 +163,7 @@ impl State {
         infos
     }
 
-    /// Does what a key means.
+    /// Handles a key.
     pub(super) fn key(&mut self, key: KeyEvent) -> Action {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
@@ -222,7 +222,7 @@ impl State {
         self.offset = self.offset.min(self.channels().len().saturating_sub(page));
     }
 
-    /// A key while a filter is typed.
+    /// Handles a key while a filter is edited.
     fn type_key(&mut self, code: KeyCode) {
         let Some(typed) = &mut self.typed else { return };
         self.mistake = None;
@@ -237,7 +237,7 @@ impl State {
                     self.selection.filter = None;
                     self.typed = None;
                 }
-                // What is typed in a hurry is a part of the name.
+                // Other keys are part of the name.
                 text => match Filter::parse(&wrapped(text)) {
                     Ok(filter) => {
                         self.selection.filter = Some(filter);
@@ -252,7 +252,7 @@ impl State {
     }
 }
 
-/// A plain word finds names that contain it; anything with a wildcard is taken as it is.
+/// A plain word matches names that contain it; a pattern with wildcards is unchanged.
 fn wrapped(text: &str) -> String {
     if text.starts_with('/') || text.contains(['*', '?', '[', '{']) {
         text.to_owned()
@@ -277,7 +277,7 @@ mod tests {
             ..ChannelInfo::default()
         };
         let channels = [("a", 1), ("news", 3), ("b", 2)].iter().map(info).collect();
-        state.answered(Ok(Sample {
+        state.record_response(Ok(Sample {
             at: Instant::now(),
             summary: None,
             channels,
@@ -316,7 +316,7 @@ mod tests {
         press(&mut state, "rssss");
         assert_eq!(
             (state.order, names(&state).as_str()),
-            (Order::Name, "a b news")
+            (SortKey::Name, "a b news")
         );
         press(&mut state, "/ew\n");
         assert_eq!(names(&state), "news");
@@ -339,16 +339,16 @@ mod tests {
     fn a_pause_keeps_the_picture_but_not_the_loss() {
         let mut state = state();
         press(&mut state, "p");
-        state.answered(Ok(Sample {
+        state.record_response(Ok(Sample {
             at: Instant::now(),
             summary: None,
             channels: Vec::new(),
             lists_channels: true,
         }));
         assert_eq!(names(&state), "news b a");
-        state.answered(Err("gone".to_owned()));
+        state.record_response(Err("gone".to_owned()));
         let since = state.lost.as_ref().map(|(_, since)| *since);
-        state.answered(Err("still".to_owned()));
+        state.record_response(Err("still".to_owned()));
         assert_eq!(state.lost, since.map(|since| ("still".to_owned(), since)));
     }
 

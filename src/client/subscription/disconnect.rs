@@ -54,16 +54,16 @@ impl Subscription {
     /// Records the end of a connection. Returns true if it had been up long enough to count as a
     /// success.
     pub(super) fn finish_if_stable(&mut self) -> bool {
-        let finish_if_stable = self
+        let is_stable = self
             .up_since
             .take()
             .is_some_and(|since| since.elapsed() >= STABLE_AFTER);
-        if finish_if_stable {
+        if is_stable {
             self.cursor.complete_backlogs();
             self.report_start();
             self.succeeded();
         }
-        finish_if_stable
+        is_stable
     }
 
     pub(super) fn handle_error(&mut self, error: Error) -> Result<Event, Error> {

@@ -1,13 +1,15 @@
-//! `bench --report`: one page with everything, without anything from elsewhere. Pure.
+//! `bench --report`: a self-contained HTML page with the whole result. Does no I/O.
 
-use super::chart::{Column, Curve, Tick, columns, lines, steps};
+mod charts;
+
+use self::charts::{histogram, latency_over_time, percentiles, throughput};
 use super::report::{Latency, Report};
 use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, short};
 
-/// The style sheet: the colours follow the reader's system.
+/// The style sheet: its colours follow the settings of the reader.
 const STYLE: &str = include_str!("report.css");
 
-/// The page.
+/// Formats the page.
 #[must_use]
 pub(super) fn page(report: &Report) -> String {
     let title = format!(
@@ -21,13 +23,13 @@ pub(super) fn page(report: &Report) -> String {
     if report.delivered > 0 {
         let charts = [
             (
-                "How long deliveries took",
-                "A message counts from the moment at which it was due (with a rate) or sent.",
+                "Delivery latency",
+                "Measured from the time at which a message was due (with a rate) or sent.",
                 histogram(report),
             ),
             (
                 "Percentiles",
-                "How long the slowest ones took: each step to the right is ten times rarer.",
+                "Latency of the slowest deliveries: each step to the right is ten times rarer.",
                 percentiles(report),
             ),
             ("Throughput over time", "", throughput(report)),
@@ -38,11 +40,7 @@ pub(super) fn page(report: &Report) -> String {
         }
     }
     body.push_str(&section("Latency", "", &latency_table(report)));
-    body.push_str(&section(
-        "What was asked for",
-        "",
-        &table(&parameters(report)),
-    ));
+    body.push_str(&section("Parameters", "", &table(&parameters(report))));
     body.push_str(&section(
         "Ledger",
         "Every subscriber keeps a ledger of every publisher's numbered messages.",
@@ -58,7 +56,7 @@ pub(super) fn page(report: &Report) -> String {
     )
 }
 
-/// `text` as it may stand in an element or in a quoted attribute.
+/// Escapes `text` for an element or a quoted attribute.
 #[must_use]
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -137,200 +135,6 @@ fn table(rows: &[(&str, String)]) -> String {
     )
 }
 
-fn histogram(report: &Report) -> String {
-    let most = report
-        .histogram
-        .iter()
-        .map(|bar| bar.count)
-        .max()
-        .unwrap_or(0) as f64;
-    let column = |bar: &super::report::Bar| Column {
-        label: milliseconds(bar.to_ms, true),
-        hint: format!(
-            "{} to {}: {} ({:.2} %)",
-            milliseconds(bar.from_ms, true),
-            milliseconds(bar.to_ms, true),
-            grouped(bar.count),
-            bar.count as f64 * 100.0 / report.delivered.max(1) as f64
-        ),
-        value: bar.count as f64,
-    };
-    let bars: Vec<Column> = report.histogram.iter().map(column).collect();
-    let (ticks, top) = scale(most, short);
-    columns(&bars, &ticks, top, "latency up to")
-}
-
-/// Marks from 0 to at least `most`, and where the axis ends.
-fn scale(most: f64, label: impl Fn(f64) -> String) -> (Vec<Tick>, f64) {
-    let marks = steps(most);
-    let top = marks.last().copied().unwrap_or(1.0).max(1e-9);
-    (
-        marks
-            .iter()
-            .map(|mark| Tick {
-                at: mark / top,
-                label: label(*mark),
-            })
-            .collect(),
-        top,
-    )
-}
-
-fn percentiles(report: &Report) -> String {
-    let longest = report.latency_ms.max;
-    let (y_ticks, top) = scale(longest, |ms| milliseconds(ms, true).replace("0.00 µs", "0"));
-    let rarest = report
-        .percentiles
-        .iter()
-        .filter(|point| point.quantile < 1.0)
-        .map(|point| nines(point.quantile))
-        .fold(1.0, f64::max);
-    let end = rarest.ceil();
-    let labels = [
-        "0",
-        "90%",
-        "99%",
-        "99.9%",
-        "99.99%",
-        "99.999%",
-        "99.9999%",
-        "99.99999%",
-        "99.999999%",
-    ];
-    let x_ticks: Vec<Tick> = labels
-        .iter()
-        .enumerate()
-        .filter(|(number, _)| *number as f64 <= end)
-        .map(|(number, label)| Tick {
-            at: number as f64 / end,
-            label: (*label).to_owned(),
-        })
-        .collect();
-    let points = report
-        .percentiles
-        .iter()
-        .map(|point| (nines(point.quantile).min(end), point.ms))
-        .collect();
-    let curve = Curve {
-        name: "latency",
-        class: "a",
-        is_filled: false,
-        points,
-    };
-    lines(
-        &[curve],
-        |x| x / end,
-        |y| y / top,
-        &x_ticks,
-        &y_ticks,
-        "part of the deliveries",
-    )
-}
-
-/// 1 for 90 %, 2 for 99 %, and so on.
-fn nines(quantile: f64) -> f64 {
-    -(1.0 - quantile).max(1e-9).log10()
-}
-
-fn throughput(report: &Report) -> String {
-    let step = report.timeline.step_seconds.max(1e-9);
-    let rates = |counts: &[u64]| -> Vec<(f64, f64)> {
-        counts
-            .iter()
-            .enumerate()
-            .map(|(number, count)| ((number as f64 + 0.5) * step, *count as f64 / step))
-            .collect()
-    };
-    let delivered = rates(&report.timeline.delivered);
-    let published = rates(&report.timeline.published);
-    let most = delivered
-        .iter()
-        .chain(&published)
-        .map(|(_, rate)| *rate)
-        .fold(0.0, f64::max);
-    let curves = [
-        Curve {
-            name: "deliveries per second",
-            class: "a",
-            is_filled: true,
-            points: delivered,
-        },
-        Curve {
-            name: "messages published per second",
-            class: "b",
-            is_filled: false,
-            points: published,
-        },
-    ];
-    over_time(report, &curves, most, short)
-}
-
-fn latency_over_time(report: &Report) -> String {
-    let step = report.timeline.step_seconds.max(1e-9);
-    let timeline = &report.timeline;
-    // A step without deliveries has no latency.
-    let points = |values: &[f64]| -> Vec<(f64, f64)> {
-        let counted = values
-            .iter()
-            .zip(&timeline.delivered)
-            .enumerate()
-            .filter(|(_, (_, count))| **count > 0);
-        counted
-            .map(|(number, (value, _))| ((number as f64 + 0.5) * step, *value))
-            .collect()
-    };
-    let curves = [
-        Curve {
-            name: "longest",
-            class: "b",
-            is_filled: false,
-            points: points(&timeline.max_ms),
-        },
-        Curve {
-            name: "mean",
-            class: "a",
-            is_filled: true,
-            points: points(&timeline.mean_ms),
-        },
-    ];
-    let most = timeline.max_ms.iter().copied().fold(0.0, f64::max);
-    over_time(report, &curves, most, |ms| {
-        milliseconds(ms, true).replace("0.00 µs", "0")
-    })
-}
-
-fn over_time(
-    report: &Report,
-    curves: &[Curve<'_>],
-    most: f64,
-    label: impl Fn(f64) -> String,
-) -> String {
-    let count = report
-        .timeline
-        .delivered
-        .len()
-        .max(report.timeline.published.len())
-        .max(1);
-    let end = count as f64 * report.timeline.step_seconds.max(1e-9);
-    let (y_ticks, top) = scale(most, label);
-    let x_ticks: Vec<Tick> = steps(end)
-        .into_iter()
-        .filter(|mark| *mark <= end * 1.0001)
-        .map(|mark| Tick {
-            at: mark / end,
-            label: format!("{} s", grouped_f64(mark)),
-        })
-        .collect();
-    lines(
-        curves,
-        |x| x / end,
-        |y| y / top,
-        &x_ticks,
-        &y_ticks,
-        "time since the first message",
-    )
-}
-
 fn latency_table(report: &Report) -> String {
     let cells = |latency: &Latency| {
         latency
@@ -372,7 +176,7 @@ fn parameters(report: &Report) -> Vec<(&'static str, String)> {
     let connecting = if report.storm {
         "all at once"
     } else {
-        "as fast as the server answers"
+        "as fast as the server responds"
     };
     vec![
         ("server", report.server.clone()),
@@ -382,7 +186,7 @@ fn parameters(report: &Report) -> Vec<(&'static str, String)> {
         ("publishers", grouped(report.publishers as u64)),
         ("messages per channel", grouped(u64::from(report.messages))),
         ("message size", bytes(report.size as f64)),
-        ("rate", rate(report.rate, "as fast as the server answers")),
+        ("rate", rate(report.rate, "as fast as the server responds")),
         (
             "warm-up",
             format!(
