@@ -1,7 +1,7 @@
-//! What the targets share: cutting input as a network would.
+//! Shared by the targets: cutting input as a network would.
 
-/// Cuts `bytes` at places that depend on nothing but `bytes` and `seed`, so that a finding can be
-/// repeated: pieces of 1 to 16 bytes, now and then a long one. Seed 0 cuts after every byte.
+/// Cuts `bytes` at offsets that depend only on `bytes` and `seed`, so that a finding can be
+/// reproduced: pieces of 1 to 16 bytes, sometimes a long one. Seed 0 cuts after every byte.
 pub fn cut(bytes: &[u8], seed: u64) -> impl Iterator<Item = &[u8]> {
     let mut state = bytes
         .iter()
@@ -28,7 +28,7 @@ pub fn cut(bytes: &[u8], seed: u64) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A duration as users write it.
+/// A duration in the notation of users.
 pub fn shown(duration: std::time::Duration) -> String {
     format!("{}s {}ns", duration.as_secs(), duration.subsec_nanos())
 }

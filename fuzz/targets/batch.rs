@@ -1,5 +1,5 @@
-//! Batches of messages: the same lines are published however they arrive, and the answer tells
-//! exactly how many.
+//! Batches of messages: the same lines are published however they are cut, and the response has
+//! their exact number.
 #![no_main]
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use pushctl_fuzz::cut;
 
 const MAX_LINE: usize = 200;
 
-/// The answer, the channels with their counts, and the failure.
+/// The response, the channels with their counts, and the failure.
 fn publish<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     default: &[u8],

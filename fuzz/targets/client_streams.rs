@@ -1,5 +1,5 @@
-//! What clients read: message streams, event streams, long-polling answers, and the bare responses
-//! and frames of `bench`.
+//! Input of clients: message streams, event streams, poll responses, and the raw responses and
+//! frames of `bench`.
 #![no_main]
 
 use std::cell::RefCell;
@@ -14,7 +14,8 @@ use pushctl_fuzz::cut;
 use tokio::runtime::{Builder, Runtime};
 
 thread_local! {
-    static RUNTIME: RefCell<Runtime> = RefCell::new(Builder::new_current_thread().build().expect("a runtime"));
+    static RUNTIME: RefCell<Runtime> =
+        RefCell::new(Builder::new_current_thread().build().expect("a runtime"));
 }
 
 fn answer(kind: ResponseKind, data: &[u8], seed: u64) -> Vec<Message> {
@@ -41,7 +42,11 @@ fuzz_target!(|data: &[u8]| {
         4 => bare_frames(data),
         5 => bare_responses(data),
         _ => {
-            for kind in [ResponseKind::Multipart, ResponseKind::Parts, ResponseKind::Lines] {
+            for kind in [
+                ResponseKind::Multipart,
+                ResponseKind::Parts,
+                ResponseKind::Lines,
+            ] {
                 let whole = answer(kind, data, 0);
                 assert_eq!(answer(kind, data, 1), whole);
                 assert!(
@@ -56,8 +61,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// No more comes out than went in (a byte that is not UTF-8 may become three), and what comes out
-/// can be shown and noted.
+/// The output is no larger than the input (a byte that is not UTF-8 may become three), and can be
+/// printed and recorded.
 fn plausible(messages: &[Message], length: usize) {
     let texts: usize = messages.iter().map(|message| message.text.len()).sum();
     assert!(texts <= 3 * length);
@@ -68,12 +73,12 @@ fn plausible(messages: &[Message], length: usize) {
         if let Some(back) = back {
             assert_eq!(back.text, message.text);
         }
-        cursor.take(message, message.channel.as_deref(), Some(1_700_000_000));
+        cursor.record_message(message, message.channel.as_deref(), Some(1_700_000_000));
         assert!(
             message.id.is_none()
                 || message.channel.is_none()
                 || cursor
-                    .take(message, message.channel.as_deref(), None)
+                    .record_message(message, message.channel.as_deref(), None)
                     .is_none()
         );
         let _ = (
@@ -98,7 +103,7 @@ fn split(data: &[u8]) {
         2 * data.len(),
     );
 
-    // Good objects come out as they went in, wherever they are cut and whatever is between them.
+    // Valid objects are unchanged, wherever they are cut and whatever is between them.
     let wanted: Vec<Message> = data
         .split(|byte| *byte == 0)
         .enumerate()

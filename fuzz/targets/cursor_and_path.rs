@@ -1,5 +1,5 @@
-//! Paths of requests, channels of paths, and cursors. Each is compared with what the reference says
-//! in other words.
+//! Paths of requests, channels of paths, and cursors. Each is compared with an independent
+//! implementation of the reference.
 #![no_main]
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use pushctl::server::broker::Cursor;
 use pushctl::server::config::{Expression, LocationSettings, Variables, normalise};
 use pushctl::server::dialect::push_stream::{channels_path, cursor};
 
-/// A request of which every header and argument is the same text.
+/// A request in which all headers and arguments have the same value.
 struct All<'a>(&'a [u8]);
 
 impl Variables for All<'_> {
@@ -66,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
     for channel in &channels {
         assert!(!channel.id.contains(&b'/') && channel.backtrack != Some(0));
     }
-    // Ids survive being written and read again, with any number of stored messages asked for.
+    // Ids survive formatting and parsing, with any backlog.
     let ids: Vec<_> = channels
         .iter()
         .map(|channel| encoded(&channel.id))

@@ -1,4 +1,4 @@
-//! Whole nginx.conf files. Files and names are not looked up in fuzzing builds.
+//! Whole nginx.conf files. Fuzzing builds open no files and resolve no names.
 #![no_main]
 
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ impl Variables for Request<'_> {
     }
 }
 
-/// What a file leads to, with the lines counted from `first`.
+/// The result of a file, with lines counted from `first`.
 fn outcome(text: &[u8], first: usize) -> (bool, Vec<Diagnostic>) {
     let (good, remarks) = match nginx::parse("file", text) {
         Ok(loaded) => {

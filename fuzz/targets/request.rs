@@ -1,5 +1,5 @@
-//! HTTP/1.x heads and bodies. The same bytes must mean the same however they arrive, and nothing is
-//! held beyond the limits.
+//! HTTP/1.x heads and bodies. The same bytes must have the same meaning however they are cut, and
+//! buffers stay within the limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,7 +8,7 @@ use pushctl_fuzz::cut;
 
 const MAX_HEAD: usize = 300;
 const MAX_BODY: u64 = 100;
-/// A chunk's line, and the longest piece that arrives at once.
+/// A chunk line, and the longest piece that arrives at once.
 const MAX_HELD: usize = 4096 + 200;
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, bounded: bool) -> (Vec<RequestPart>, usize) {

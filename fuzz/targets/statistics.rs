@@ -1,4 +1,4 @@
-//! Statistics as a server tells them, and values as users write them on the command line.
+//! Statistics of servers, and values of users on the command line.
 #![no_main]
 
 use std::time::Duration;

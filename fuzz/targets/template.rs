@@ -1,4 +1,4 @@
-//! Message templates, expressions, regular expressions and what they make of messages.
+//! Message templates, expressions, regular expressions and their output for messages.
 //!
 //! The input is split at its first two NUL bytes: the template (or expression, or pattern), the
 //! text, the channel id.
@@ -11,12 +11,12 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pushctl::client::message::Message;
 use pushctl::message::Position;
-use pushctl::server::config::template::{Part, Template};
+use pushctl::server::config::template::{Template, TemplatePart};
 use pushctl::server::config::{
-    Expression, LocationSettings, MessageFormat, Names, Paddings, RegexPattern, ServerName,
+    Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, VariableNames,
     Variables,
 };
-use pushctl::server::dialect::push_stream::render::{Renderer, MessageView, RenderStyle};
+use pushctl::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 
 struct Request<'a>(&'a [u8]);
 
@@ -38,21 +38,25 @@ impl Variables for Request<'_> {
     }
 }
 
-fn written(part: &Part) -> Vec<u8> {
+fn written(part: &TemplatePart) -> Vec<u8> {
     match part {
-        Part::Literal(text) => text.to_vec(),
-        Part::Id => b"~id~".to_vec(),
-        Part::Text => b"~text~".to_vec(),
-        Part::Size => b"~size~".to_vec(),
-        Part::Channel => b"~channel~".to_vec(),
-        Part::Time => b"~time~".to_vec(),
-        Part::Tag => b"~tag~".to_vec(),
-        Part::EventId => b"~event-id~".to_vec(),
-        Part::EventType => b"~event-type~".to_vec(),
+        TemplatePart::Literal(text) => text.to_vec(),
+        TemplatePart::Id => b"~id~".to_vec(),
+        TemplatePart::Text => b"~text~".to_vec(),
+        TemplatePart::Size => b"~size~".to_vec(),
+        TemplatePart::Channel => b"~channel~".to_vec(),
+        TemplatePart::Time => b"~time~".to_vec(),
+        TemplatePart::Tag => b"~tag~".to_vec(),
+        TemplatePart::EventId => b"~event-id~".to_vec(),
+        TemplatePart::EventType => b"~event-type~".to_vec(),
     }
 }
 
-fn rendered(format: MessageFormat, style: RenderStyle, shown: &MessageView<'_>) -> (Vec<u8>, usize) {
+fn rendered(
+    format: MessageFormat,
+    style: RenderStyle,
+    shown: &MessageView<'_>,
+) -> (Vec<u8>, usize) {
     let header = Some(Bytes::copy_from_slice(shown.text));
     let settings = LocationSettings {
         message_format: format,
@@ -94,9 +98,13 @@ fuzz_target!(|data: &[u8]| {
     let shown = MessageView {
         position: Position::new(1_700_000_000, 7),
         event_id: Some(channel),
-        ..Shown::special(5, channel, text)
+        ..MessageView::special(5, channel, text)
     };
-    for style in [RenderStyle::Lines, RenderStyle::Unframed, RenderStyle::EventSource] {
+    for style in [
+        RenderStyle::Lines,
+        RenderStyle::Unframed,
+        RenderStyle::EventSource,
+    ] {
         let _ = rendered(MessageFormat::Template(template.clone()), style, &shown);
     }
     json(&shown);
@@ -104,7 +112,7 @@ fuzz_target!(|data: &[u8]| {
     pattern(source, text);
 });
 
-/// Our own format is JSON whatever is in the message, on one line, and says what it was made of.
+/// Our own format is JSON for any message, on one line, and contains the fields of the message.
 fn json(shown: &MessageView<'_>) {
     let (bare, _) = rendered(MessageFormat::Json, RenderStyle::Unframed, shown);
     let (line, _) = rendered(MessageFormat::Json, RenderStyle::Lines, shown);
@@ -131,9 +139,9 @@ fn json(shown: &MessageView<'_>) {
 }
 
 fn expression(source: &[u8], value: &[u8]) {
-    let names = Names {
+    let names = VariableNames {
         captures: vec!["named".to_owned()],
-        ..Names::default()
+        ..VariableNames::default()
     };
     let Ok(expression) = Expression::parse_with(source, &names) else {
         assert!(source.contains(&b'$'));
@@ -153,7 +161,7 @@ fn pattern(source: &[u8], subject: &[u8]) {
     let Ok(source) = std::str::from_utf8(source) else {
         return;
     };
-    // The compiler's own bound on size holds anyway, but takes its time.
+    // The size limit of the compiler holds anyway, but takes its time.
     if source.len() <= 100 {
         for ignore_case in [false, true] {
             let Ok(regex) = RegexPattern::new(source, ignore_case) else {

@@ -1,10 +1,10 @@
-//! Whole configurations in TOML. Files and names are not looked up in fuzzing builds.
+//! Whole configurations in TOML. Fuzzing builds open no files and resolve no names.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::config::nginx::{self, Diagnostic};
 
-/// Whether a file is accepted, and all that is said of it.
+/// Whether a file is accepted, and all its diagnostics.
 fn outcome(text: &[u8]) -> (bool, Vec<Diagnostic>) {
     match nginx::parse("file.toml", text) {
         Ok(loaded) => {
@@ -27,8 +27,8 @@ fuzz_target!(|data: &[u8]| {
     for remark in &remarks {
         assert!(remark.line <= lines && !remark.text.is_empty(), "{remark}");
     }
-    // The same bytes as an nginx.conf: what is accepted there is the same in TOML, unless TOML
-    // cannot hold it.
+    // The same bytes as nginx.conf: an accepted file has the same result in TOML, unless TOML
+    // cannot represent it.
     if let (Ok(loaded), Ok(toml)) = (nginx::parse("file", data), nginx::to_toml("file", data)) {
         let again = nginx::parse("file.toml", toml.as_bytes());
         let again = again.unwrap_or_else(|mistakes| panic!("{mistakes}\n{toml}"));
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
         );
     }
     if is_accepted {
-        // A comment in front changes nothing.
+        // A leading comment changes nothing.
         assert!(outcome(&[b"# comment\n", data].concat()).0);
     }
 });

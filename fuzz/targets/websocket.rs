@@ -1,16 +1,19 @@
-//! Frames of websocket clients: the same events however they arrive, within the limit on messages.
+//! Frames of websocket clients: the same events however they are cut, within the limit of messages.
 #![no_main]
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::subscriber::websocket::frame::{self, Opcode, Parsed};
-use pushctl::server::subscriber::websocket::inbound::{InboundAction, Inbound};
+use pushctl::server::subscriber::websocket::inbound::{Inbound, InboundAction};
 use pushctl_fuzz::cut;
 
 const MAX_MESSAGE: usize = 300;
 
-/// The events up to the first close, and the bytes that wait for more.
-fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<InboundAction>, usize, usize) {
+/// The events up to the first close, and the number of buffered bytes.
+fn read<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    as_module: bool,
+) -> (Vec<InboundAction>, usize, usize) {
     let mut inbound = Inbound::new(as_module);
     let mut buffer = BytesMut::new();
     let mut events = Vec::new();
@@ -23,7 +26,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<Inb
                 return (events, 0, 0);
             }
         }
-        // Memory grows by doubling.
+        // Buffers grow by doubling.
         assert!(inbound.pending_bytes() <= 2 * MAX_MESSAGE);
         assert!(
             buffer.len() <= MAX_MESSAGE + 14,
@@ -65,7 +68,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(taken == out.len() && back.payload == data && back.fin && back.opcode == Opcode::Text);
 });
 
-/// One frame and nothing behind it, as a server may send it.
+/// A single frame, as a server may send it.
 fn well_formed(bytes: &[u8], opcode: Opcode) {
     let Parsed::Complete(frame, taken) = frame::parse(bytes, MAX_MESSAGE) else {
         panic!("{bytes:?} is no frame")

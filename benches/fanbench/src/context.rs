@@ -1,4 +1,4 @@
-//! What all benches share: common options, which servers are measured, and comparisons of them.
+//! Shared parts of the benches: common options, servers to measure, and comparisons.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::machine::{self, LOAD_CORE};
 use crate::report::{Table, median, number};
 use crate::server::{Kind, Server, Setup, find_nchan};
 
-/// Time after which a step that makes no progress is a failure.
+/// Time without progress after which a step fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options of all benches.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The binary that is measured
+    /// The binary to measure
     #[arg(
         long,
         value_name = "PATH",
@@ -36,7 +36,7 @@ pub struct Common {
     /// Measure pushctl alone
     #[arg(long, global = true)]
     pub no_nchan: bool,
-    /// Rounds; the median counts
+    /// Number of rounds; the median is reported
     #[arg(long, value_name = "N", default_value_t = 3, global = true)]
     pub rounds: usize,
     /// Append the table to this file
@@ -48,11 +48,11 @@ pub struct Common {
 pub struct Context {
     /// The common options.
     pub common: Common,
-    /// How the bench was called.
+    /// The command line of the bench.
     pub command: String,
 }
 
-/// What one measurement brought.
+/// The result of one measurement.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// CPU time of the server per message or delivery, in microseconds.
@@ -61,7 +61,7 @@ pub struct Sample {
     pub per_second: f64,
     /// Latency in milliseconds; NAN if it was not measured.
     pub p99_ms: f64,
-    /// What went wrong.
+    /// Faults.
     pub faults: String,
 }
 
@@ -84,7 +84,7 @@ impl Context {
             .filter(|word| word != name)
             .peekable();
         while let Some(word) = arguments.next() {
-            // Where things lie on this machine says nothing about the run.
+            // Paths of this machine are not relevant for the result.
             if word == "--pushctl" || word == "--results" {
                 arguments.next();
             } else if word.contains(' ') {
@@ -99,12 +99,12 @@ impl Context {
         })
     }
 
-    /// Keeps the load on its own core, away from a pinned server.
+    /// Pins the load to its own core, away from the server.
     pub fn pin_load() {
         if machine::cores() > 1 {
             machine::pin(LOAD_CORE);
         } else {
-            eprintln!("only one core: load and server disturb each other");
+            eprintln!("only one core: load and server compete for it");
         }
     }
 
@@ -124,7 +124,7 @@ impl Context {
         }
     }
 
-    /// The servers to measure: nchan too, if it is installed and wanted.
+    /// The servers to measure: nchan as well, if it is installed and selected.
     #[must_use]
     pub fn kinds(&self) -> Vec<Kind> {
         if self.common.no_nchan {

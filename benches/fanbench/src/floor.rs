@@ -1,5 +1,4 @@
-//! The floor: what the kernel takes for the same bytes when there is no server, only a loop of
-//! `send`.
+//! The floor: the cost of the same bytes in the kernel without a server, with a loop of `send`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -33,7 +32,8 @@ pub fn measure(connections: usize, messages: u64, bytes: usize, together: usize)
         writers.push(listener.accept()?.0);
     }
     let rounds = messages / together as u64;
-    // The next round begins when everything of the last one was read: nothing waits in the kernel.
+    // The next round starts when all bytes of the last one were read: no data is queued in the
+    // kernel.
     let (read, all_read) = channel();
     let sender =
         thread::spawn(move || send(&writers, rounds, &vec![b'x'; bytes * together], &all_read));
@@ -59,7 +59,7 @@ fn send(
     for _ in 0..rounds {
         for writer in writers {
             if net::write(writer, payload) != Some(payload.len()) {
-                return Err(io::Error::other("a socket did not take a message"));
+                return Err(io::Error::other("a socket did not accept a message"));
             }
         }
         if all_read.recv().is_err() {
@@ -82,7 +82,7 @@ fn drain(
         let mut left = bytes_per_round;
         while left > 0 {
             net.wait(Duration::from_secs(10), &mut ready)?;
-            ensure!(!ready.is_empty(), "nothing came for 10 seconds");
+            ensure!(!ready.is_empty(), "no data for 10 seconds");
             for event in &ready {
                 if let Got::Bytes(count) =
                     net::read(&readers[usize::try_from(event.token)?], &mut buffer)

@@ -1,5 +1,4 @@
-//! As much HTTP as a load generator needs: finding answers in bytes, and single requests that wait
-//! for theirs.
+//! The HTTP of a load generator: finding responses in bytes, and single blocking requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
@@ -8,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use memchr::memmem;
 
-/// Where the head of an answer ends.
+/// End of a response head.
 #[must_use]
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
     memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The status of an answer; 0 if there is none.
+/// The status of a response; 0 if there is none.
 #[must_use]
 pub fn status(head: &[u8]) -> u16 {
     head.get(9..12)
@@ -34,7 +33,7 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
         })
 }
 
-/// Where head and body of a whole answer end; `None` until all of it is there.
+/// Ends of head and body of a complete response; `None` if it is incomplete.
 #[must_use]
 pub fn whole(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = head_end(bytes)?;
@@ -46,26 +45,26 @@ pub fn whole(bytes: &[u8]) -> Option<(usize, usize)> {
         return (bytes.len() >= end).then_some((head, end));
     }
     if header(&bytes[..head], "transfer-encoding").is_some() {
-        // From the head's last line end: an empty body begins with its last chunk.
+        // Starts at the last line end of the head: an empty body begins with its last chunk.
         return memmem::find(&bytes[head - 2..], b"\r\n0\r\n\r\n")
             .map(|at| (head, head - 2 + at + 7));
     }
     Some((head, head))
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// Its status.
     pub status: u16,
-    /// Its body, as it came.
+    /// The body, unchanged.
     pub body: String,
 }
 
-/// Sends one request on a connection of its own and waits for the answer.
+/// Sends one request on a new connection and waits for the response.
 ///
 /// # Errors
-/// When there is no whole answer within 30 seconds.
+/// Returns an error if there is no complete response within 30 seconds.
 pub fn request(
     address: SocketAddrV4,
     method: &str,
@@ -73,7 +72,7 @@ pub fn request(
     headers: &str,
     body: &[u8],
 ) -> Result<Answer> {
-    let what = || format!("cannot get an answer to {method} {path} from {address}");
+    let what = || format!("no response to {method} {path} from {address}");
     let mut stream = TcpStream::connect(address).with_context(what)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let length = body.len();

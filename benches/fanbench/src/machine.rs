@@ -1,4 +1,4 @@
-//! The machine that is measured on: its notes for the results, and which core does what.
+//! The measuring machine: its description for the results, and the cores of server and load.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -17,12 +17,12 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Keeps this thread, and those that it starts, on one core; on a machine with one core nothing
-/// changes.
+/// Pins this thread and its children to one core; no effect on a machine with one core.
 pub fn pin(core: usize) {
     let mut set = CpuSet::new();
     set.set(core);
-    // Where that is not allowed the figures say so themselves: load and server disturb each other.
+    // If pinning is not permitted, server and load disturb each other, which is visible in the
+    // figures.
     let _ = sched_setaffinity(None, &set);
 }
 

@@ -1,5 +1,5 @@
-//! The marks of messages: each carries its number and when it was due, and is found again in
-//! whatever a server makes of it.
+//! The marks of messages: each contains a number and a due time, and can be found in the output of
+//! any server.
 //!
 //! A mark is `T<nanoseconds>#<number>@`; a message is a mark and padding. The scanner reads a byte
 //! stream that may be cut anywhere, and checks that every number from 1 comes once. Servers keep
@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use memchr::memchr_iter;
 
-/// Longest mark: two numbers of 20 digits.
+/// Length of the longest mark: two numbers of 20 digits.
 const MAX_MARK_BYTES: usize = 43;
 
 /// Appends a message of `size` bytes, or a bare mark if that is longer.
@@ -22,18 +22,18 @@ pub fn message(out: &mut String, due_nanos: u64, number: u64, size: usize) {
     }
 }
 
-/// What was wrong with the numbers.
+/// Faults in the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Numbers that were left out, and have not come since.
+    /// Numbers that are still missing.
     pub lost: u64,
-    /// Numbers that came again.
+    /// Numbers that arrived more than once.
     pub repeated: u64,
-    /// Numbers that came after a later one. With one publisher that is a fault.
+    /// Numbers that arrived after a later one: a fault with one publisher.
     pub reordered: u64,
 }
 
-/// Reads the marks in the stream of one subscriber of one channel.
+/// Checks the marks received by one subscriber of one channel.
 #[derive(Debug, Default)]
 pub struct Scanner {
     last: u64,
@@ -43,7 +43,7 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// What came up to number `last` does not matter.
+    /// Ignores messages up to number `last`.
     pub fn skip_to(&mut self, last: u64) {
         self.last = last;
         self.missing = Vec::new();
@@ -103,7 +103,7 @@ impl Scanner {
             found(due);
         }
         let tail = &bytes[end.max(bytes.len().saturating_sub(MAX_MARK_BYTES))..];
-        // A mark that is cut: everything after its `T` is digits and `#`.
+        // An incomplete mark: all bytes after its `T` are digits and `#`.
         let begin = tail
             .iter()
             .rposition(|byte| !byte.is_ascii_digit() && *byte != b'#');
@@ -115,7 +115,7 @@ impl Scanner {
     }
 }
 
-/// Reads backwards from the `@`: number, `#`, due time, `T`.
+/// Parses backwards from the `@`: number, `#`, due time, `T`.
 fn parse(before: &[u8]) -> Option<(u64, u64)> {
     let (rest, number) = digits(before)?;
     let (rest, due) = digits(rest.strip_suffix(b"#")?)?;

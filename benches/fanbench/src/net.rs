@@ -1,4 +1,4 @@
-//! Sockets that do not block and one epoll set that watches them. Knows nothing of HTTP.
+//! Non-blocking sockets and one epoll set. No HTTP here.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -11,14 +11,14 @@ use rustix::net::{
     self as sys, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt,
 };
 
-/// What a socket is watched for.
+/// Events of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// Bytes to read, or the end.
     Read,
-    /// The connection is there, or bytes can be written; and what `Read` is for.
+    /// Connected or writable; also the events of `Read`.
     Write,
-    /// Only that the other side is gone: nothing is read.
+    /// Only that the peer has closed; nothing is read.
     Hangup,
 }
 
@@ -32,25 +32,25 @@ impl Interest {
     }
 }
 
-/// A socket that something happened to.
+/// A socket with an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
-    /// What the socket was registered with.
+    /// The token of the registration.
     pub token: u64,
-    /// It takes bytes.
+    /// Writable.
     pub writable: bool,
-    /// The other side is gone.
+    /// The peer has closed.
     pub hangup: bool,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Got {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(usize),
-    /// Nothing at present.
+    /// No data at present.
     Nothing,
-    /// The connection is at its end, orderly or not.
+    /// The connection has ended, orderly or not.
     End,
 }
 
@@ -72,7 +72,7 @@ impl Net {
         })
     }
 
-    /// Watches a socket from now on; closing it ends that.
+    /// Watches a socket; closing it ends that.
     ///
     /// # Errors
     /// Those of `epoll_ctl`.
@@ -85,7 +85,7 @@ impl Net {
         )?)
     }
 
-    /// Watches for something else.
+    /// Changes the events of interest.
     ///
     /// # Errors
     /// Those of `epoll_ctl`.
@@ -98,7 +98,7 @@ impl Net {
         )?)
     }
 
-    /// Waits for events, at most that long, and puts them into `ready`.
+    /// Waits for events, for at most this long, and stores them in `ready`.
     ///
     /// # Errors
     /// Those of `epoll_wait`.
@@ -129,15 +129,15 @@ impl Net {
     }
 }
 
-/// Begins a connection, from `source` if given; it is there when the socket is writable.
+/// Starts to connect, from `source` if given; the socket becomes writable when it is connected.
 ///
 /// # Errors
-/// When there is no descriptor or port left, or the connection is refused at once.
+/// Returns an error if there is no descriptor or port left, or the connection is refused at once.
 pub fn connect(address: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<OwnedFd> {
     connect_with(address, source, None)
 }
 
-/// As [`connect`], with a receive buffer of about that many bytes.
+/// Like [`connect`], with a receive buffer of about this many bytes.
 ///
 /// # Errors
 /// As for [`connect`].
@@ -165,7 +165,7 @@ pub fn connect_with(
     }
 }
 
-/// Reads what is there.
+/// Reads the available data.
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Got {
     match sys::recv(fd, buffer, RecvFlags::empty()) {
         Ok((0, _)) => Got::End,
@@ -175,7 +175,7 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Got {
     }
 }
 
-/// Writes as much as the socket takes; `None` when it is broken.
+/// Writes as much as possible; `None` if the connection is broken.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Option<usize> {
     match sys::send(fd, bytes, SendFlags::NOSIGNAL) {
         Ok(count) => Some(count),
@@ -184,8 +184,8 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Makes `close` reset the connection instead of ending it in order.
+/// Makes `close` reset the connection.
 pub fn reset_on_close(fd: impl AsFd) {
-    // A connection that is gone already needs no reset.
+    // A connection that has ended needs no reset.
     let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
 }

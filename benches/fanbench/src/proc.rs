@@ -1,4 +1,4 @@
-//! What the kernel says about processes: CPU time, memory, descriptors. Reads /proc, nothing else.
+//! Figures of processes in /proc: CPU time, memory, descriptors.
 
 use std::fs::read_to_string;
 use std::time::Duration;
@@ -17,9 +17,9 @@ pub struct Reading {
     pub rss_kib: u64,
     /// Resident memory, with shared pages split among those that share them, KiB.
     pub pss_kib: u64,
-    /// Memory that belongs to the processes alone, KiB.
+    /// Private memory of the processes, KiB.
     pub private_kib: u64,
-    /// Memory that comes from no file, KiB: what a process alone allocates, whoever else runs the
+    /// Anonymous memory, KiB: allocated by the process, independent of other processes with the
     /// same binary.
     pub anonymous_kib: u64,
     /// Open descriptors.
@@ -46,7 +46,7 @@ impl Reading {
         sum
     }
 
-    /// Only the CPU time of a process and its descendants: cheap.
+    /// Reads only the CPU time of a process and its descendants, which is cheap.
     #[must_use]
     pub fn cpu_of(root: u32) -> Duration {
         let mut sum = Self::default();
@@ -58,7 +58,7 @@ impl Reading {
         let Ok(stat) = read_to_string(format!("/proc/{pid}/stat")) else {
             return;
         };
-        // The name in parentheses may contain anything.
+        // The name in parentheses may contain any character.
         let fields: Vec<&str> = stat
             .rsplit(')')
             .next()
@@ -87,7 +87,7 @@ impl Reading {
     }
 }
 
-/// Memory that the kernel takes, for all processes of the machine: KiB.
+/// Memory of the kernel for all processes of the machine, KiB.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel {
     /// Objects of the kernel: sockets, descriptors, epoll entries.

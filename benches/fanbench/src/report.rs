@@ -107,7 +107,7 @@ impl Table {
     }
 }
 
-/// The middle one of these values.
+/// The median of these values.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -115,7 +115,7 @@ pub fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A number with so many digits after the point; `-` if there is none.
+/// Formats a number with this many decimals; `-` if there is none.
 #[must_use]
 pub fn number(value: f64, digits: usize) -> String {
     if value.is_finite() {

@@ -1,5 +1,5 @@
-//! Servers under test: started on a core of their own, on loopback and a free port, and ended when
-//! dropped.
+//! Servers under test: started on their own core, on loopback and a free port, and terminated on
+//! drop.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -13,14 +13,14 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::machine::{SERVER_CORE, cores};
 use crate::proc::Reading;
 
-/// Where Debian's package has nchan.
+/// Path of nchan in Debian's package.
 const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
-/// Time that a server may take to start.
+/// Time-out for the start of a server.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that a server may take to end.
+/// Time-out for the end of a server.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Which server; paths and expectations depend on it.
+/// The kind of a server, which determines paths and expectations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `pushctl serve` with its built-in locations.
@@ -40,14 +40,14 @@ impl Kind {
     }
 }
 
-/// How a server is started.
+/// The command line of a server.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The binary of pushctl.
     pub pushctl: PathBuf,
     /// Further arguments of `pushctl serve`.
     pub arguments: Vec<String>,
-    /// On one core alone; otherwise on all.
+    /// Pins the server to one core.
     pub pinned: bool,
     /// Stored messages per channel, for nchan.
     pub nchan_stored: usize,
@@ -55,9 +55,9 @@ pub struct Setup {
 
 /// A running server.
 pub struct Server {
-    /// Which one.
+    /// Kind of the server.
     pub kind: Kind,
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddrV4,
     /// Its logs.
     pub directory: PathBuf,
@@ -66,10 +66,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it takes connections.
+    /// Starts a server and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Returns an error if it cannot be started.
     pub fn start(kind: Kind, setup: &Setup) -> Result<Self> {
         match kind {
             Kind::Pushctl => Self::pushctl(setup),
@@ -145,19 +145,19 @@ impl Server {
         }
     }
 
-    /// Its process.
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it uses at present.
+    /// Its current resource usage.
     #[must_use]
     pub fn reading(&self) -> Reading {
         Reading::of(self.pid())
     }
 
-    /// Time on the CPU so far.
+    /// CPU time since its start.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         Reading::cpu_of(self.pid())
@@ -179,7 +179,7 @@ impl Drop for Server {
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed())
             && self.is_running()
         {
-            // If it ended meanwhile there is nothing to do.
+            // It may have exited already.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let start = Instant::now();
@@ -200,10 +200,10 @@ impl Drop for Server {
     }
 }
 
-/// Says why nchan cannot be measured here, if so.
+/// Checks that nchan can be measured here.
 ///
 /// # Errors
-/// When nginx or the module is missing.
+/// Returns an error if nginx or the module is missing.
 pub fn find_nchan() -> Result<()> {
     let has_nginx = Command::new("nginx")
         .arg("-v")
@@ -219,7 +219,7 @@ pub fn find_nchan() -> Result<()> {
     Ok(())
 }
 
-/// A command on the server's core, that ends when this program does, however that ends.
+/// A command on the server's core, which is terminated with this program.
 fn pinned(program: &Path, pinned: bool) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]);
@@ -261,7 +261,7 @@ fn free_address() -> Result<SocketAddrV4> {
     Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
 }
 
-/// Publisher and subscriber locations of nchan, with nothing else in the way.
+/// Configuration of nchan with publisher and subscriber locations only.
 fn nchan_configuration(directory: &Path, address: SocketAddrV4, stored: usize) -> String {
     let at = directory.display();
     format!(

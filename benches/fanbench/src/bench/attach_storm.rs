@@ -1,5 +1,5 @@
-//! `attach-storm`: everybody comes at once, with and without a backlog; connections per second, CPU
-//! per attachment.
+//! `attach-storm`: all subscribers connect at once, with and without a backlog; connections per
+//! second, CPU per attachment.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use crate::server::{Kind, Server};
 /// Options of `attach-storm`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Subscribers that come at once
+    /// Subscribers that connect at once
     #[arg(long, default_value_t = 5000)]
     subs: usize,
-    /// How often they come in each measurement
+    /// Storms per measurement
     #[arg(long, default_value_t = 2)]
     waves: u32,
-    /// Messages that each gets at once in the rows with a backlog
+    /// Backlog of each subscriber in the rows with a backlog
     #[arg(long, default_value_t = 20)]
     backlog: u64,
 }
@@ -29,7 +29,8 @@ pub struct Options {
 /// Runs the bench.
 ///
 /// # Errors
-/// When a server does not start, or refuses subscribers, or backlogs are not complete.
+/// Returns an error if a server does not start, rejects subscribers, or does not send complete
+/// backlogs.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options {
@@ -75,7 +76,7 @@ fn storm(server: &Server, mode: Mode, backlog: u64, subs: usize, waves: u32) -> 
         subscribers: 0,
         ..plan.clone()
     })?;
-    // One message in any case: the channel is there when they come.
+    // At least one message, so that the channel exists when they connect.
     load.publish(Until::Messages(backlog.max(1)), Pace::Window(1), PATIENCE)?;
     load.plan_mut().subscribers = subs;
     let before = server.cpu();
@@ -98,7 +99,7 @@ fn storm(server: &Server, mode: Mode, backlog: u64, subs: usize, waves: u32) -> 
     })
 }
 
-/// The location that begins with stored messages.
+/// A location with a backlog.
 pub(super) fn path_with_backlog(kind: Kind, mode: Mode, backlog: u64) -> String {
     match kind {
         Kind::Nchan => "/old/{ch}".to_owned(),

@@ -1,5 +1,4 @@
-//! `backlog`: subscribers that begin with everything that is stored; CPU per message that is
-//! replayed.
+//! `backlog`: subscribers that start with all stored messages; CPU per replayed message.
 
 use anyhow::Result;
 use clap::Args;
@@ -16,13 +15,13 @@ pub struct Options {
     /// Stored messages
     #[arg(long, default_value_t = 10_000)]
     stored: u64,
-    /// Subscribers that come together
+    /// Subscribers that connect together
     #[arg(long, default_value_t = 10)]
     subs: usize,
-    /// How often they come in each measurement
+    /// Replays per measurement
     #[arg(long, default_value_t = 2)]
     waves: u32,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, default_value_t = 100)]
     size: usize,
 }

@@ -1,4 +1,5 @@
-//! `batch`: many messages in one request (NDJSON), beside one message per request; CPU per message.
+//! `batch`: many messages in one request (NDJSON), compared with one message per request; CPU per
+//! message.
 
 use anyhow::Result;
 use clap::Args;
@@ -13,21 +14,21 @@ use crate::server::{Kind, Server};
 /// Options of `batch`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Messages of each measurement
+    /// Messages per measurement
     #[arg(long, default_value_t = 50_000)]
     msgs: u64,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, default_value_t = 100)]
     size: usize,
     /// Messages per request, one row for each number
     #[arg(long, default_value = "10,100,1000", value_delimiter = ',')]
     batch: Vec<usize>,
-    /// Channels that they are spread over
+    /// Channels of the messages
     #[arg(long, default_value_t = 10)]
     channels: usize,
 }
 
-/// Runs the bench, unless the server does not know batches.
+/// Runs the bench, unless the server does not support batches.
 ///
 /// # Errors
 /// When a server does not start or answer.
@@ -40,7 +41,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         ..
     } = *options;
     if let Err(answer) = probe(context)? {
-        eprintln!("batch: skipped, this pushctl does not take NDJSON batches ({answer})");
+        eprintln!("batch: skipped, this pushctl does not support NDJSON batches ({answer})");
         return Ok(());
     }
     let mut table = Table::new(
@@ -61,7 +62,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         )
     }));
     context.compare(&mut table, &context.setup(), &cases, |server, &batch| {
-        // nchan takes one message per request: its cost is the same in every row.
+        // nchan accepts one message per request: its cost is the same in every row.
         let batch = if server.kind == Kind::Nchan { 0 } else { batch };
         let publishers = if batch == 0 { 8 } else { 1 };
         let mut plan = Plan {
@@ -89,7 +90,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     table.finish(context)
 }
 
-/// Publishes a small batch; the answer is the error if that is not what batches are answered with.
+/// Publishes a small batch; returns an error if the response is not that of a batch.
 fn probe(context: &Context) -> Result<Result<(), String>> {
     let server = Server::start(Kind::Pushctl, &context.setup())?;
     let body = b"{\"channel\":\"probe\",\"text\":\"1\"}\n{\"channel\":\"probe\",\"text\":\"2\"}\n";

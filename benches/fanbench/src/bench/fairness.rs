@@ -1,5 +1,5 @@
-//! `fairness`: one channel is published to continuously and has very many followers; how long do a
-//! publish and a delivery on another channel of the same shard take, compared with a quiet server?
+//! `fairness`: one channel with very many subscribers is published to continuously; the latency of
+//! a publish and of a delivery on another channel of the same shard, compared with an idle server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub struct Options {
     /// Messages per second on the other channel
     #[arg(long, default_value_t = 50.0)]
     rate: f64,
-    /// Fail when the delivery on the other channel is this much slower than on the quiet server
+    /// Fail if the delivery on the other channel is slower than on the idle server by this much
     /// (p99, milliseconds)
     #[arg(long, value_name = "MS")]
     max_p99: Option<f64>,
@@ -35,7 +35,8 @@ pub struct Options {
 
 /// Runs the bench.
 ///
-/// # Errors
+/// Returns an error if a server does not start or deliver, or the other channel is slower than
+/// allowed.
 /// When a server does not start or deliver; or the other channel is slower than allowed.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
@@ -100,7 +101,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
 }
 
-/// Publish p50, delivery p50 and p99, each quiet and busy; then deliveries per second on the busy
+/// Publish p50, delivery p50 and p99, each idle and busy; then deliveries per second on the busy
 /// channel.
 fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
     let quiet = probe(server, options)?;
@@ -116,7 +117,7 @@ fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
         let stop = Arc::clone(&stop);
         thread::spawn(move || flood(plan, &opened, &stop))
     };
-    // If it ended instead, it says why below.
+    // If it failed, its error is reported below.
     let began = is_open.recv();
     thread::sleep(Duration::from_millis(500));
     let busy = if began.is_ok() {
@@ -141,9 +142,9 @@ fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
     ])
 }
 
-/// Publishes to the busy channel until told to stop; returns deliveries and seconds.
+/// Publishes to the busy channel until stopped; returns deliveries and seconds.
 fn flood(plan: Plan, opened: &mpsc::Sender<()>, stop: &AtomicBool) -> Result<(u64, f64)> {
-    // On the same core as the probe, which must not wait for this thread.
+    // On the core of the probe, which must not wait for this thread.
     let _ = rustix::process::nice(19);
     let mut load = Load::new(plan)?;
     load.open(PATIENCE)?;

@@ -1,5 +1,5 @@
-//! `fanout` and `long-poll`: one channel, many subscribers; CPU per delivery, beside the cost of
-//! nothing but `send`.
+//! `fanout` and `long-poll`: one channel, many subscribers; CPU per delivery, compared with `send`
+//! alone.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct Options {
     publishers: Vec<usize>,
 }
 
-/// Time for subscriptions that are under way.
+/// Time for subscriptions in flight.
 pub(super) const SETTLE: Duration = Duration::from_millis(300);
 
 /// Runs the bench with these modes.
@@ -87,7 +87,7 @@ pub fn run(context: &Context, options: &Options, title: &str, modes: &[Mode]) ->
     table.finish(context)
 }
 
-/// Publishes and divides the server's CPU time by the deliveries.
+/// Publishes, and divides the server's CPU time by the number of deliveries.
 pub(super) fn measure(
     server: &Server,
     load: &mut Load,

@@ -1,6 +1,6 @@
-//! `hold`: very many idle subscribers of mixed modes on one server; then one message reaches all;
-//! then all leave at once. Fails when somebody gets nothing, a subscriber takes too much memory, or
-//! the memory does not come back.
+//! `hold`: very many idle subscribers of mixed modes on one server; then one message for all; then
+//! all disconnect at once. Fails if a subscriber receives nothing or takes too much memory, or the
+//! memory is not returned.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ use crate::server::{Kind, Server};
 /// Options of `hold`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Subscribers; each takes a descriptor here and one in the server
+    /// Subscribers; each needs a descriptor here and one in the server
     #[arg(long, default_value_t = 18_000)]
     subs: usize,
-    /// Seconds that they are held before the message
+    /// Seconds before the message
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Most KiB of the server's memory per subscriber
+    /// Maximum KiB of the server's memory per subscriber
     #[arg(long, value_name = "KIB", default_value_t = 2.5)]
     max_kib: f64,
-    /// Most KiB per subscriber that may be left (RSS) after all have gone
+    /// Maximum KiB (RSS) per subscriber after all have disconnected
     #[arg(long, value_name = "KIB", default_value_t = 0.5)]
     max_left_kib: f64,
 }
@@ -34,7 +34,7 @@ pub struct Options {
 /// Runs the bench.
 ///
 /// # Errors
-/// When a condition fails.
+/// Returns an error if a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let Options {
         subs,
@@ -145,7 +145,7 @@ fn row(name: &str, reading: &Reading, kernel: &Kernel) -> Vec<String> {
     ]
 }
 
-/// Waits until the memory is back near the start, or half a minute.
+/// Waits until the memory is close to that at the start, for at most half a minute.
 fn settle(server: &Server, before: &Reading, most_kib: f64) -> Reading {
     let start = Instant::now();
     loop {

@@ -1,5 +1,4 @@
-//! `idle-memory`: what a subscriber costs that waits: memory of the server, and of the kernel as
-//! far as it shows.
+//! `idle-memory`: memory per idle subscriber, of the server and, as far as visible, of the kernel.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `load`: one load against a server that runs already, with its costs on one line.
-//! `benches/compare` is made of these.
+//! `load`: one load for a running server, with its costs on one line. `benches/compare` consists of
+//! these.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Options {
     /// Path of the publisher location
     #[arg(long = "pub", default_value = "/pub?id={ch}")]
     publish: String,
-    /// How subscribers get their messages
+    /// Delivery mode
     #[arg(long, default_value = "stream")]
     mode: Mode,
     /// Subscribers
@@ -34,22 +34,22 @@ pub struct Options {
     /// Messages
     #[arg(long, default_value_t = 100)]
     msgs: u64,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, default_value_t = 100)]
     size: usize,
-    /// Messages under way (closed loop)
+    /// Messages in flight (closed loop)
     #[arg(long, default_value_t = 8)]
     window: u64,
     /// Messages per second (open loop) instead of --window
     #[arg(long)]
     rate: Option<f64>,
-    /// Publishers, each with one request at a time
+    /// Publishers, each with one request in flight
     #[arg(long, default_value_t = 1)]
     publishers: usize,
     /// Process of the server, for its CPU time and memory; its children are included
     #[arg(long)]
     pid: Option<u32>,
-    /// First word of the line
+    /// Label of the line
     #[arg(long, default_value = "")]
     label: String,
     /// A header line for all requests
@@ -58,7 +58,7 @@ pub struct Options {
     /// Milliseconds between the last subscription and the first message
     #[arg(long, default_value_t = 300)]
     settle: u64,
-    /// Seconds without an end after which it gives up
+    /// Time-out in seconds
     #[arg(long, default_value_t = 120)]
     timeout: u64,
 }
@@ -66,7 +66,7 @@ pub struct Options {
 /// Runs the load.
 ///
 /// # Errors
-/// When subscribers are refused, or not everything is delivered in time.
+/// Returns an error if subscribers are rejected, or not everything is delivered in time.
 pub fn run(options: &Options) -> Result<()> {
     let reading = || options.pid.map(Reading::of).unwrap_or_default();
     let timeout = Duration::from_secs(options.timeout);

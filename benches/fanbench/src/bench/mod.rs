@@ -1,5 +1,5 @@
-//! The benches: one file each. Every one is bounded in count and time and ends the servers that it
-//! started.
+//! The benches: one file each. Each is bounded in count and time, and terminates the servers that
+//! it started.
 
 pub mod attach_storm;
 pub mod backlog;

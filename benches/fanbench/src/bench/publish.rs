@@ -60,6 +60,6 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             )
         },
     )?;
-    table.note("p99 is that of a publish: from sending it to its answer");
+    table.note("p99 is the latency of a publish: from sending it to its response");
     table.finish(context)
 }

@@ -1,6 +1,6 @@
-//! `slow-consumers`: many subscribers, some of which never read, at a steady rate. Fails when the
-//! others miss anything, when their latency is more than twice that of a run without the slow ones,
-//! or when the memory grows after a warm-up.
+//! `slow-consumers`: many subscribers, some of which never read, at a steady rate. Fails if the
+//! others lose a message, if their latency is more than twice that without the slow ones, or if the
+//! memory grows after a warm-up.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub struct Options {
     /// Subscribers
     #[arg(long, default_value_t = 1000)]
     subs: usize,
-    /// How many of them never read; one that is dropped comes again
+    /// How many of them never read; a disconnected one connects again
     #[arg(long, default_value_t = 100)]
     stuck: usize,
     /// Messages per second
@@ -28,7 +28,7 @@ pub struct Options {
     /// Bytes of a message
     #[arg(long, default_value_t = 1000)]
     size: usize,
-    /// Seconds of publishing; a fifth of it before, without the slow ones
+    /// Seconds of publishing, after a fifth of it without the slow ones
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Seconds after which memory must not grow; half of --seconds by default
@@ -37,12 +37,12 @@ pub struct Options {
     /// Most MiB that RSS may grow after the warm-up
     #[arg(long, value_name = "MIB", default_value_t = 2.0)]
     max_growth_mib: f64,
-    /// How subscribers get their messages
+    /// Delivery mode
     #[arg(long, default_value = "sse")]
     mode: Mode,
 }
 
-/// What a run brought: counts, and the server's state in each second.
+/// The result of a run: counts, and the server's state per second.
 struct Run {
     tally: Tally,
     readings: Vec<Reading>,
@@ -51,11 +51,11 @@ struct Run {
 /// Runs the bench.
 ///
 /// # Errors
-/// When a condition fails.
+/// Returns an error if a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let mut setup = context.setup();
-    // Few stored messages, so that the log is full soon and the memory is that of the slow ones.
+    // Few stored messages, so that the log is full early and the memory is that of the slow ones.
     if !context.common.serve.contains("--max-stored-messages") {
         setup
             .arguments
@@ -205,7 +205,7 @@ fn growth(readings: &[Reading], warm_up: usize) -> (f64, f64) {
     (mean(&after[..window]), mean(&after[after.len() - window..]))
 }
 
-/// Reads the server's state every second, on a thread of its own.
+/// Records the server's state every second on a separate thread.
 struct Watch {
     stop: std::sync::mpsc::Sender<()>,
     thread: std::thread::JoinHandle<Vec<Reading>>,

@@ -1,4 +1,5 @@
-//! The loop of the load generator: opens subscribers, publishes, and waits until everything came.
+//! The event loop of the load generator: connects subscribers, publishes, and waits for all
+//! deliveries.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -10,11 +11,11 @@ use super::subscriber::{State, Subscriber};
 use super::{Pace, Plan, Tally, Until};
 use crate::net::{self, Got, Interest, Net, Ready};
 
-/// Tokens of publishers begin here.
+/// First token of publishers.
 const PUBLISHERS: u64 = 1 << 40;
-/// Connections that are being made at a time.
+/// Concurrent connection attempts.
 const MOST_CONNECTING: usize = 256;
-/// Connections from one address; a further one comes from the next, because ports run out.
+/// Connections per source address; more use the next address, because ports are limited.
 const PER_ADDRESS: usize = 20_000;
 /// Receive buffer of subscribers that do not read.
 const STUCK_BUFFER_BYTES: usize = 4096;
@@ -32,7 +33,7 @@ pub struct Load {
     /// Messages published to each channel, and subscribers of it that read.
     channels: Vec<(u64, u64)>,
     next_channel: usize,
-    /// What happened since the last run began.
+    /// Results since the start of the last run.
     pub tally: Tally,
 }
 
@@ -64,10 +65,10 @@ impl Load {
         Ok(load)
     }
 
-    /// Opens all subscribers; returns how long that took.
+    /// Connects all subscribers; returns the time that it took.
     ///
     /// # Errors
-    /// When one is refused, or they are not open in time.
+    /// Returns an error if one is rejected, or they are not connected in time.
     pub fn open(&mut self, timeout: Duration) -> Result<Duration> {
         let start = Instant::now();
         let wanted = self.plan.subscribers;
@@ -114,7 +115,7 @@ impl Load {
         Ok(())
     }
 
-    /// Handles what comes for this time.
+    /// Handles events for this time.
     ///
     /// # Errors
     /// Those of the sockets.
@@ -126,10 +127,11 @@ impl Load {
         Ok(())
     }
 
-    /// Publishes and waits until everything is answered and delivered; the counts are in `tally`.
+    /// Publishes and waits until all messages are acknowledged and delivered; the counts are in
+    /// `tally`.
     ///
     /// # Errors
-    /// When not everything came within `timeout` after the last message.
+    /// Returns an error if a message is missing `timeout` after the last publish.
     pub fn publish(&mut self, until: Until, pace: Pace, timeout: Duration) -> Result<()> {
         self.tally = Tally {
             is_ordered: self.plan.publishers <= 1,
@@ -151,7 +153,7 @@ impl Load {
             let patience = last_sent.elapsed();
             if patience > timeout && self.tally.closed < self.subscribers.len() as u64 {
                 bail!(
-                    "not everything came within {timeout:?}: {}",
+                    "messages are missing after {timeout:?}: {}",
                     self.tally.faults()
                 );
             }
@@ -210,7 +212,7 @@ impl Load {
         }
     }
 
-    /// The channel whose turn it is, and the number of the message there.
+    /// The next channel, and the number of the message on it.
     fn next_message(&mut self) -> (usize, u64) {
         let channel = self.next_channel;
         self.next_channel = (channel + 1) % self.channels.len();
@@ -249,7 +251,7 @@ impl Load {
                 publisher.take(&self.buffer[..count], now, &mut self.tally);
             }
             Got::End => {
-                // A server may end a kept connection; only a request under way is lost by that.
+                // A server may close a kept connection; only a request in flight is lost then.
                 if let Some((_, messages)) = publisher.busy {
                     self.tally.publish_errors += 1;
                     self.tally.acknowledged += messages;
@@ -293,14 +295,14 @@ impl Load {
             Got::Bytes(count) => count,
             Got::End => return self.subscriber_gone(nth),
         };
-        let was_asking = subscriber.state == State::Asking;
+        let was_requesting = subscriber.state == State::Requesting;
         if !subscriber.take(&self.plan, &self.buffer[..count], now, &mut self.tally) {
             self.tally.refused += 1;
             subscriber.state = State::Closed;
             subscriber.fd = None;
             return Ok(());
         }
-        if was_asking && subscriber.state == State::Open {
+        if was_requesting && subscriber.state == State::Open {
             self.open += 1;
             if let Some(fd) = subscriber.fd.as_ref().filter(|_| subscriber.stuck) {
                 self.net.change(fd, event.token, Interest::Hangup)?;
@@ -309,7 +311,7 @@ impl Load {
         Ok(())
     }
 
-    /// The server closed a connection: a stuck subscriber comes again, others are counted.
+    /// The server closed a connection: a stuck subscriber reconnects, others are counted.
     fn subscriber_gone(&mut self, nth: usize) -> Result<()> {
         let subscriber = &mut self.subscribers[nth];
         self.open -= usize::from(subscriber.state == State::Open);
@@ -326,11 +328,10 @@ impl Load {
         Ok(())
     }
 
-    /// Opens all subscribers anew and waits for their backlogs; returns how long both took
-    /// together.
+    /// Reconnects all subscribers and waits for their backlogs; returns the time of both together.
     ///
     /// # Errors
-    /// As [`Load::open`]; and when not everything came in time.
+    /// As [`Load::open`]; also if the backlogs are not complete in time.
     pub fn open_with_backlog(&mut self, timeout: Duration) -> Result<Duration> {
         let expected = self.plan.backlog * self.plan.subscribers as u64;
         self.tally = Tally {
@@ -344,12 +345,12 @@ impl Load {
         Ok(start.elapsed())
     }
 
-    /// The plan; to be changed only while there are no subscribers.
+    /// The plan; to be changed only without subscribers.
     pub fn plan_mut(&mut self) -> &mut Plan {
         &mut self.plan
     }
 
-    /// Waits until everything that is expected came.
+    /// Waits until all expected messages arrived.
     ///
     /// # Errors
     /// When it does not within `timeout`.
@@ -359,7 +360,7 @@ impl Load {
             self.turn(Duration::from_millis(50))?;
             ensure!(
                 start.elapsed() < timeout,
-                "not everything came within {timeout:?}: \
+                "messages are missing after {timeout:?}: \
                                                 {}",
                 self.tally.faults()
             );

@@ -1,5 +1,6 @@
-//! The load generator: subscribers that count and check what comes, and publishers on kept
-//! connections. One thread, one epoll set, no runtime, so that it costs little beside the server.
+//! The load generator: subscribers that count and check messages, and publishers on kept
+//! connections. One thread and one epoll set without a runtime, so that its cost is small compared
+//! with the server's.
 
 mod engine;
 mod publisher;
@@ -14,10 +15,10 @@ pub use tally::Tally;
 
 use crate::server::{Kind, Server};
 
-/// How subscribers get their messages.
+/// Delivery mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// Chunks without end.
+    /// An endless chunked response.
     Stream,
     /// EventSource.
     #[value(alias = "ev")]
@@ -40,7 +41,7 @@ impl Mode {
         }
     }
 
-    /// The subscriber location of a server; `{ch}` stands for the channel.
+    /// The subscriber path of a server; `{ch}` is replaced by the channel.
     #[must_use]
     pub fn path(self, kind: Kind) -> &'static str {
         match (kind, self) {
@@ -53,32 +54,32 @@ impl Mode {
     }
 }
 
-/// What is to be generated.
+/// The load to generate.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The server.
     pub address: SocketAddrV4,
-    /// The modes, and their paths; subscribers take turns.
+    /// The modes with their paths; subscribers use them in turn.
     pub modes: Vec<(Mode, String)>,
-    /// Where to publish; `{ch}` stands for the channel.
+    /// The publisher path; `{ch}` is replaced by the channel.
     pub publish_path: String,
     /// Further header lines of every request, each with its line end.
     pub headers: String,
-    /// Channel names begin so; the number follows.
+    /// Prefix of channel names; the number follows.
     pub channel: String,
     /// Subscribers.
     pub subscribers: usize,
-    /// How many of them never read what comes, and come again when they are dropped.
+    /// How many of them never read, and reconnect when they are disconnected.
     pub stuck: usize,
-    /// Channels; subscribers and messages take turns.
+    /// Channels; subscribers and messages use them in turn.
     pub channels: usize,
-    /// Publishers, each with one request at a time.
+    /// Publishers, each with one request in flight.
     pub publishers: usize,
-    /// Bytes of a message.
+    /// Size of a message in bytes.
     pub size: usize,
-    /// Messages per request, as NDJSON; 0 = one message is one body.
+    /// Messages per request, as NDJSON; 0 means that a message is a body.
     pub batch: usize,
-    /// So many of the messages that were published before a subscriber came are sent to it.
+    /// Number of messages, published before a subscriber connects, that it receives.
     pub backlog: u64,
 }
 
@@ -106,16 +107,16 @@ impl Plan {
 /// When the next message is published.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// When fewer than so many messages are under way, and a publisher is free.
+    /// When fewer than this many messages are in flight, and a publisher is free.
     Window(u64),
-    /// So many per second, whatever becomes of them; a message is late from when it was due.
+    /// At this rate; the latency of a message includes its delay.
     Rate(f64),
 }
 
 /// When publishing ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After so many messages.
+    /// After this number of messages.
     Messages(u64),
     /// After this time.
     Elapsed(Duration),

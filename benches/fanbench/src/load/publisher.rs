@@ -12,7 +12,7 @@ use crate::net;
 pub(super) struct Publisher {
     pub(super) fd: OwnedFd,
     pub(super) connected: bool,
-    /// When the request under way was due, and how many messages it has.
+    /// Due time and number of messages of the request in flight.
     pub(super) busy: Option<(u64, u64)>,
     buffer: Vec<u8>,
 }
@@ -60,7 +60,7 @@ impl Publisher {
         net::write(&self.fd, request.as_bytes()) == Some(request.len())
     }
 
-    /// Takes bytes that came.
+    /// Handles received bytes.
     pub(super) fn take(&mut self, bytes: &[u8], now_nanos: u64, tally: &mut Tally) {
         self.buffer.extend_from_slice(bytes);
         while let Some((_, end)) = http::whole(&self.buffer) {

@@ -1,4 +1,4 @@
-//! One subscriber of the load generator: its request, and what becomes of the bytes that come.
+//! One subscriber of the load generator: its request, and the received bytes.
 
 use std::os::fd::OwnedFd;
 
@@ -7,16 +7,16 @@ use crate::http;
 use crate::mark::Scanner;
 use crate::net;
 
-/// Where a subscriber is.
+/// State of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// The connection is being made.
+    /// Connecting.
     Connecting,
-    /// The request is sent.
-    Asking,
-    /// It gets messages.
+    /// The request was sent.
+    Requesting,
+    /// Receiving messages.
     Open,
-    /// The connection is gone.
+    /// Disconnected.
     Closed,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Subscriber {
     pub(super) stuck: bool,
     pub(super) scanner: Scanner,
     buffer: Vec<u8>,
-    /// `Last-Modified` and `Etag` of the last answer.
+    /// `Last-Modified` and `Etag` of the last response.
     cursor: Option<(String, String)>,
 }
 
@@ -78,14 +78,14 @@ impl Subscriber {
         self.state = if *mode == Mode::Lp {
             State::Open
         } else {
-            State::Asking
+            State::Requesting
         };
         self.fd
             .as_ref()
             .is_some_and(|fd| net::write(fd, request.as_bytes()) == Some(request.len()))
     }
 
-    /// Takes bytes that came; false if the subscriber was refused.
+    /// Handles received bytes; false if the subscriber was rejected.
     pub(super) fn take(
         &mut self,
         plan: &Plan,
@@ -97,7 +97,7 @@ impl Subscriber {
         if plan.modes[self.mode].0 == Mode::Lp {
             return self.take_answer(plan, bytes, now_nanos, tally);
         }
-        if self.state != State::Asking {
+        if self.state != State::Requesting {
             count(&mut self.scanner, bytes, now_nanos, tally);
             return true;
         }
@@ -114,8 +114,8 @@ impl Subscriber {
             return false;
         }
         self.state = State::Open;
-        // What came with the head of one that does not read on is not counted: it is no part of
-        // what is expected, and it begins anywhere in what several publishers are sending.
+        // Data after the head is not counted for a subscriber that does not read: it is not
+        // expected, and starts anywhere in the messages of several publishers.
         if !self.stuck {
             count(&mut self.scanner, &buffer[head..], now_nanos, tally);
         }

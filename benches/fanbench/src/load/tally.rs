@@ -1,4 +1,4 @@
-//! What a run brought: counts and latencies.
+//! The results of a run: counts and latencies.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ pub struct Tally {
     pub wall: Duration,
     /// Messages sent.
     pub published: u64,
-    /// Messages whose request was answered.
+    /// Messages whose request was acknowledged.
     pub acknowledged: u64,
     /// Requests that failed.
     pub publish_errors: u64,
-    /// Messages that came.
+    /// Messages received.
     pub delivered: u64,
-    /// Messages that should have come.
+    /// Messages expected.
     pub expected: u64,
-    /// What was wrong with the numbers.
+    /// Faults in the numbers.
     pub faults: Faults,
-    /// There was one publisher, whose order has to be kept.
+    /// There was one publisher, so the order is checked.
     pub is_ordered: bool,
-    /// Bytes that came.
+    /// Bytes received.
     pub bytes: u64,
     /// Connections of subscribers that the server closed.
     pub closed: u64,
-    /// Subscribers that were refused.
+    /// Subscribers that were rejected.
     pub refused: u64,
-    /// Of stuck subscribers: how often one was dropped and came again.
+    /// Reconnects of stuck subscribers.
     pub returned: u64,
-    /// From when a message was due until it came, in microseconds.
+    /// Time from when a message was due to its arrival, in microseconds.
     pub latency: Histogram<u64>,
-    /// From when a publish was due until its answer, in microseconds.
+    /// Time from when a publish was due to its response, in microseconds.
     pub publish_latency: Histogram<u64>,
 }
 
@@ -79,7 +79,7 @@ impl Tally {
         self.publish_latency.value_at_quantile(quantile) as f64 / 1e3
     }
 
-    /// What did not go as it must; empty if all did.
+    /// The faults; empty if there were none.
     #[must_use]
     pub fn faults(&self) -> String {
         let missing = self.expected.saturating_sub(self.delivered);

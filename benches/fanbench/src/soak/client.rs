@@ -1,8 +1,8 @@
-//! A client of the soak: it comes, follows in one mode, reads quickly, slowly or not at all for a
-//! while, goes in one of several ways, and comes again with its cursor. Its choices come from its
-//! seed.
+//! A client of the soak: it connects, follows in one mode, reads quickly, slowly or not at all for
+//! a while, disconnects in one of several ways, and reconnects with its cursor. Its choices derive
+//! from its seed.
 
-mod asking;
+mod request;
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -14,14 +14,14 @@ use super::sabotage::Sabotage;
 use super::wire::{Decoder, Item, Wire};
 use crate::net::{self, Got, Interest, Net, Ready};
 
-/// Lines of a client's history that are kept.
+/// Number of history lines kept per client.
 const HISTORY: usize = 60;
-/// Receive buffer of clients that read slowly, so that the server notices.
+/// Receive buffer of clients that read slowly, so that the server's send blocks.
 const SLOW_BUFFER_BYTES: usize = 4096;
-/// Id of the message that tells of a channel's deletion.
+/// Id of the message about the deletion of a channel.
 const DELETED_ID: i64 = -2;
 
-/// How a client follows.
+/// Mode of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Streaming,
@@ -40,7 +40,7 @@ impl Mode {
         Self::Polling,
     ];
 
-    /// One answer for what is there, instead of a stream.
+    /// One response with the stored messages, instead of a stream.
     pub(super) fn polls(self) -> bool {
         matches!(self, Self::LongPolling | Self::Polling)
     }
@@ -56,12 +56,12 @@ impl Mode {
     }
 }
 
-/// Where the last message leads to.
+/// Position after the last message.
 #[derive(Clone, Debug)]
 struct Place {
     time: String,
     tag: String,
-    /// Its event id, channel and number, if it was a message of one channel.
+    /// Event id, channel and number, if it was a message of one channel.
     event: Option<(String, usize, u64)>,
 }
 
@@ -70,15 +70,15 @@ enum Phase {
     Away(Instant),
     Connecting,
     Following,
-    /// Reads nothing until then.
+    /// Does not read until this time.
     Paused(Instant),
-    /// Has an answer and asks again then.
+    /// Has a response and polls again at this time.
     Waiting(Instant),
-    /// It is complete at the end of the run.
+    /// Complete at the end of the run.
     Done,
 }
 
-/// How it reads and goes in this attachment.
+/// How it reads and disconnects in this attachment.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     leaves_at: Instant,
@@ -91,7 +91,7 @@ pub(super) struct Client {
     pub(super) number: usize,
     pub(super) mode: Mode,
     pub(super) channels: Vec<usize>,
-    /// The newest message of each of its channels; `None` until there is one.
+    /// The latest message of each of its channels; `None` until there is one.
     last: Vec<Option<u64>>,
     place: Option<Place>,
     random: fastrand::Rng,
@@ -99,7 +99,7 @@ pub(super) struct Client {
     habit: Habit,
     fd: Option<OwnedFd>,
     decoder: Decoder,
-    /// The cursor of the answer that is coming, and its messages: they count when it is complete.
+    /// The cursor of the current response, and its messages: they count when it is complete.
     answer: Option<(String, String)>,
     messages: Vec<Wire>,
     history: VecDeque<String>,
@@ -161,7 +161,7 @@ impl Client {
         self.phase == Phase::Done
     }
 
-    /// From now on it reads quickly, comes at once, and stops when it has everything.
+    /// Makes it read quickly, reconnect at once, and stop when it has everything.
     pub(super) fn finish(&mut self) {
         self.finishing = true;
     }
@@ -171,7 +171,7 @@ impl Client {
         self.fd = None;
     }
 
-    /// What is still missing, for the report.
+    /// The missing messages, for the report.
     pub(super) fn missing(&self, ledger: &Ledger) -> String {
         let of = |(channel, last): (&usize, &Option<u64>)| {
             format!(
@@ -183,7 +183,7 @@ impl Client {
         format!("{:?}, {}", self.phase, lines.join(", "))
     }
 
-    /// Does what is due.
+    /// Takes the actions that are due.
     pub(super) fn tick(&mut self, net: &Net, address: SocketAddrV4, ledger: &Ledger, now: Instant) {
         if self.finishing && self.phase != Phase::Done && self.is_complete(ledger) {
             self.note("complete");
@@ -211,7 +211,7 @@ impl Client {
             .all(|(&channel, last)| last.is_some_and(|last| ledger.is_complete(channel, last)))
     }
 
-    /// Connects, with new habits.
+    /// Connects with new traits.
     fn come(&mut self, net: &Net, address: SocketAddrV4, now: Instant) {
         let slow = self.random.u8(0..6) == 0 && !self.finishing;
         self.habit = Habit {
@@ -244,7 +244,7 @@ impl Client {
         }
     }
 
-    /// Leaves, in one of several ways.
+    /// Disconnects in one of several ways.
     fn go(&mut self) {
         self.note(if self.habit.resets {
             "resets the connection"
@@ -269,7 +269,7 @@ impl Client {
 
     fn wake(&mut self, net: &Net) {
         let Some(fd) = &self.fd else { return };
-        // A broken connection shows at the next read.
+        // A broken connection is detected at the next read.
         drop(net.change(fd, self.number as u64, Interest::Read));
         self.phase = Phase::Following;
     }
@@ -290,19 +290,19 @@ impl Client {
     fn ask(&mut self, net: &Net, ledger: &Ledger) {
         self.attachments += 1;
         let (path, headers) = self.request(ledger);
-        self.note(format!("asks for {path} {}", headers.replace("\r\n", "; ")));
+        self.note(format!("requests {path} {}", headers.replace("\r\n", "; ")));
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         let Some(fd) = &self.fd else { return };
         let sent = net::write(fd, request.as_bytes()) == Some(request.len());
         let watched = net.change(fd, self.number as u64, Interest::Read);
         self.phase = Phase::Following;
         if !sent || watched.is_err() {
-            self.note("the connection broke while asking");
+            self.note("the connection broke during the request");
             self.stay_away();
         }
     }
 
-    /// Handles what its socket has.
+    /// Handles the events of its socket.
     pub(super) fn event(
         &mut self,
         net: &Net,
@@ -363,7 +363,7 @@ impl Client {
                     };
                     self.note(format!("got {status} {cursor:?}"));
                     if !is_good {
-                        return Err(format!("refused: the answer is {status}"));
+                        return Err(format!("refused: status {status}"));
                     }
                     self.answer = cursor;
                 }
@@ -373,8 +373,8 @@ impl Client {
                         wire.id, wire.text
                     ));
                     if wire.id == DELETED_ID && !self.mode.polls() {
-                        // A channel of the same name is another one, which this connection does not
-                        // follow.
+                        // A channel created with the same name is another one, which this
+                        // connection does not follow.
                         self.stay_away();
                         return Ok(());
                     }
@@ -393,7 +393,7 @@ impl Client {
                         self.receive(&wire, ledger)?;
                     }
                     if let Some((time, tag)) = self.answer.take() {
-                        // Of an answer its own cursor counts; the event id is that of the last
+                        // The cursor of a response is in its head; the event id is that of the last
                         // message.
                         let event = self.place.take().and_then(|place| place.event);
                         self.place = Some(Place { time, tag, event });
@@ -402,7 +402,7 @@ impl Client {
                     return Ok(());
                 }
                 Item::Close => {
-                    self.note("the server says good-bye");
+                    self.note("the server announced the end");
                     self.stay_away();
                     return Ok(());
                 }
@@ -451,7 +451,7 @@ impl Client {
         Ok(())
     }
 
-    /// After a fault: goes on as if it had everything up to now.
+    /// After a fault: continues as if it had received everything so far.
     pub(super) fn forgive(&mut self) {
         self.place = None;
         self.last.fill(None);

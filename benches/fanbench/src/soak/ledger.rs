@@ -1,12 +1,11 @@
-//! The ledger: every message that was published, and whether what a client got is what it had to
-//! get.
+//! The ledger: all published messages, and whether a client received what it had to.
 
 use std::time::{Duration, Instant};
 
-/// Time around the end of a message's life in which it may be stored or not: the server expires by
+/// Tolerance at the end of a message's life, when it may be stored or not: the server expires in
 /// whole seconds.
 const EXPIRY_SLACK: Duration = Duration::from_secs(2);
-/// Letters of messages, those that are written differently in JSON among them.
+/// Characters of messages, including those that JSON escapes.
 const LETTERS: [char; 16] = [
     'a',
     'b',
@@ -28,7 +27,7 @@ const LETTERS: [char; 16] = [
 
 /// One channel.
 struct Log {
-    /// When message 1, 2, … was sent.
+    /// Times at which message 1, 2, … was sent.
     sent: Vec<Instant>,
     /// The first message after each deletion of the channel.
     beginnings: Vec<u64>,
@@ -44,7 +43,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The first `mortal` channels are deleted now and then.
+    /// The first `mortal` channels are deleted from time to time.
     pub(super) fn new(
         seed: u64,
         channels: usize,
@@ -80,13 +79,13 @@ impl Ledger {
         (0..self.channels()).map(|channel| self.head(channel)).sum()
     }
 
-    /// Enters a message that is being sent now; returns its number.
+    /// Records a message that is about to be sent; returns its number.
     pub(super) fn publish(&mut self, channel: usize) -> u64 {
         self.logs[channel].sent.push(Instant::now());
         self.head(channel)
     }
 
-    /// Enters that a channel was deleted: what it had is gone.
+    /// Records the deletion of a channel: its messages are gone.
     pub(super) fn delete(&mut self, channel: usize) {
         let next = self.head(channel) + 1;
         self.logs[channel].beginnings.push(next);
@@ -109,7 +108,7 @@ impl Ledger {
         text
     }
 
-    /// Channel and number of a text, if it is what was published.
+    /// Parses channel and number of a text, if it was published.
     pub(super) fn identify(&self, text: &str) -> Result<(usize, u64), String> {
         let mut words = text.split(' ');
         let channel = words.next().and_then(|word| word.parse().ok());
@@ -156,31 +155,31 @@ impl Ledger {
         ))
     }
 
-    /// True if a client that had everything up to `last` may be served with nothing more.
+    /// True if a client that received everything up to `last` may receive nothing more.
     pub(super) fn is_complete(&self, channel: usize, last: u64) -> bool {
         let head = self.head(channel);
         last >= head || self.may_be_gone(channel, head)
     }
 
-    /// True if the message is stored for certain, so that its event id is a cursor (an unknown one
-    /// means: from now on).
+    /// True if the message is certainly stored, so that its event id is a valid cursor (an unknown
+    /// one means: new messages).
     pub(super) fn event_id_leads_on(&self, channel: usize, number: u64) -> bool {
         let is_new = self.age(channel, number) < self.ttl / 2
             && self.head(channel) - number < self.max_stored / 2;
         is_new && !self.is_mortal(channel)
     }
 
-    /// True if the channel is deleted now and then.
+    /// True if the channel is deleted from time to time.
     pub(super) fn is_mortal(&self, channel: usize) -> bool {
         channel < self.mortal
     }
 
-    /// Since when a message was sent.
+    /// Time since a message was sent.
     fn age(&self, channel: usize, number: u64) -> Duration {
         self.logs[channel].sent[usize::try_from(number).expect("it was counted") - 1].elapsed()
     }
 
-    /// A message, and with it all before, need not be stored any more.
+    /// A message and all before need not be stored any more.
     fn may_be_gone(&self, channel: usize, number: u64) -> bool {
         self.age(channel, number) + EXPIRY_SLACK >= self.ttl
             || self.head(channel) - number >= self.max_stored

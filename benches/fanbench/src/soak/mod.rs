@@ -1,12 +1,11 @@
-//! `soak`: a long run of churn and faults in all modes, with a ledger that checks every message at
-//! every client. Fails when anything is lost, duplicated, reordered or damaged, when a good client
-//! is refused, or when the server grows.
+//! `soak`: a long run of churn and faults in all modes, with a ledger that checks every message of
+//! every client. Fails if a message is lost, duplicated, reordered or damaged, if a well-behaved
+//! client is rejected, or if the server grows.
 //!
-//! - `ledger`: what was published, and what may follow what
-//! - `client`, `wire`: those that follow; `publisher`, `vandal`: those that publish, delete and
-//!   misbehave
-//! - `watch`: memory, descriptors and channels in every second; `sabotage`: faults made here, to
-//!   see them found
+//! `ledger`: published messages, and their valid successors
+//! `client`, `wire`: subscribers; `publisher`, `vandal`: clients that publish, delete and misbehave
+//! `watch`: memory, descriptors and channels per second; `sabotage`: faults injected here, to check
+//! that they are detected
 
 mod client;
 mod ledger;
@@ -35,13 +34,13 @@ use sabotage::{Fault, Sabotage};
 use vandal::Vandal;
 use watch::{Growth, State, Watch};
 
-/// Messages that the server stores per channel.
+/// Stored messages per channel.
 const MAX_STORED: u64 = 1000;
-/// How long the server stores a message.
+/// Lifetime of a stored message.
 const TTL: Duration = Duration::from_secs(20);
-/// Faults after which a run ends early.
+/// Number of faults after which a run ends early.
 const MOST_FAULTS: usize = 20;
-/// Tokens of publishers and vandals begin here; those of clients at 0.
+/// First token of publishers and vandals; those of clients start at 0.
 const PUBLISHERS: u64 = 1 << 32;
 const VANDALS: u64 = 1 << 33;
 
@@ -51,13 +50,13 @@ pub struct Options {
     /// Seconds of churn
     #[arg(long, default_value_t = 1800)]
     seconds: u64,
-    /// Seconds after which nothing must grow; a third of --seconds, but at most 300, by default
+    /// Seconds after which nothing must grow; a third of --seconds, at most 300, by default
     #[arg(long)]
     warm_up: Option<u64>,
     /// Clients; the modes take turns
     #[arg(long, default_value_t = 300)]
     clients: usize,
-    /// Channels; a quarter of them are deleted now and then
+    /// Channels; a quarter of them are deleted from time to time
     #[arg(long, default_value_t = 8)]
     channels: usize,
     /// Messages per second on each channel
@@ -66,10 +65,10 @@ pub struct Options {
     /// Clients that misbehave
     #[arg(long, default_value_t = 20)]
     vandals: usize,
-    /// All choices come from it
+    /// Seed of all random choices
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Spoil one received message, to see that the ledger notices
+    /// Damage one received message, to check that the ledger detects it
     #[arg(long)]
     sabotage: Option<Fault>,
 }
@@ -77,7 +76,7 @@ pub struct Options {
 /// Runs the soak.
 ///
 /// # Errors
-/// When a condition fails.
+/// Returns an error if a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let mut server = Server::start(Kind::Pushctl, &setup(context))?;
     let pid = server.pid();
@@ -93,7 +92,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         let path = server.directory.join("faults.log");
         fs::write(&path, soak.faults.join("\n\n"))?;
         eprintln!(
-            "faults and histories: {}; the server's log is beside it",
+            "faults and histories: {}; the server's log is in the same directory",
             path.display()
         );
     }
@@ -142,7 +141,7 @@ fn setup(context: &Context) -> Setup {
 --header-timeout 5s --body-timeout 5s",
         TTL.as_secs()
     );
-    // What is given on the command line comes last; an option may not be given twice.
+    // Options of the command line come last; an option may not be repeated.
     let given = &setup.arguments;
     let words: Vec<&str> = fixed.split_whitespace().collect();
     let own: Vec<String> = words
@@ -155,7 +154,7 @@ fn setup(context: &Context) -> Setup {
     setup
 }
 
-/// Everybody who takes part.
+/// All participants of the soak.
 struct Soak {
     net: Net,
     address: SocketAddrV4,
@@ -199,7 +198,7 @@ impl Soak {
         })
     }
 
-    /// Everybody comes and goes for this time.
+    /// Runs all participants for this time.
     fn churn(&mut self, time: Duration, server: &mut Server) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < time {
@@ -210,7 +209,7 @@ impl Soak {
             );
             ensure!(
                 self.faults.len() < MOST_FAULTS,
-                "{} faults, no need to go on",
+                "{} faults, giving up",
                 self.faults.len()
             );
             let net = &self.net;
@@ -226,14 +225,15 @@ impl Soak {
         Ok(())
     }
 
-    /// One last message on each channel; then every client must get everything that it lacks.
+    /// Publishes a last message on each channel; then every client must receive all missing
+    /// messages.
     fn finish(&mut self, server: &mut Server) -> Result<()> {
         self.vandals.iter_mut().for_each(Vandal::end);
         let start = Instant::now();
         while self.publishers.iter().any(|publisher| !publisher.is_idle())
             || start.elapsed() < Duration::from_millis(500)
         {
-            ensure!(start.elapsed() < PATIENCE, "a publish is not answered");
+            ensure!(start.elapsed() < PATIENCE, "a publish has no response");
             self.turn()?;
         }
         self.clients.iter_mut().for_each(Client::finish);
@@ -329,7 +329,7 @@ fn describe(client: &Client, fault: &str) -> String {
     text
 }
 
-/// Waits until the server has forgotten everything, or as long as that may take and a bit more.
+/// Waits until the server has forgotten everything, for slightly longer than that may take.
 fn settle(pid: u32, address: SocketAddrV4, before: &State) -> Result<State> {
     let start = Instant::now();
     loop {

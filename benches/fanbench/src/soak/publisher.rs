@@ -1,5 +1,5 @@
-//! The publisher of one channel: one message at a time on a kept connection, sometimes many in a
-//! row; mortal channels are deleted now and then.
+//! The publisher of one channel: one message at a time on a kept connection, sometimes a burst;
+//! mortal channels are deleted from time to time.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use crate::http;
 use crate::net::{self, Got, Interest, Net, Ready};
 
-/// What is under way.
+/// The request in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     Message(u64),
@@ -53,7 +53,7 @@ impl Publisher {
         }
     }
 
-    /// Nothing is under way.
+    /// True if no request is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_none()
     }
@@ -63,7 +63,7 @@ impl Publisher {
         self.fd = None;
     }
 
-    /// Publishes, or deletes, if it is time; `last` is the last message of the run.
+    /// Publishes or deletes if it is due; `last` marks the last message of the run.
     pub(super) fn tick(
         &mut self,
         net: &Net,
@@ -103,7 +103,7 @@ impl Publisher {
         ))
     }
 
-    /// When the next message is due: irregularly, sometimes as soon as this one is answered.
+    /// Due time of the next message: irregular, sometimes right after the response.
     fn schedule(&mut self, now: Instant) {
         if self.in_a_row > 0 {
             self.in_a_row -= 1;
@@ -129,7 +129,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Handles what its socket has.
+    /// Handles the events of its socket.
     pub(super) fn event(
         &mut self,
         net: &Net,
@@ -166,7 +166,8 @@ impl Publisher {
                 let request = self.under_way.take();
                 if request == Some(Request::Deletion) {
                     ledger.delete(self.channel);
-                    // Not there: it was deleted, or forgotten, and had no subscribers since.
+                    // The channel does not exist: it was deleted or expired, and had no subscribers
+                    // since.
                     if http::status(answer.as_bytes()) == 404 {
                         return Ok(());
                     }

@@ -1,22 +1,22 @@
-//! Faults made on purpose, behind the server: they show that the ledger sees what it is there for.
+//! Injected faults, after the server: they show that the ledger detects what it should.
 
 use super::wire::Wire;
 
-/// Messages that come before the first one.
+/// Number of messages before the first fault.
 const AFTER: u64 = 500;
 
-/// What is done to one received message.
+/// The fault of one received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
-    /// It is taken away
+    /// It is dropped
     Drop,
-    /// It comes twice
+    /// It is duplicated
     Duplicate,
-    /// A letter of it is another one
+    /// One of its characters is changed
     Damage,
 }
 
-/// Lets everything pass but one message.
+/// Passes all messages but one unchanged.
 pub(super) struct Sabotage {
     fault: Option<Fault>,
     passed: u64,
@@ -27,7 +27,7 @@ impl Sabotage {
         Self { fault, passed: 0 }
     }
 
-    /// What becomes of a message.
+    /// Applies the fault to a message.
     pub(super) fn apply(&mut self, mut wire: Wire) -> Vec<Wire> {
         self.passed += 1;
         let Some(fault) = self.fault.filter(|_| self.passed > AFTER) else {

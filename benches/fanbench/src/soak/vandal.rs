@@ -1,6 +1,5 @@
-//! Clients that behave badly: malformed requests and frames, half requests, connections that are
-//! reset, channels that are used once. Nothing is expected of the answers but that the server goes
-//! on.
+//! Misbehaving clients: malformed requests and frames, incomplete requests, reset connections,
+//! channels that are used once. The only expectation is that the server continues to run.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
@@ -10,12 +9,12 @@ use anyhow::Result;
 
 use crate::net::{self, Got, Interest, Net, Ready};
 
-/// A client that behaves badly.
+/// A misbehaving client.
 pub(super) struct Vandal {
     token: u64,
     fd: Option<OwnedFd>,
     connected: bool,
-    /// What is still to be sent.
+    /// The data still to send.
     parts: Vec<Vec<u8>>,
     next: Instant,
     random: fastrand::Rng,
@@ -55,7 +54,7 @@ impl Vandal {
         }
         match self.parts.pop() {
             Some(part) => {
-                // The server may have closed the connection already, and rightly so.
+                // The server may have closed the connection, which is correct.
                 let _ = self.fd.as_ref().map(|fd| net::write(fd, &part));
             }
             None => self.leave(),
@@ -85,7 +84,7 @@ impl Vandal {
         self.fd = None;
     }
 
-    /// What is sent, part by part.
+    /// The data to send, part by part.
     fn attack(&mut self) -> Vec<Vec<u8>> {
         let number = self.random.u32(..);
         let channel = self.random.u8(0..8);
@@ -175,7 +174,7 @@ Sec-WebSocket-Version: 13\r\n\r\n"
         }
     }
 
-    /// A websocket frame that is wrong in some way, or not masked, which the module takes.
+    /// An invalid websocket frame, or an unmasked one, which the module accepts.
     fn frame(&mut self) -> Vec<u8> {
         match self.random.u8(0..6) {
             0 => vec![0x81, 0x05, b'h', b'e', b'l', b'l', b'o'],

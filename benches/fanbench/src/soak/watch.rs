@@ -1,4 +1,4 @@
-//! The state of the server in every second of the soak, and whether it grows.
+//! The state of the server per second of the soak, and whether it grows.
 
 use std::net::SocketAddrV4;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::http;
 use crate::proc::Reading;
 
-/// One second.
+/// A sample.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
     pub(super) anonymous_mib: f64,
@@ -22,7 +22,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Asks the kernel and the server.
+    /// Reads the figures of the kernel and the server.
     pub(super) fn read(pid: u32, address: SocketAddrV4) -> Result<Self> {
         let body = http::request(
             address,
@@ -52,7 +52,7 @@ impl State {
     }
 }
 
-/// Means of two times.
+/// Means of two periods.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
     pub(super) warm: State,
@@ -60,7 +60,7 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// A tenth of the time after the warm-up at its beginning and at its end.
+    /// A tenth of the time after the warm-up, at its start and at its end.
     pub(super) fn of(states: &[State], warm_up: usize) -> Self {
         let after = &states[warm_up.min(states.len().saturating_sub(1))..];
         let window = (after.len() / 10).max(1).min(after.len());
@@ -71,7 +71,7 @@ impl Growth {
     }
 
     /// # Errors
-    /// When there is more of something at the end.
+    /// Returns an error if a value is greater at the end.
     pub(super) fn check(&self) -> Result<()> {
         let Self { warm, end } = self;
         for (what, warm, end, slack) in [
@@ -109,7 +109,7 @@ fn mean(states: &[State]) -> State {
     }
 }
 
-/// Reads the state every second, on a thread of its own.
+/// Takes a sample every second on a separate thread.
 pub(super) struct Watch {
     stop: Sender<()>,
     thread: JoinHandle<Result<Vec<State>>>,
@@ -126,7 +126,7 @@ impl Watch {
                 if stopped.recv_timeout(next) != Err(RecvTimeoutError::Timeout) {
                     return Ok(states);
                 }
-                // If the server is gone, others say so.
+                // If the server has exited, this is reported elsewhere.
                 let Ok(state) = State::read(pid, address) else {
                     return Ok(states);
                 };

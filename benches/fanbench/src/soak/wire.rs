@@ -1,14 +1,14 @@
-//! From the bytes of a connection to messages, in every mode; bytes may be cut anywhere.
+//! Decoding of received bytes into messages, in every mode; bytes may be cut anywhere.
 
 use serde::Deserialize;
 
 use super::client::Mode;
 use crate::http;
 
-/// A message as the built-in locations send it.
+/// A message of the built-in locations.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Wire {
-    /// Number in the channel, or a negative one for pings, farewells and time-outs.
+    /// Number in the channel, or a negative one for pings, deletions and time-outs.
     pub(super) id: i64,
     pub(super) text: String,
     pub(super) tag: String,
@@ -16,29 +16,29 @@ pub(super) struct Wire {
     pub(super) eventid: String,
 }
 
-/// What was found next.
+/// The next item.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// The head of the answer: status, and what it gives as cursor.
+    /// The response head: status and cursor.
     Head(u16, Option<(String, String)>),
     Message(Box<Wire>),
-    /// The answer is over; the connection may be used again.
+    /// The response is complete; the connection can be reused.
     End,
-    /// The server says good-bye.
+    /// The server announced the end.
     Close,
 }
 
-/// Takes the bytes of a connection apart.
+/// Decodes the bytes of a connection.
 pub(super) struct Decoder {
     mode: Mode,
-    /// Bytes as they came.
+    /// Bytes, unparsed.
     raw: Vec<u8>,
-    /// The body, without chunk heads or frame heads.
+    /// The body without chunk sizes and frame headers.
     body: Vec<u8>,
     in_body: bool,
-    /// The last chunk or a close frame was there.
+    /// The last chunk or a close frame arrived.
     ended: bool,
-    /// Bytes of the body that are left, if its length was announced.
+    /// Remaining bytes of the body, if its length is known.
     left: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Decoder {
         self.raw.extend_from_slice(bytes);
     }
 
-    /// The next item, `None` if more bytes are needed.
+    /// Returns the next item, or `None` if more bytes are needed.
     pub(super) fn next(&mut self) -> Result<Option<Item>, String> {
         if !self.in_body {
             return self.head();
@@ -122,7 +122,7 @@ impl Decoder {
         if is_answer { Item::End } else { Item::Close }
     }
 
-    /// A whole line of the body.
+    /// Returns a complete line of the body.
     fn line(&mut self) -> Option<String> {
         let at = memchr::memchr(b'\n', &self.body)?;
         let line: Vec<u8> = self.body.drain(..=at).collect();
@@ -133,7 +133,7 @@ impl Decoder {
         )
     }
 
-    /// Moves a piece of the body out of its chunks or frames; false if more bytes are needed.
+    /// Moves a part of the body out of its chunks or frames; false if more bytes are needed.
     fn unwrap_more(&mut self) -> Result<bool, String> {
         if self.mode == Mode::WebSocket {
             return self.unframe();
@@ -170,7 +170,7 @@ impl Decoder {
         Ok(true)
     }
 
-    /// One websocket frame of the server: not masked, not fragmented.
+    /// Decodes a websocket frame of the server: unmasked, not fragmented.
     fn unframe(&mut self) -> Result<bool, String> {
         let [first, second, ..] = self.raw[..] else {
             return Ok(false);
@@ -195,7 +195,7 @@ impl Decoder {
         match first {
             0x81 => {
                 self.body.extend_from_slice(&self.raw[head..head + length]);
-                // The text of a frame is a line of the other modes.
+                // The text of a frame is a line in the other modes.
                 self.body.push(b'\n');
             }
             0x88 => self.ended = true,

@@ -1,11 +1,11 @@
-//! What a client asks for: everything, the newest few, what is published from now on, or what comes
-//! after its cursor.
+//! The requests of a client: all messages, the newest few, new ones only, or those after its
+//! cursor.
 
 use super::{Client, Mode, Place};
 use crate::soak::ledger::Ledger;
 
 impl Client {
-    /// Path and headers, with its cursor in one of the ways that there are.
+    /// Path and headers, with the cursor in one of its possible forms.
     pub(super) fn request(&mut self, ledger: &Ledger) -> (String, String) {
         let ids: Vec<String> = self
             .channels
@@ -35,8 +35,7 @@ impl Client {
             }
         } else {
             match self.random.u8(0..4) {
-                // Whatever is published from now on, or the newest few: any message may be the
-                // first.
+                // New messages or the newest few: any message may be the first.
                 0 if !self.finishing => self.last.fill(None),
                 1 if !self.finishing => {
                     self.last.fill(None);

@@ -1,12 +1,12 @@
-//! A request and one that is nearly like it. What is taken for a repetition must mean the same but
-//! for its channel and its message, or, of a poll, its cursor.
+//! A request and a similar one. A request that is found in the replay cache must have the same
+//! meaning but for its channel and its message, or, for a poll, its cursor.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::fuzzing::{is_repetition, is_same_poll};
 
-/// The second request: the first one with a few edits, each a place, bytes to leave out, and bytes
-/// to put there.
+/// The second request: the first one with a few edits, each an offset, a number of bytes to remove,
+/// and bytes to insert.
 fn edited(first: &[u8], mut edits: &[u8]) -> Vec<u8> {
     let mut second = first.to_vec();
     while let [place, left_out, put, rest @ ..] = edits {
@@ -20,7 +20,7 @@ fn edited(first: &[u8], mut edits: &[u8]) -> Vec<u8> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // The first byte says how long the edits at the end are.
+    // The first byte is the length of the edits at the end.
     let Some((edits, data)) = data.split_first() else {
         return;
     };
