@@ -133,8 +133,7 @@ fn too_few_subscribers_have_an_exit_code() {
     );
     let outcome = publish(&fake.url, &["a", "x", "--require-subscribers", "2"], "");
     let reported = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; \
-                    it \
-                was published nevertheless)\n";
+                    the message is published nevertheless)\n";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (12, reported));
     let outcome = publish(
         &fake.url,

@@ -147,7 +147,7 @@ fn failed_assertions_show_the_values() {
     );
     let (code, reported) = run(&["--assert", "subscribers"]);
     assert!(
-        code == 2 && reported.contains("'subscribers' is no condition"),
+        code == 2 && reported.contains("'subscribers' is not a condition"),
         "{reported}"
     );
 }

@@ -348,7 +348,7 @@ fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
     let output = child.wait_with_output().expect("it ends");
     let reported = String::from_utf8_lossy(&output.stderr);
     assert!(
-        reported.contains(", all up to 1795220361:1 (--since 1795220361:1 goes on there)"),
+        reported.contains(", all up to 1795220361:1 (resume with --since 1795220361:1)"),
         "{reported}"
     );
 }

@@ -77,7 +77,8 @@ fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
     let (outcome, _) = fake.run_for(&["sub", "a"], "--idle-timeout", have_come);
     assert_eq!(ended(&outcome), (0, "m1\nm2\n", ""));
     let (outcome, limit) = fake.run_for(&["sub", "a", "--count", "3"], "--idle-timeout", have_come);
-    let reported = format!("pushctl: received 2 of 3 messages (--count): none came for {limit}\n");
+    let reported =
+        format!("pushctl: received 2 of 3 messages (--count): none arrived for {limit}\n");
     assert_eq!(ended(&outcome), (6, "m1\nm2\n", reported.as_str()));
 }
 

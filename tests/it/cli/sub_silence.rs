@@ -50,7 +50,7 @@ fn a_proxy_that_buffers_streams_is_recognised() {
         let reported = stderr(child);
         assert!(
             reported.contains(&format!("/ev/{channel} for "))
-                && reported.ends_with("going on with mode lp\n"),
+                && reported.ends_with("continuing in mode lp\n"),
             "{reported}"
         );
         assert!(

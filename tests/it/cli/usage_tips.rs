@@ -174,3 +174,32 @@ fn statistics_show_sizes_in_units_and_leave_zeros_out() {
     );
     assert!(!outcome.stdout.contains("panics"), "{}", outcome.stdout);
 }
+
+#[test]
+fn a_text_that_begins_with_h_is_not_a_request_for_help() {
+    let outcome = run(&["pub", "ch", "-hello"], b"");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""));
+    assert!(
+        outcome.stderr.contains("'-hello'") && outcome.stderr.contains("'-- -hello'"),
+        "{}",
+        outcome.stderr
+    );
+    for args in [&["pub", "ch", "-h"][..], &["pub", "--help", "-hello"]] {
+        assert_eq!(run(args, b"").code, 0, "{args:?}");
+    }
+}
+
+#[test]
+fn a_memory_limit_without_unit_is_rejected_with_the_unit() {
+    for option in ["--memory", "--connection-memory"] {
+        let outcome = run(&["serve", option, "64"], b"");
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        assert!(
+            outcome
+                .stderr
+                .contains("64 bytes is less than the minimum of 1m (write 64m for 64 MiB)"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}

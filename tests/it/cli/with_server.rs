@@ -121,7 +121,7 @@ fn unstartable_commands_have_shell_exit_codes() {
         ),
         (
             &["with-server", "--frobnicate", "--", "true"],
-            2,
+            125,
             "--frobnicate",
         ),
         (&["with-server"], 2, "COMMAND"),
@@ -129,7 +129,7 @@ fn unstartable_commands_have_shell_exit_codes() {
         (&["with-server", "false", "--", "x"], 1, ""),
         (
             &["with-server", "--url", "http://h", "--", "true"],
-            2,
+            125,
             "--url",
         ),
         (

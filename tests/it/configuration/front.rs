@@ -78,15 +78,9 @@ fn every_mode_works_through_nginx_in_front() {
     );
     assert_eq!(stream.read_until(b"begin"), b"begin");
     let mut websocket = nginx.connect();
-    let upgrade = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Sec-WebSocket-Version", "13"),
-    ];
-    websocket.send_request("GET", "/WS/ch1", &upgrade, None);
+    let head = websocket.upgrade("/WS/ch1", &[]);
     assert_eq!(
-        websocket.read_head().get("Sec-WebSocket-Accept"),
+        head.get("Sec-WebSocket-Accept"),
         Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     );
     wait_until("four follow through nginx", || subscribed(4));
@@ -177,14 +171,7 @@ fn rules_of_locations_hold_in_front_and_behind() {
         &["--listen", "127.0.0.1:0", "--real-ip-from", "127.0.0.1"],
     )
     .expect("the file is served");
-    let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let output = Command::new(program())
-        .arg("check")
-        .arg(format!("--front={}", server.address()))
-        .arg(file)
-        .output();
-    let output = output.expect("the program runs");
-    let front = String::from_utf8(output.stdout).expect("a text");
+    let front = print_front(&text, server.address());
     let has = |lines: &[&str]| {
         let lines = lines.join("\n");
         assert!(front.contains(&lines), "{lines}\nshould be in\n{front}");
@@ -216,7 +203,7 @@ fn rules_of_locations_hold_in_front_and_behind() {
         "            deny all;",
         "        }",
     ]);
-    let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
+    let nginx = Nginx::start(&front);
     let status = |server: &mut crate::support::Connection,
                   method: &str,
                   path: &str,

@@ -283,3 +283,18 @@ fn an_address_in_use_is_a_clear_error() {
     );
     server.stop();
 }
+
+#[test]
+fn the_first_lines_name_an_address_and_a_password_that_clients_can_use() {
+    let directory = crate::support::Directory::new("hints");
+    let users = directory.write("users", "u:{PLAIN}p\n");
+    let users = users.to_str().expect("UTF-8");
+    let server = Server::start(&["--listen", "0.0.0.0:0", "--basic-auth", users]);
+    let hint = std::iter::from_fn(|| server.stdout_line()).find(|line| line.contains("/pub?id="));
+    let hint = hint.expect("a command to publish");
+    assert!(
+        hint.contains("curl -u USER:PASSWORD 'http://127.0.0.1:"),
+        "{hint}"
+    );
+    server.stop();
+}
