@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn lines_of_sub_are_accepted() {
-        let line = br#"{"id":3,"channel":"c","text":"t","tag":1,"time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"i","eventtype":"y"}"#;
+        let line = br#"{"id":3,"channel":"c","text":"t","tag":1,"time":"T",
+            "eventid":"i","eventtype":"y"}"#;
         let entry = Entry {
             number: 7,
             channel: Some("c".to_owned()),

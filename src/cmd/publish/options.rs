@@ -19,7 +19,8 @@ pub(super) struct ManyOptions {
     /// Publish each line as a JSON object
     ///
     /// Keys: "text" or "base64" (required), "channel", "event_id", "event_type". CHANNEL and the
-    /// options replace missing keys. Lines of 'pushctl sub --json' are accepted, too. Otherwise like --lines.
+    /// options replace missing keys. Lines of 'pushctl sub --json' are accepted, too. Otherwise
+    /// like --lines.
     #[arg(long, conflicts_with = "lines")]
     pub(super) ndjson: bool,
     /// Publish everything N times

@@ -140,8 +140,10 @@ impl AccessOptions {
         };
         for address in addresses.iter().filter(is_reachable).filter(|_| is_open) {
             tracing::warn!(
-                "{address} has no access control: any client that reaches it can publish, read, list \
-                 and delete channels (restrict it with --allow-from or --basic-auth, or use --listen 127.0.0.1:PORT)"
+                "{address} has no access control: any client that reaches it can publish, read, \
+                 list \
+                 and delete channels (restrict it with --allow-from or --basic-auth, or use \
+                 --listen 127.0.0.1:PORT)"
             );
         }
         if self

@@ -21,7 +21,8 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 /// Minimum of `--memory` and `--connection-memory`: a server with less rejects every request.
 const MIN_MEMORY_BYTES: u64 = 1 << 20;
 
-/// Parses a size of memory. A number without unit is often meant in MiB, so small ones are rejected.
+/// Parses a size of memory. A number without unit is often meant in MiB, so small ones are
+/// rejected.
 pub(super) fn memory_size(text: &str) -> Result<u64, String> {
     let bytes = size(text)?;
     if bytes < MIN_MEMORY_BYTES {
