@@ -33,7 +33,7 @@ pub(super) struct Admitted {
     _share: Charge,
 }
 
-/// Logs the begin and the end of each episode of rejections.
+/// Logs the beginning and the end of each episode of rejections.
 #[derive(Default)]
 struct RejectionLog {
     is_rejecting: AtomicBool,

