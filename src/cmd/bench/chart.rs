@@ -108,17 +108,18 @@ pub(super) fn lines(
         }
     }
     svg.push_str("</svg>");
-    let legend: String = curves
-        .iter()
-        .map(|curve| {
-            format!(
-                r#"<span class="key {}">{}</span>"#,
-                curve.class,
-                escaped(curve.name)
-            )
-        })
-        .collect();
-    format!("{svg}<p class=\"legend\">{legend}</p>")
+    format!("{svg}<p class=\"legend\">{}</p>", legend(curves))
+}
+
+fn legend(curves: &[Curve<'_>]) -> String {
+    let key = |curve: &Curve<'_>| {
+        format!(
+            r#"<span class="key {}">{}</span>"#,
+            curve.class,
+            escaped(curve.name)
+        )
+    };
+    curves.iter().map(key).collect()
 }
 
 /// Draws columns side by side.
