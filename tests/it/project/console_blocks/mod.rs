@@ -45,10 +45,16 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What differs from run to run, in what is expected and in what is printed. The port, the carriage
-/// returns before line feeds, and the lines of the server's log (which pages leave out) are handled
-/// in [`normalise`].
+/// What differs from run to run, in what is expected and in what is printed: patterns, and what
+/// replaces them. The port of the server is shown as the pages' 9080 by [`normalise`].
 const REPLACEMENTS: &[(&str, &str)] = &[
+    // A terminal does not show carriage returns before line feeds.
+    (r"\r\n", "\n"),
+    // Lines of the server's log, which the pages leave out, and pings of a stream that took long.
+    (r"(?m)^\d{4}-\d\d-\d\dT[\d:.]+Z +(INFO|WARN) .*\n", ""),
+    (r#"(?m)^\{"id":-1,.*\n"#, ""),
+    // The tag of a message.
+    (r#""tag":"\d+""#, "TAG"),
     // A date of HTTP, an ISO date and time, a date and time of a message.
     (
         r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
@@ -91,7 +97,8 @@ fn console_blocks_print_what_the_pages_show() {
     assert!(run > skipped, "{run} blocks run, {skipped} not run");
 }
 
-/// The README and the pages of the guide.
+/// The README, the pages of the guide, and the picture of a terminal, which `docs/pictures/make`
+/// makes.
 fn pages(root: &Path) -> Vec<PathBuf> {
     let guide = fs::read_dir(root.join("docs/guide")).expect("the guide is a directory");
     let mut pages: Vec<_> = guide
@@ -99,6 +106,7 @@ fn pages(root: &Path) -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
     pages.push(root.join("README.md"));
+    pages.push(root.join("docs/pictures/terminal.svg"));
     pages.sort();
     pages
 }
@@ -124,7 +132,12 @@ fn run_page(root: &Path, path: &Path) -> PageResult {
         skipped: 0,
         problems: Vec::new(),
     };
-    let blocks = match page::blocks(&text) {
+    let blocks = if result.name.ends_with(".svg") {
+        page::picture(&text)
+    } else {
+        page::blocks(&text)
+    };
+    let blocks = match blocks {
         Ok(blocks) => blocks,
         Err(problem) => {
             result.problems.push(format!("{}:{problem}", result.name));
@@ -170,12 +183,7 @@ fn run_blocks(blocks: &[Block]) -> Vec<String> {
 
 /// The text with what differs from run to run replaced.
 fn normalise(text: &str, port: u16) -> String {
-    let log_line =
-        Regex::new(r"(?m)^\d{4}-\d\d-\d\dT[\d:.]+Z +(INFO|WARN) .*\n").expect("a valid pattern");
-    let text = text
-        .replace("\r\n", "\n")
-        .replace(&format!(":{port}"), ":9080");
-    let mut text = log_line.replace_all(&text, "").into_owned();
+    let mut text = text.replace(&format!(":{port}"), ":9080");
     for (pattern, name) in REPLACEMENTS {
         let pattern = Regex::new(pattern).expect("a valid pattern");
         text = pattern.replace_all(&text, *name).into_owned();

@@ -1,7 +1,9 @@
-//! Reads the fenced blocks of a page, with the comments above them.
+//! Reads the fenced blocks of a page, with the comments above them, and the session of a picture.
 
 use std::iter::Peekable;
 use std::str::Lines;
+
+use regex::Regex;
 
 /// A block of a page that matters to the test.
 pub(super) struct Block {
@@ -86,6 +88,31 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block>, String> {
         blocks.extend(kind.map(|kind| Block { kind }));
     }
     Ok(blocks)
+}
+
+/// The session that a picture of a terminal shows, as one console block: its lines are the `text`
+/// elements with `xml:space`.
+///
+/// # Errors
+/// As [`blocks`].
+pub(super) fn picture(svg: &str) -> Result<Vec<Block>, String> {
+    let line =
+        Regex::new(r#"<text [^>]*xml:space="preserve">(.*?)</text>"#).expect("a valid pattern");
+    let tag = Regex::new("<[^>]*>").expect("a valid pattern");
+    let lines: Vec<_> = line
+        .captures_iter(svg)
+        .map(|found| {
+            let text = tag.replace_all(&found[1], "");
+            text.replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&")
+        })
+        .collect();
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let steps = console(&lines, 1)?;
+    Ok(vec![Block {
+        kind: Kind::Run { steps },
+    }])
 }
 
 impl Marks {

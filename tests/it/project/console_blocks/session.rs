@@ -76,7 +76,7 @@ impl Session {
         session.write(
             "bin/pushctl",
             &format!(
-                "#!/bin/sh\ncase \"$*\" in\n*serve*onf*) ;;\nserve*) set -- \"$@\" --listen \
+                "#!/bin/sh\ncase \"$*\" in\nserve*onf*) ;;\nserve|'serve '*) set -- \"$@\" --listen \
                  127.0.0.1:{};;\nesac\nexec '{program}' \"$@\"\n",
                 session.port
             ),
