@@ -25,13 +25,7 @@ use session::Session;
 
 /// The files that the pages presume, in the directory of each page. `PORT` is the server's.
 const FILES: &[(&str, &str)] = &[
-    (
-        "nginx.conf",
-        "events {}\nhttp {\n    push_stream_shared_memory_size 32m;\n    server {\n        listen \
-         127.0.0.1:PORT;\n        location /pub {\n            push_stream_publisher admin;\n            \
-         push_stream_channels_path $arg_id;\n        }\n        location ~ ^/sub/(.+)$ {\n            \
-         push_stream_subscriber;\n            push_stream_channels_path $1;\n        }\n    }\n}\n",
-    ),
+    ("nginx.conf", NGINX_CONF),
     (
         "integration-tests.sh",
         "#!/bin/sh\npushctl pub tests hello\n",
@@ -44,6 +38,25 @@ const FILES: &[(&str, &str)] = &[
         "{\"channel\":\"ch1\",\"text\":\"one\"}\n{\"channel\":\"ch2\",\"text\":\"two\"}\n",
     ),
 ];
+
+/// A configuration that `check` and `serve` accept.
+const NGINX_CONF: &str = r"
+events {}
+http {
+    push_stream_shared_memory_size 32m;
+    server {
+        listen 127.0.0.1:PORT;
+        location /pub {
+            push_stream_publisher admin;
+            push_stream_channels_path $arg_id;
+        }
+        location ~ ^/sub/(.+)$ {
+            push_stream_subscriber;
+            push_stream_channels_path $1;
+        }
+    }
+}
+";
 
 /// What differs from run to run, in what is expected and in what is printed: patterns, and what
 /// replaces them. The port of the server is shown as the pages' 9080 by [`normalise`].
@@ -111,7 +124,7 @@ fn pages(root: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// What came out of the blocks of a page.
+/// Results of the blocks of a page.
 struct PageResult {
     name: String,
     run: usize,

@@ -30,6 +30,15 @@ const RUNS_ON: &[&str] = &[
 /// Options with which they end.
 const ENDS: &[&str] = &[" --count ", " --help"];
 
+/// `pushctl` on the path: `serve` without a configuration listens on the port of the session.
+const PROGRAM: &str = r#"#!/bin/sh
+case "$*" in
+serve*onf*) ;;
+serve | 'serve '*) set -- "$@" --listen 127.0.0.1:PORT ;;
+esac
+exec 'EXECUTABLE' "$@"
+"#;
+
 /// The commands of a page, one after another, in their directory.
 pub(super) struct Session {
     directory: Directory,
@@ -71,21 +80,18 @@ impl Session {
             commands: 0,
         };
         fs::create_dir(session.directory.path().join("bin")).expect("a new directory");
-        // `serve` listens on the page's port unless a configuration says where.
         let program = program().display().to_string();
         session.write(
             "bin/pushctl",
-            &format!(
-                "#!/bin/sh\ncase \"$*\" in\nserve*onf*) ;;\nserve|'serve '*) set -- \"$@\" --listen \
-                 127.0.0.1:{};;\nesac\nexec '{program}' \"$@\"\n",
-                session.port
-            ),
+            &PROGRAM
+                .replace("EXECUTABLE", &program)
+                .replace("PORT", &session.port.to_string()),
         );
         session.write(
             "bin/cargo",
             "#!/bin/sh\n# run --release -- ARGUMENTS\nshift 3\nexec pushctl \"$@\"\n",
         );
-        // Without its progress meter, as on a terminal.
+        // The progress meter appears only where the output is not a terminal.
         session.write(".curlrc", "silent\nshow-error\n");
         session
     }
@@ -133,8 +139,8 @@ impl Session {
         std::mem::take(&mut self.problems)
     }
 
-    /// The text with the server's port, and with the configuration of the page's directory for that of
-    /// the machine.
+    /// The text with the server's port, and with the configuration of the page's directory for
+    /// that of the machine.
     fn localise(&self, text: &str) -> String {
         text.replace(":9080", &format!(":{}", self.port))
             .replace("/etc/nginx/", "")
@@ -307,7 +313,7 @@ impl Running {
 
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("a process id");
-        // Nobody is left where all processes of the group have ended.
+        // An error means that all processes of the group have ended.
         let _ = kill_process_group(Pid::from_raw(id).expect("not zero"), signal);
     }
 }
