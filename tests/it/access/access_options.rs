@@ -104,9 +104,9 @@ fn clients_are_admitted_by_password() {
         ("GET", "/"),
     ] {
         assert_eq!(status(&server, method, path, &ann), 200, "{method} {path}");
-        let answer = ask(&server, method, path, &[]);
+        let response = ask(&server, method, path, &[]);
         assert_eq!(
-            (answer.head.status, answer.head.get("WWW-Authenticate")),
+            (response.head.status, response.head.get("WWW-Authenticate")),
             (401, Some("Basic realm=\"pushctl\"")),
             "{method} {path}"
         );

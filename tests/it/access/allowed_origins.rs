@@ -54,16 +54,16 @@ fn allowed_origins_may_publish_and_read() {
         "https://evil.test",
         "http://localhost:8001",
     ] {
-        let answer = ask(&server, "POST", "/pub?id=c", &[("Origin", origin)]);
+        let response = ask(&server, "POST", "/pub?id=c", &[("Origin", origin)]);
         assert_eq!(
             (
-                answer.head.status,
-                answer.head.get("Access-Control-Allow-Origin")
+                response.head.status,
+                response.head.get("Access-Control-Allow-Origin")
             ),
             (403, None),
             "{origin}"
         );
-        assert_eq!(answer.head.get("Vary"), Some("Origin"));
+        assert_eq!(response.head.get("Vary"), Some("Origin"));
         assert_eq!(upgrade(&server, &[("Origin", origin)]), 403, "{origin}");
     }
     server.stop();
@@ -84,7 +84,7 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
         "/lp/c",
         "/",
     ] {
-        let answer = ask(
+        let response = ask(
             &server,
             "OPTIONS",
             path,
@@ -92,13 +92,13 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
         );
         assert_eq!(
             (
-                answer.head.status,
-                answer.head.get("Access-Control-Allow-Origin")
+                response.head.status,
+                response.head.get("Access-Control-Allow-Origin")
             ),
             (204, Some("https://app.test")),
             "{path}"
         );
-        let methods = answer
+        let methods = response
             .head
             .get("Access-Control-Allow-Methods")
             .expect("methods");
@@ -108,7 +108,7 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
                 .all(|method| methods.contains(method)),
             "{methods}"
         );
-        let names = answer
+        let names = response
             .head
             .get("Access-Control-Allow-Headers")
             .expect("headers")
@@ -125,7 +125,7 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
             assert!(names.contains(name), "{name} in {names}");
         }
         assert_eq!(
-            answer.head.get("Access-Control-Allow-Private-Network"),
+            response.head.get("Access-Control-Allow-Private-Network"),
             None
         );
         let refused = ask(
@@ -148,9 +148,9 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
         asks[0],
         ("Access-Control-Request-Private-Network", "true"),
     ];
-    let answer = ask(&server, "OPTIONS", "/pub", &private);
+    let response = ask(&server, "OPTIONS", "/pub", &private);
     assert_eq!(
-        answer.head.get("Access-Control-Allow-Private-Network"),
+        response.head.get("Access-Control-Allow-Private-Network"),
         Some("true")
     );
     server.stop();
@@ -168,16 +168,16 @@ fn a_star_allows_all_origins_with_a_log_line() {
         &[("Origin", EVIL), CROSS_SITE],
         &[CROSS_SITE],
     ] {
-        let answer = ask(&server, "POST", "/pub?id=c", headers);
+        let response = ask(&server, "POST", "/pub?id=c", headers);
         assert_eq!(
             (
-                answer.head.status,
-                answer.head.get("Access-Control-Allow-Origin")
+                response.head.status,
+                response.head.get("Access-Control-Allow-Origin")
             ),
             (200, Some("*")),
             "{headers:?}"
         );
-        assert_eq!(answer.head.get("Access-Control-Allow-Credentials"), None);
+        assert_eq!(response.head.get("Access-Control-Allow-Credentials"), None);
         assert_eq!(upgrade(&server, headers), 101, "{headers:?}");
     }
     server.stop();
@@ -188,14 +188,17 @@ fn replayed_requests_are_checked_like_the_first_one() {
     let server = Server::start(&["--allow-origin", "https://app.test"]);
     let mut connection = server.connect();
     let mut publish = |headers: &[(&str, &str)]| {
-        let answer = connection.request("POST", "/pub?id=c", headers, Some(b"x"));
+        let response = connection.request("POST", "/pub?id=c", headers, Some(b"x"));
         (
-            answer.head.status,
-            answer
+            response.head.status,
+            response
                 .head
                 .get("Access-Control-Allow-Origin")
                 .map(str::to_owned),
-            answer.head.get("X-Content-Type-Options").map(str::to_owned),
+            response
+                .head
+                .get("X-Content-Type-Options")
+                .map(str::to_owned),
         )
     };
     let nosniff = || Some("nosniff".to_owned());
@@ -233,22 +236,26 @@ fn replayed_requests_are_checked_like_the_first_one() {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect();
             headers.extend(origin.map(|origin| ("Origin", origin)));
-            let answer = connection.request("GET", "/lp/c", &headers, None);
+            let response = connection.request("GET", "/lp/c", &headers, None);
             assert_eq!(
                 (
-                    answer.head.status,
-                    answer.head.get("X-Content-Type-Options")
+                    response.head.status,
+                    response.head.get("X-Content-Type-Options")
                 ),
                 (expected, Some("nosniff")),
                 "{origin:?}"
             );
             let allowed = origin.filter(|_| expected == 200);
             assert_eq!(
-                answer.head.get("Access-Control-Allow-Origin"),
+                response.head.get("Access-Control-Allow-Origin"),
                 allowed,
                 "{origin:?}"
             );
-            assert_eq!(answer.head.raw.matches("nosniff").count(), 1, "{answer:?}");
+            assert_eq!(
+                response.head.raw.matches("nosniff").count(),
+                1,
+                "{response:?}"
+            );
         }
         let last = connection.request("GET", "/poll/c.b1", &[], None);
         cursor = last

@@ -100,23 +100,23 @@ fn pages_of_other_origins_are_rejected() {
     ];
     for headers in origins {
         for (method, path) in REQUESTS {
-            let answer = ask(&server, method, path, headers);
-            assert_eq!(answer.head.status, 403, "{method} {path} {headers:?}");
+            let response = ask(&server, method, path, headers);
+            assert_eq!(response.head.status, 403, "{method} {path} {headers:?}");
             assert!(
-                answer
+                response
                     .head
                     .explain()
                     .is_some_and(|text| text.contains("--allow-origin")),
-                "{answer:?}"
+                "{response:?}"
             );
             assert!(
-                answer.text().contains("--allow-origin") && !answer.text().contains("secret"),
-                "{answer:?}"
+                response.text().contains("--allow-origin") && !response.text().contains("secret"),
+                "{response:?}"
             );
             assert_eq!(
-                answer.head.get("Access-Control-Allow-Origin"),
+                response.head.get("Access-Control-Allow-Origin"),
                 None,
-                "{answer:?}"
+                "{response:?}"
             );
         }
         assert_eq!(upgrade(&server, headers), 403, "{headers:?}");

@@ -51,11 +51,11 @@ const PATHS: [(&str, &str); 13] = [
 
 /// Number of messages published to a channel.
 fn published(server: &Server, channel: &str) -> u64 {
-    let answer = server.get(&format!("/open?id={channel}"));
-    if answer.head.status == 404 {
+    let response = server.get(&format!("/open?id={channel}"));
+    if response.head.status == 404 {
         0
     } else {
-        object(&answer.body)["published_messages"]
+        object(&response.body)["published_messages"]
             .as_u64()
             .expect("a number")
     }
@@ -87,13 +87,13 @@ fn push_locations_deny_clients_that_the_back_end_rejects() {
                 &upgrade[..1]
             };
             let body = (method == "POST").then_some(&b"hi"[..]);
-            let answer = server
+            let response = server
                 .connect()
                 .request(method, &format!("{path}?id=a"), headers, body);
-            assert_eq!(answer.head.status, expected, "{method} {path} {want}");
+            assert_eq!(response.head.status, expected, "{method} {path} {want}");
             let challenge = (expected == 401).then_some("Digest q");
             assert_eq!(
-                answer.head.get("WWW-Authenticate"),
+                response.head.get("WWW-Authenticate"),
                 challenge,
                 "{method} {path} {want}"
             );
@@ -139,11 +139,11 @@ fn a_redirect_is_no_decision() {
 fn authorized_clients_publish_and_follow() {
     let backend = start_backend();
     let server = Server::with_conf(&guarded(&backend, ""));
-    let answer = server
+    let response = server
         .connect()
         .request("POST", "/pub?id=a", &[], Some(b"first"));
     assert_eq!(
-        (answer.head.status, answer.head.get("X-User")),
+        (response.head.status, response.head.get("X-User")),
         (200, Some("bob"))
     );
     let from = ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT");
@@ -207,7 +207,7 @@ fn requests_of_a_connection_are_authorized_in_order() {
     );
     let mut polls = server.connect();
     for _ in 0..5 {
-        let answer = polls.request(
+        let response = polls.request(
             "GET",
             "/poll?id=a",
             &[
@@ -216,7 +216,7 @@ fn requests_of_a_connection_are_authorized_in_order() {
             ],
             None,
         );
-        assert_eq!((answer.head.status, backend.take().len()), (200, 1));
+        assert_eq!((response.head.status, backend.take().len()), (200, 1));
     }
     server.stop();
 }

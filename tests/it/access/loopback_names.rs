@@ -53,11 +53,11 @@ fn a_loopback_server_accepts_only_loopback_names() {
         (421, 421)
     );
     for (method, path) in REQUESTS {
-        let answer = ask(&server, method, path, &[("Host", "attacker.test")]);
-        assert_eq!(answer.head.status, 421, "{method} {path}");
+        let response = ask(&server, method, path, &[("Host", "attacker.test")]);
+        assert_eq!(response.head.status, 421, "{method} {path}");
         assert!(
-            answer.text().contains("--server-name") && answer.text().contains("--real-ip-from"),
-            "{answer:?}"
+            response.text().contains("--server-name") && response.text().contains("--real-ip-from"),
+            "{response:?}"
         );
     }
     assert_eq!(upgrade(&server, &[("Host", "attacker.test")]), 421);
@@ -155,21 +155,21 @@ fn imported_configurations_are_not_restricted() {
          push_stream_message_template ~text~; }",
     ));
     let headers = [("Host", "any.test"), ("Origin", EVIL), CROSS_SITE];
-    let answer = ask(&server, "POST", "/pub?id=c", &headers);
+    let response = ask(&server, "POST", "/pub?id=c", &headers);
     assert_eq!(
         (
-            answer.head.status,
-            answer.head.get("X-Content-Type-Options"),
-            answer.head.get("Vary")
+            response.head.status,
+            response.head.get("X-Content-Type-Options"),
+            response.head.get("Vary")
         ),
         (200, None, None)
     );
-    let answer = ask(
+    let response = ask(
         &server,
         "GET",
         "/jsonp?id=c&callback=alert(1)//",
         &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")],
     );
-    assert_eq!(answer.head.status, 304, "{answer:?}");
+    assert_eq!(response.head.status, 304, "{response:?}");
     server.stop();
 }

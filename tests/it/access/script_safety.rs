@@ -77,16 +77,16 @@ fn callbacks_of_jsonp_are_names() {
         "PushStreamManager[0].wrapper.cb",
     ] {
         for path in ["/jsonp/c.b1", "/lp/c.b1", "/poll/c.b1"] {
-            let answer = server.get(&format!("{path}?callback={callback}"));
+            let response = server.get(&format!("{path}?callback={callback}"));
             assert_eq!(
-                (answer.head.status, answer.head.get("Content-Type")),
+                (response.head.status, response.head.get("Content-Type")),
                 (200, Some("application/javascript")),
                 "{path} {callback}"
             );
             assert!(
-                answer.text().starts_with(&callback.replace("%24", "$")),
+                response.text().starts_with(&callback.replace("%24", "$")),
                 "{}",
-                answer.text()
+                response.text()
             );
         }
     }
@@ -111,15 +111,15 @@ fn callbacks_of_jsonp_are_names() {
             "/poll/c.b1",
             "/poll/c",
         ] {
-            let answer = server.get(&format!("{path}?callback={callback}"));
-            assert_eq!(answer.head.status, 400, "{path} {callback}");
+            let response = server.get(&format!("{path}?callback={callback}"));
+            assert_eq!(response.head.status, 400, "{path} {callback}");
             assert!(
-                answer
+                response
                     .head
                     .explain()
                     .is_some_and(|text| text.contains("callback"))
-                    && answer.body.is_empty(),
-                "{answer:?}"
+                    && response.body.is_empty(),
+                "{response:?}"
             );
         }
     }

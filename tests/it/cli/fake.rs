@@ -82,9 +82,9 @@ impl Fake {
     }
 
     /// Starts a server with one reply to all requests.
-    pub(crate) fn always(answer: &str) -> Self {
-        let answer = answer.to_owned();
-        Self::start(move |_, _| Reply::Send(answer.clone()))
+    pub(crate) fn always(response: &str) -> Self {
+        let response = response.to_owned();
+        Self::start(move |_, _| Reply::Send(response.clone()))
     }
 
     /// The requests so far.
@@ -156,8 +156,8 @@ fn serve(mut socket: TcpStream, script: &Script, seen: &Recorded) {
     while let Some(request) = read(&mut reader) {
         if request.line.starts_with("OPTIONS ") {
             // The module's response, which distinguishes it from nchan.
-            let answer = format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
-            if socket.write_all(answer.as_bytes()).is_err() {
+            let response = format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
+            if socket.write_all(response.as_bytes()).is_err() {
                 return;
             }
             continue;

@@ -178,8 +178,8 @@ fn unacknowledged_messages_are_reported_and_not_resent() {
         "; nothing from line 6 on was sent"
     };
     let reported = format!(
-        "pushctl: 2 acknowledged; lines 3 to 5 were sent without a response, and may be published or \
-         not{unsent}: the connection to "
+        "pushctl: 2 acknowledged; lines 3 to 5 were sent without a response, and may be published \
+         or not{unsent}: the connection to "
     );
     assert!(outcome.stderr.starts_with(&reported), "{}", outcome.stderr);
     assert_eq!(fake.requests().len(), 3, "nothing came twice");
@@ -283,9 +283,8 @@ fn a_server_that_stops_answering_is_given_up() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = publish(&fake.url, &["c", "--lines", "--timeout", "100ms"], "1\n2\n");
     let expected = format!(
-        "pushctl: 0 acknowledged; lines 1 to 2 were sent without a response, and may be published or \
-         not: \
-         no response from {}/pub?id=c within 100ms (see --timeout)\n",
+        "pushctl: 0 acknowledged; lines 1 to 2 were sent without a response, and may be published \
+         or not: no response from {}/pub?id=c within 100ms (see --timeout)\n",
         fake.url
     );
     assert_eq!((outcome.code, outcome.stderr), (6, expected));

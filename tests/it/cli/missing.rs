@@ -22,7 +22,7 @@ fn server(directory: &Directory, memory: &str, locations: &str) -> Server {
 }
 
 /// The URL of a server with one reply to every request.
-fn same_answer(answer: String) -> String {
+fn same_answer(response: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     std::thread::spawn(move || {
@@ -34,7 +34,7 @@ fn same_answer(answer: String) -> String {
                 .count();
             assert!(head > 0, "a request has a head");
             socket
-                .write_all(answer.as_bytes())
+                .write_all(response.as_bytes())
                 .expect("the client reads");
         }
     });
@@ -71,7 +71,7 @@ fn a_missing_statistics_location_is_not_an_empty_channel() {
     }
     without.stop();
     // Web servers that respond without a body and with a text.
-    for answer in [
+    for response in [
         status("404 Not Found", ""),
         "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nnone"
             .to_owned(),
@@ -84,7 +84,7 @@ fn a_missing_statistics_location_is_not_an_empty_channel() {
                 "--subscribers",
                 ">=1",
                 "-u",
-                &same_answer(answer),
+                &same_answer(response),
             ],
             b"",
         );

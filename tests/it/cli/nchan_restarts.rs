@@ -7,7 +7,7 @@ use crate::support::wait_until;
 
 /// A reload of nchan discards its messages, too. Each mode has its own channel: several subscribers
 /// that resume on one empty channel crash nchan, which another test covers.
-fn forgets(how: impl Fn(&mut Nchan)) {
+fn check_lost_messages(how: impl Fn(&mut Nchan)) {
     let mut nchan = Nchan::start();
     let name = |number: usize| format!("ch{number}");
     let subs: Vec<Sub> = (0..MODES.len())
@@ -51,12 +51,12 @@ fn forgets(how: impl Fn(&mut Nchan)) {
 
 #[test]
 fn a_restarted_server_is_followed_on() {
-    forgets(Nchan::restart);
+    check_lost_messages(Nchan::restart);
 }
 
 #[test]
 fn a_reloaded_server_is_followed_on() {
-    forgets(|nchan| nchan.reload());
+    check_lost_messages(|nchan| nchan.reload());
 }
 
 #[test]

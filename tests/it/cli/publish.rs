@@ -157,8 +157,8 @@ fn pub_reports_why_a_message_was_rejected() {
             "500 Internal Server Error",
         ),
     ];
-    for (answer, code, text) in cases {
-        let fake = Fake::always(&answer);
+    for (response, code, text) in cases {
+        let fake = Fake::always(&response);
         let outcome = fake.run(&["pub", "ALL", "x"]);
         assert_eq!(
             outcome.stderr,
@@ -267,14 +267,14 @@ fn any_2xx_response_is_a_successful_publication() {
 
 #[test]
 fn a_page_of_something_else_is_no_success() {
-    for answer in [
+    for response in [
         ok(
             "Content-Type: text/html; charset=utf-8\r\n",
             "<p>Log in</p>",
         ),
         ok("", " <!DOCTYPE html><title>x</title>"),
     ] {
-        let fake = Fake::always(&answer);
+        let fake = Fake::always(&response);
         let reported = |channel| {
             let place = format!("{}/pub?id={channel}", fake.url);
             format!(

@@ -58,11 +58,11 @@ impl Server {
                     .as_bytes(),
             )
             .expect("the server reads");
-        let mut answer = String::new();
+        let mut response = String::new();
         socket
-            .read_to_string(&mut answer)
+            .read_to_string(&mut response)
             .expect("the server answers");
-        answer
+        response
     }
 
     fn wait_for_subscriber(&self, channel: &str) {

@@ -165,11 +165,11 @@ fn a_long_polling_backlog_is_requested_until_a_response_is_complete() {
 
 #[test]
 fn quick_empty_long_poll_responses_do_not_busy_loop() {
-    for answer in [
+    for response in [
         status("304 Not Modified", ""),
         ok("", &object(-3, "", "Timed out", 0, 0)),
     ] {
-        let fake = Fake::always(&answer);
+        let fake = Fake::always(&response);
         assert_eq!(
             fake.run(&["sub", "a", "-m", "lp", "--timeout", "1s"]).code,
             0

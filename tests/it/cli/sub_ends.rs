@@ -186,8 +186,8 @@ fn messages_are_printed_in_the_requested_format() {
 
 #[test]
 fn raw_bytes_are_printed_as_published() {
-    let answer = r#"{"id":1,"channel":"a","base64":"/wAK"}"#;
-    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &event(answer)])));
+    let response = r#"{"id":1,"channel":"a","base64":"/wAK"}"#;
+    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &event(response)])));
     let output = fake
         .command(&["sub", "a", "--raw", "-n", "1"])
         .output()

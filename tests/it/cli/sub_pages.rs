@@ -5,8 +5,8 @@ use crate::support::Server;
 
 /// A server that responds with this type and these pieces, and then stalls.
 fn answers(kind: &str, pieces: &[&str]) -> Fake {
-    let answer = chunked(pieces).replace("text/event-stream; charset=utf-8", kind);
-    Fake::start(move |_, _| Reply::Hold(answer.clone()))
+    let response = chunked(pieces).replace("text/event-stream; charset=utf-8", kind);
+    Fake::start(move |_, _| Reply::Hold(response.clone()))
 }
 
 #[test]

@@ -103,12 +103,12 @@ fn a_negative_number_is_a_wrong_value() {
 fn the_wrong_scheme_is_a_failed_connection_with_the_right_url() {
     let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS \
                 port</title></head>\r\n</html>\r\n";
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{page}",
         page.len()
     );
-    let https = Fake::always(&answer);
+    let https = Fake::always(&response);
     for args in [
         &["pub", "a", "x"][..],
         &["stats"],

@@ -329,11 +329,11 @@ fn internal_locations_are_reached_through_redirects_of_nginx_only() {
     let since = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
     let get = |path: &str| nginx.connect().request("GET", path, &since, None);
     for path in ["/open?c=a&k=s", "/accel?c=a"] {
-        let answer = get(path);
+        let response = get(path);
         assert_eq!(
-            (answer.head.status, answer.text()),
+            (response.head.status, response.text()),
             (200, "hi"),
-            "{path}: {answer:?}"
+            "{path}: {response:?}"
         );
     }
     assert_eq!(

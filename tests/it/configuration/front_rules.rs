@@ -57,7 +57,7 @@ fn directives_that_pushctl_does_not_enforce_stay_in_force_in_front() {
             .request("POST", &format!("/pub?id=a&key={key}"), &[], Some(b"hi"))
     };
     assert_eq!(
-        [publish("one"), publish("one"), publish("two")].map(|answer| answer.head.status),
+        [publish("one"), publish("one"), publish("two")].map(|response| response.head.status),
         [200; 3]
     );
     let late = publish("one");

@@ -110,8 +110,8 @@ fn lines_about_streams_have_their_status_and_their_bytes() {
         "5\\r\\nhello\\r\\n"
     );
     assert_eq!(server.get("/lp/b").head.status, 304);
-    let answer = server.get("/gone");
-    assert_eq!(answer.head.status, 410);
+    let response = server.get("/gone");
+    assert_eq!(response.head.status, 410);
     let all = lines(&log, 4);
     let of = |wanted: &str| {
         all.iter()
@@ -127,7 +127,7 @@ fn lines_about_streams_have_their_status_and_their_bytes() {
     );
     assert!(
         of("/gone").starts_with("/gone 410 ")
-            && of("/gone").contains(&format!(" {} ", answer.body.len())),
+            && of("/gone").contains(&format!(" {} ", response.body.len())),
         "{all:?}"
     );
     let bad = lines(&server.directory().path().join("bad"), 3);
@@ -150,8 +150,8 @@ fn a_request_has_one_id_everywhere() {
     let mut connection = server.connect();
     let mut ids = Vec::new();
     for path in ["/text", "/text", "/pub?id=a", "/none"] {
-        let answer = connection.request("GET", path, &[], None);
-        let id = answer
+        let response = connection.request("GET", path, &[], None);
+        let id = response
             .head
             .get("X-Request-ID")
             .unwrap_or_default()
@@ -164,7 +164,7 @@ fn a_request_has_one_id_everywhere() {
             "{id}"
         );
         if path == "/text" {
-            assert_eq!(answer.body, format!("{id}|{id}").as_bytes());
+            assert_eq!(response.body, format!("{id}|{id}").as_bytes());
         }
         ids.push(id);
     }

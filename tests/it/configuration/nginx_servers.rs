@@ -225,9 +225,9 @@ fn a_limit_on_methods_holds_for_push_locations() {
     assert!(!refused.text().contains("pushctl v"), "{}", refused.text());
     let mut connection = server.connect();
     for kept in ["keep-alive", "close"] {
-        let answer = connection.request("GET", "/lp/a", &[], None);
+        let response = connection.request("GET", "/lp/a", &[], None);
         assert_eq!(
-            (answer.head.status, answer.head.get("Connection")),
+            (response.head.status, response.head.get("Connection")),
             (304, Some(kept))
         );
     }

@@ -119,14 +119,14 @@ fn a_push_location_is_not_entered_when_a_regular_expression_fails() {
         ("POST", "/pub/denied"),
     ] {
         let mut connection = server.connect();
-        let answer = connection.request(
+        let response = connection.request(
             method,
             &format!("{path}?{slow}"),
             &[],
             if method == "GET" { None } else { Some(b"m") },
         );
         assert_eq!(
-            (answer.head.status, answer.head.get("Connection")),
+            (response.head.status, response.head.get("Connection")),
             (500, Some("close")),
             "{method} {path}"
         );

@@ -125,9 +125,9 @@ fn without_chunks_a_stream_ends_with_its_connection() {
     ));
     let mut publisher = server.connect();
     for _ in 0..2 {
-        let answer = publisher.request("POST", "/pub?id=a", &[], Some(b"text"));
+        let response = publisher.request("POST", "/pub?id=a", &[], Some(b"text"));
         assert_eq!(
-            answer.head.get("Connection"),
+            response.head.get("Connection"),
             Some("keep-alive"),
             "an answer with a length leaves the connection open"
         );

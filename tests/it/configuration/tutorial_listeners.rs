@@ -36,11 +36,11 @@ fn listen(
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let answer = server.connect().request("GET", location, &headers, None);
-        let status = answer.head.status;
-        assert!(status == 200 || status == 304, "{answer:?}");
-        texts.extend(answer.text().split_terminator(';').map(str::to_owned));
-        cursor = answer
+        let response = server.connect().request("GET", location, &headers, None);
+        let status = response.head.status;
+        assert!(status == 200 || status == 304, "{response:?}");
+        texts.extend(response.text().split_terminator(';').map(str::to_owned));
+        cursor = response
             .head
             .cursor()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -64,8 +64,8 @@ fn publish_in_bursts(server: &Server, count: usize, progress: &Receiver<Progress
         for _ in 0..(burst * 7 % 9 + 1).min(count - published) {
             published += 1;
             let text = format!("Hello {published}");
-            let answer = publisher.request("POST", "/publish?id=pub", &[], Some(text.as_bytes()));
-            assert_eq!(answer.head.status, 200, "{answer:?}");
+            let response = publisher.request("POST", "/publish?id=pub", &[], Some(text.as_bytes()));
+            assert_eq!(response.head.status, 200, "{response:?}");
         }
         if published == count {
             return;

@@ -183,11 +183,11 @@ fn a_head_that_never_ends_is_cut_off() {
         .copied()
         .chain(std::iter::repeat_n(b'x', 400));
     let mut connection = scene.server.connect();
-    let answer = drip(&mut scene, &mut connection, head);
+    let response = drip(&mut scene, &mut connection, head);
     assert!(
-        answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "),
+        response.is_empty() || response.starts_with(b"HTTP/1.1 408 "),
         "{}",
-        crate::support::show(&answer)
+        crate::support::show(&response)
     );
     let mut second = scene.server.connect();
     assert_eq!(
@@ -211,11 +211,11 @@ fn a_body_and_an_idle_connection_are_cut_off() {
     let mut idle = scene.server.connect();
     assert_eq!(idle.request("GET", "/pub?id=c", &[], None).head.status, 200);
     idle.expect_close();
-    let answer = stalled.read_to_close();
+    let response = stalled.read_to_close();
     assert!(
-        answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "),
+        response.is_empty() || response.starts_with(b"HTTP/1.1 408 "),
         "{}",
-        crate::support::show(&answer)
+        crate::support::show(&response)
     );
     scene.check();
     scene.end();

@@ -83,21 +83,21 @@ impl Scene {
     /// Sends bytes that must be answered with this status and a closed connection, and nothing
     /// else.
     pub(super) fn refused(&mut self, request: impl AsRef<[u8]>, statuses: &[&str]) {
-        let answer = self.answers(request.as_ref());
+        let response = self.answers(request.as_ref());
         let expected = statuses
             .iter()
-            .any(|status| answer.starts_with(&format!("HTTP/1.1 {status}")));
+            .any(|status| response.starts_with(&format!("HTTP/1.1 {status}")));
         assert!(
             expected,
-            "{} is answered {answer:?}, want {statuses:?}",
+            "{} is answered {response:?}, want {statuses:?}",
             show(request.as_ref())
         );
         assert_eq!(
-            answer.matches("HTTP/1.1 ").count(),
+            response.matches("HTTP/1.1 ").count(),
             1,
-            "more than one answer: {answer:?}"
+            "more than one answer: {response:?}"
         );
-        assert!(answer.contains("Connection: close\r\n"), "{answer:?}");
+        assert!(response.contains("Connection: close\r\n"), "{response:?}");
         self.check();
     }
 }
@@ -124,10 +124,10 @@ fn an_oversized_body_is_rejected_and_the_connection_closed() {
     // The size is detected while reading: the response may be lost in the reset of a connection
     // with unread bytes.
     let chunks = format!("{:x}\r\n{}\r\n", 65536, "x".repeat(65536)).repeat(17);
-    let answer = scene.answers(post("Transfer-Encoding: chunked\r\n", &chunks));
+    let response = scene.answers(post("Transfer-Encoding: chunked\r\n", &chunks));
     assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 413 "),
-        "{answer:?}"
+        response.is_empty() || response.starts_with("HTTP/1.1 413 "),
+        "{response:?}"
     );
     scene.check();
     let largest = "y".repeat(1 << 20);
@@ -163,15 +163,15 @@ fn an_oversized_head_is_rejected() {
         "X: y\r\n".repeat(1500),
     ] {
         let request = format!("GET /sub/c HTTP/1.1\r\nHost: localhost\r\n{unfinished}");
-        let answer = scene.answers(&request);
+        let response = scene.answers(&request);
         assert!(
-            answer.starts_with("HTTP/1.1 400 "),
-            "{answer:?} to {}",
+            response.starts_with("HTTP/1.1 400 "),
+            "{response:?} to {}",
             show(request.as_bytes())
         );
         assert!(
-            answer.contains("400 Request Header Or Cookie Too Large"),
-            "{answer:?}"
+            response.contains("400 Request Header Or Cookie Too Large"),
+            "{response:?}"
         );
         scene.check();
     }
@@ -196,14 +196,14 @@ fn an_overlong_channel_id_is_rejected() {
         ("GET", "/lp/12345678901"),
         ("GET", "/poll/%31%32345678901"),
     ] {
-        let answer = scene.server.connect().request(
+        let response = scene.server.connect().request(
             method,
             path,
             &[],
             (method == "POST").then_some(b"x".as_slice()),
         );
         assert_eq!(
-            (answer.head.status, answer.head.explain()),
+            (response.head.status, response.head.explain()),
             (400, too_large),
             "{method} {path}"
         );
@@ -229,20 +229,20 @@ fn a_path_without_channel_is_rejected() {
         ("GET", "/pub"),
         ("DELETE", "/pub"),
     ] {
-        let answer = scene
+        let response = scene
             .server
             .connect()
             .request(method, path, &[], Some(b"x"));
         assert_eq!(
-            (answer.head.status, answer.head.explain()),
+            (response.head.status, response.head.explain()),
             (400, Some("No channel id provided.")),
             "{method} {path}"
         );
     }
     for mode in ["sub", "ev", "lp", "poll"] {
-        let answer = scene.server.get(&format!("/{mode}/"));
+        let response = scene.server.get(&format!("/{mode}/"));
         assert_eq!(
-            (answer.head.status, answer.head.explain()),
+            (response.head.status, response.head.explain()),
             (400, Some("No channel id provided.")),
             "/{mode}/"
         );
@@ -259,20 +259,20 @@ fn all_and_stars_are_no_targets() {
         "ALL", "*", "c*", "a*b", "%2A", "ALL.b3", "%41LL", "c/ALL", "c/x*",
     ] {
         for method in ["POST", "PUT", "GET", "DELETE"] {
-            let answer =
+            let response =
                 scene
                     .server
                     .connect()
                     .request(method, &format!("/pub?id={id}"), &[], Some(b"x"));
             let explain = Some("Channel id not authorized for this method.");
             assert_eq!(
-                (answer.head.status, answer.head.explain()),
+                (response.head.status, response.head.explain()),
                 (403, explain),
                 "{method} {id}"
             );
         }
-        let answer = scene.server.get(&format!("/sub/{id}"));
-        assert_eq!(answer.head.status, 403, "a subscription to {id}");
+        let response = scene.server.get(&format!("/sub/{id}"));
+        assert_eq!(response.head.status, 403, "a subscription to {id}");
     }
     scene.end();
 }
@@ -302,9 +302,9 @@ fn an_empty_publication_is_rejected() {
     ] {
         let mut connection = scene.server.connect();
         connection.send(post(headers, body));
-        let answer = connection.read_response();
+        let response = connection.read_response();
         assert_eq!(
-            (answer.head.status, answer.head.explain()),
+            (response.head.status, response.head.explain()),
             (400, Some("Empty post requests are not allowed.")),
             "{headers:?}"
         );

@@ -19,17 +19,17 @@ fn a_truncated_body_is_not_published() {
         let mut half_closed = scene.server.connect();
         half_closed.send(&request);
         half_closed.half_close();
-        let answer = half_closed.read_to_close();
+        let response = half_closed.read_to_close();
         assert!(
-            find(&answer, b" 200 ").is_none(),
+            find(&response, b" 200 ").is_none(),
             "{} is answered {}",
             show(request.as_bytes()),
-            show(&answer)
+            show(&response)
         );
-        let answer = scene.answers(&request);
+        let response = scene.answers(&request);
         assert!(
-            !answer.contains(" 200 "),
-            "{} and then silence is answered {answer:?}",
+            !response.contains(" 200 "),
+            "{} and then silence is answered {response:?}",
             show(request.as_bytes())
         );
         scene.check();
@@ -60,14 +60,14 @@ fn chunked_bodies_are_decoded_or_rejected() {
         );
     }
     // A chunk without size is read as the last one, so this is an empty publication.
-    let answer = scene.answers(post(
+    let response = scene.answers(post(
         "Connection: close\r\nTransfer-Encoding: chunked\r\n",
         "\r\n\r\n",
     ));
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response:?}");
     // The largest accepted size is announced, but the bytes are not sent.
-    let answer = scene.answers(chunked("ffffffffffffffff\r\nHello"));
-    assert!(!answer.contains(" 200 "), "{answer:?}");
+    let response = scene.answers(chunked("ffffffffffffffff\r\nHello"));
+    assert!(!response.contains(" 200 "), "{response:?}");
     scene.check();
     for bad in [
         "zz\r\nHello\r\n0\r\n\r\n",
@@ -138,14 +138,14 @@ fn non_http_input_is_rejected() {
         "GET /sub/c\0d HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
-        let answer = scene.answers(garbage);
-        let refused = answer.is_empty()
+        let response = scene.answers(garbage);
+        let refused = response.is_empty()
             || ["400", "405", "505"]
                 .iter()
-                .any(|status| answer.contains(status));
+                .any(|status| response.contains(status));
         assert!(
-            refused && !answer.contains("200 OK"),
-            "{garbage:?} is answered {answer:?}"
+            refused && !response.contains("200 OK"),
+            "{garbage:?} is answered {response:?}"
         );
         scene.check();
     }
@@ -165,12 +165,12 @@ fn an_invalid_cursor_is_ignored() {
         ("If-None-Match", "W/99999999999999999999999"),
         ("If-None-Match", "-1"),
     ] {
-        let answer = scene
+        let response = scene
             .server
             .connect()
             .request("GET", "/poll/c", &[(name, value)], None);
         assert_eq!(
-            (answer.head.status, answer.body.len()),
+            (response.head.status, response.body.len()),
             (304, 0),
             "{name}: {value}"
         );
@@ -183,8 +183,8 @@ fn an_invalid_cursor_is_ignored() {
         "tag=99999999999999999999",
         "time=&tag=&eventid=",
     ] {
-        let answer = scene.server.get(&format!("/poll/c?{query}"));
-        assert_eq!(answer.head.status, 304, "{query}: {answer:?}");
+        let response = scene.server.get(&format!("/poll/c?{query}"));
+        assert_eq!(response.head.status, 304, "{query}: {response:?}");
         let mut stream = scene.server.follow(&format!("/sub/c?{query}"), &[]);
         scene.server.wait_for_subscribers("c", 2);
         scene.check();
@@ -196,13 +196,13 @@ fn an_invalid_cursor_is_ignored() {
     // An event id that no message has may be one of an earlier run: the client is informed that it
     // may have missed messages.
     for value in ["unknown", "\u{e9}\u{2028}"] {
-        let answer =
+        let response =
             scene
                 .server
                 .connect()
                 .request("GET", "/poll/c", &[("Last-Event-ID", value)], None);
         assert_eq!(
-            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (response.head.status, response.head.get("X-Pushctl-Missed")),
             (200, Some("0+")),
             "{value}"
         );

@@ -212,8 +212,8 @@ fn total_connections_are_limited_and_existing_ones_kept() {
     scene.arrives("in spite of all");
     drop(held);
     wait_until("there is room again", || {
-        let answer = publisher.request("GET", "/pub?id=x", &[], None);
-        String::from_utf8_lossy(&answer.body).contains("\"subscribers\": 0")
+        let response = publisher.request("GET", "/pub?id=x", &[], None);
+        String::from_utf8_lossy(&response.body).contains("\"subscribers\": 0")
     });
     scene.check();
     assert_eq!(

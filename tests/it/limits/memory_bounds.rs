@@ -22,16 +22,16 @@ fn responses_are_bounded_for_any_number_of_channels() {
     for _ in 0..4 {
         server.publish("a", vec![b'x'; LARGE]);
     }
-    let answer = server.get(&format!("/poll/{}", ["a.b9"; 200].join("/")));
+    let response = server.get(&format!("/poll/{}", ["a.b9"; 200].join("/")));
     assert!(
-        (LARGE..6_000_000).contains(&answer.body.len()),
+        (LARGE..6_000_000).contains(&response.body.len()),
         "{} bytes",
-        answer.body.len()
+        response.body.len()
     );
     let rest = server
         .connect()
-        .request("GET", "/poll/a", &answer.head.cursor(), None);
-    let newest = messages(&answer.body)
+        .request("GET", "/poll/a", &response.head.cursor(), None);
+    let newest = messages(&response.body)
         .iter()
         .map(|message| message.id)
         .max();
@@ -55,13 +55,17 @@ fn cursors_of_truncated_responses_reach_every_message_once() {
         }
     }
     let mut got: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    let mut answer = server.get("/poll/a.b9/b.b9/c.b9");
+    let mut response = server.get("/poll/a.b9/b.b9/c.b9");
     let mut answers = 0;
-    while answer.head.status == 200 {
+    while response.head.status == 200 {
         answers += 1;
         assert!(answers <= 3 * MESSAGES, "the cursors lead nowhere: {got:?}");
-        assert!(answer.body.len() < 6_000_000, "{} bytes", answer.body.len());
-        for message in messages(&answer.body) {
+        assert!(
+            response.body.len() < 6_000_000,
+            "{} bytes",
+            response.body.len()
+        );
+        for message in messages(&response.body) {
             assert!(
                 message
                     .text
@@ -72,11 +76,11 @@ fn cursors_of_truncated_responses_reach_every_message_once() {
             );
             got.entry(message.channel).or_default().push(message.id);
         }
-        answer = server
+        response = server
             .connect()
-            .request("GET", "/poll/a/b/c", &answer.head.cursor(), None);
+            .request("GET", "/poll/a/b/c", &response.head.cursor(), None);
     }
-    assert_eq!(answer.head.status, 304);
+    assert_eq!(response.head.status, 304);
     assert!(answers > 1, "nothing was cut");
     let wanted = channels
         .map(|channel| (channel.to_owned(), (1..=MESSAGES).collect()))

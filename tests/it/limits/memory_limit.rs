@@ -24,9 +24,9 @@ fn fill(server: &Server, prefix: &str, text: &[u8]) -> u64 {
         let mut connection = server.connect();
         for _ in 0..500 {
             let path = format!("/pub?id={prefix}{number}");
-            let answer = connection.request("POST", &path, &[], Some(text));
-            if answer.head.status != 200 {
-                assert_eq!(answer.head.status, 500, "{answer:?}");
+            let response = connection.request("POST", &path, &[], Some(text));
+            if response.head.status != 200 {
+                assert_eq!(response.head.status, 500, "{response:?}");
                 return number;
             }
             number += 1;

@@ -214,9 +214,9 @@ fn a_message_during_a_pause_precedes_the_long_poll_timeout() {
         publisher.send_request("POST", "/pub?id=c", &[], Some(b"during"))
     });
     for poll in &mut polls {
-        let answer = poll.read_response();
+        let response = poll.read_response();
         assert_eq!(
-            (answer.head.status, answer.body.as_slice()),
+            (response.head.status, response.body.as_slice()),
             (200, &b"during"[..])
         );
     }

@@ -34,7 +34,7 @@ fn heads_that_are_not_complete_are_charged_to_the_memory_limit() {
 }
 
 /// Unfinished requests of many clients. Each single request is small enough.
-fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
+fn fill_with_unfinished() -> Vec<(&'static str, usize, Vec<u8>)> {
     let ids = |count: usize| {
         (0..count)
             .map(|number| format!("a{number}"))
@@ -96,7 +96,7 @@ fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
 fn whatever_clients_leave_half_done_the_process_stays_within_twice_the_memory() {
     const MEMORY: u64 = 16 * 1024 * 1024;
     let _turn = turn();
-    for (what, count, bytes) in hoarded() {
+    for (what, count, bytes) in fill_with_unfinished() {
         let server = Server::start(&["--memory", "16m", "--shards", "1"]);
         // A response means that all of it has started.
         assert_eq!(server.get("/channels-stats").head.status, 200, "{what}");

@@ -72,11 +72,11 @@ fn a_reload_opens_and_closes_listeners() {
     idle.expect_close();
     local.expect_close();
     half.send("body");
-    let answer = half.read_response();
+    let response = half.read_response();
     assert_eq!(
-        (answer.head.status, answer.head.get("Connection")),
+        (response.head.status, response.head.get("Connection")),
         (200, Some("close")),
-        "{answer:?}"
+        "{response:?}"
     );
     wait_until("the sockets are closed", || {
         TcpStream::connect(&tcp).is_err() && !path.exists()

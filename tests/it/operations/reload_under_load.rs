@@ -91,13 +91,13 @@ impl Scene {
             }
             let channel = number % CHANNELS;
             let nth = number / CHANNELS;
-            let answer = connection.request(
+            let response = connection.request(
                 "POST",
                 &format!("/pub?id=c{channel}"),
                 &[],
                 Some(format!("<{channel} {nth}>").as_bytes()),
             );
-            assert_eq!(answer.head.status, 200, "{answer:?}");
+            assert_eq!(response.head.status, 200, "{response:?}");
             self.published[channel].fetch_add(1, Ordering::Release);
             number += 1;
         }

@@ -48,11 +48,11 @@ fn sigterm_ends_every_subscriber_properly() {
 
     assert_eq!(stream.read_body(), b"HEAD||FOOT");
     assert_eq!(events.read_body(), b": \n: bye\n");
-    let answer = waiting.read_response();
+    let response = waiting.read_response();
     assert_eq!(
-        (answer.head.status, answer.head.get("Etag")),
+        (response.head.status, response.head.get("Etag")),
         (304, Some("W/0")),
-        "{answer:?}"
+        "{response:?}"
     );
     assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
     for connection in [
@@ -135,11 +135,11 @@ fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
     follower.expect_close();
     idle.expect_close();
     half.send("body");
-    let answer = half.read_response();
+    let response = half.read_response();
     assert_eq!(
-        (answer.head.status, answer.head.get("Connection")),
+        (response.head.status, response.head.get("Connection")),
         (200, Some("close")),
-        "{answer:?}"
+        "{response:?}"
     );
     half.expect_close();
     expect_good_end(&mut server);
@@ -158,13 +158,13 @@ fn acknowledged_messages_are_delivered_before_shutdown() {
     server.wait_for_subscribers("a", 300);
     let mut publisher = server.connect();
     for number in 0..20 {
-        let answer = publisher.request(
+        let response = publisher.request(
             "POST",
             "/pub?id=a",
             &[],
             Some(format!("<{number}>").as_bytes()),
         );
-        assert_eq!(answer.head.status, 200, "{answer:?}");
+        assert_eq!(response.head.status, 200, "{response:?}");
     }
     server.terminate();
     let expected: String = (0..20).map(|number| format!("<{number}>")).collect();

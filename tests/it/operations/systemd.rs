@@ -33,7 +33,7 @@ impl Manager {
     }
 
     /// The next notification.
-    fn hear(&self) -> String {
+    fn receive(&self) -> String {
         let mut buffer = [0; 4096];
         let length = self
             .socket
@@ -55,13 +55,13 @@ fn systemd_is_notified_of_start_reloads_and_stop() {
         &["--nginx-conf", file],
     );
     assert_eq!(
-        manager.hear(),
+        manager.receive(),
         "READY=1\nSTATUS=serving 1 location on 1 address\n"
     );
 
     write(&conf(MEMORY, &format!("{LOCATION} location /x {{ }}")));
     assert!(server.reload());
-    let reloading = manager.hear();
+    let reloading = manager.receive();
     let time = reloading
         .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
         .and_then(|rest| rest.trim_end().parse::<u64>().ok());
@@ -77,21 +77,21 @@ fn systemd_is_notified_of_start_reloads_and_stop() {
         "{reloading} at {now}"
     );
     assert_eq!(
-        manager.hear(),
+        manager.receive(),
         "READY=1\nSTATUS=serving 2 locations on 1 address\n"
     );
 
     write("events {}\nhttp {\n}");
     assert!(!server.reload());
-    assert!(manager.hear().starts_with("RELOADING=1\n"));
-    let reported = manager.hear();
+    assert!(manager.receive().starts_with("RELOADING=1\n"));
+    let reported = manager.receive();
     assert!(
         reported.starts_with("READY=1\nSTATUS=not reloaded: ") && reported.contains("nginx.conf:"),
         "{reported}"
     );
 
     server.stop();
-    assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=stopping\n");
+    assert_eq!(manager.receive(), "STOPPING=1\nSTATUS=stopping\n");
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn the_watchdog_is_notified_while_the_shards_respond() {
         ],
         &[],
     );
-    assert!(manager.hear().starts_with("READY=1\n"));
+    assert!(manager.receive().starts_with("READY=1\n"));
     for _ in 0..3 {
-        assert_eq!(manager.hear(), "WATCHDOG=1\n");
+        assert_eq!(manager.receive(), "WATCHDOG=1\n");
     }
     server.stop();
 
@@ -124,9 +124,9 @@ fn the_watchdog_is_notified_while_the_shards_respond() {
         .set_nonblocking(false)
         .expect("a socket that waits");
     let server = Server::with_environment(&variables, &[]);
-    assert!(manager.hear().starts_with("READY=1\n"));
+    assert!(manager.receive().starts_with("READY=1\n"));
     server.stop();
-    assert!(manager.hear().starts_with("STOPPING=1\n"));
+    assert!(manager.receive().starts_with("STOPPING=1\n"));
 }
 
 /// Starts the server with `socket` as descriptor 3 and something that is no socket as descriptor 4.

@@ -175,9 +175,9 @@ fn compression_that_a_client_cannot_read_is_not_negotiated() {
         let mut client = server.connect();
         let head = client.upgrade("/sub/c", &[("Sec-WebSocket-Extensions", offer)]);
         match expected {
-            Ok(answer) => assert_eq!(
+            Ok(response) => assert_eq!(
                 (head.status, head.get("Sec-WebSocket-Extensions")),
-                (101, answer),
+                (101, response),
                 "{offer}"
             ),
             Err(text) => {

@@ -175,9 +175,9 @@ fn the_first_acceptable_offer_of_compression_is_taken() {
     let head = server
         .connect()
         .upgrade("/ps?id=c", &[("Sec-WebSocket-Extensions", offers)]);
-    let answer = head.get("Sec-WebSocket-Extensions");
+    let response = head.get("Sec-WebSocket-Extensions");
     assert_eq!(
-        (head.status, answer),
+        (head.status, response),
         (101, Some("permessage-deflate; client_no_context_takeover"))
     );
     let head = server.connect().upgrade(

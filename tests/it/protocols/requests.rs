@@ -43,9 +43,9 @@ fn a_page_refuses_other_methods() {
     let server = Server::start(&[]);
     let mut connection = server.connect();
     for method in ["POST", "PUT", "DELETE"] {
-        let answer = connection.request(method, "/", &[], Some(b"x"));
+        let response = connection.request(method, "/", &[], Some(b"x"));
         assert_eq!(
-            (answer.head.status, answer.head.get("Allow")),
+            (response.head.status, response.head.get("Allow")),
             (405, Some("GET, HEAD")),
             "{method}"
         );
@@ -77,11 +77,11 @@ fn connections_are_not_kept_with_a_keepalive_timeout_of_zero() {
             let mut connection = server.connect();
             std::thread::sleep(wait);
             connection.send_request("GET", path, &[], None);
-            let answer = connection.read_response();
+            let response = connection.read_response();
             assert_eq!(
-                answer.head.get("Connection"),
+                response.head.get("Connection"),
                 Some("close"),
-                "{path} after {wait:?}: {answer:?}"
+                "{path} after {wait:?}: {response:?}"
             );
             connection.expect_close();
         }
@@ -106,8 +106,8 @@ fn raw_request(
     request.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
     request.extend_from_slice(body);
     connection.send(request);
-    let answer = connection.read_response();
-    (answer.head.status, answer.body)
+    let response = connection.read_response();
+    (response.head.status, response.body)
 }
 
 #[test]

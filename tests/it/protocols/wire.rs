@@ -53,10 +53,10 @@ fn masked(head: &str) -> String {
 /// Sends the request and returns the head, dates masked, and the body of the response.
 fn exchange(connection: &mut Connection, request: &str) -> (String, String) {
     connection.send(request);
-    let answer = connection.read_response();
+    let response = connection.read_response();
     (
-        masked(&answer.head.raw),
-        String::from_utf8(answer.body).expect("a body in UTF-8"),
+        masked(&response.head.raw),
+        String::from_utf8(response.body).expect("a body in UTF-8"),
     )
 }
 

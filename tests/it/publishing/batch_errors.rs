@@ -124,11 +124,11 @@ fn the_first_bad_line_ends_a_batch_and_is_reported() {
         body.extend_from_slice(line);
         body.extend_from_slice(b"\n{\"channel\":\"never\",\"text\":\"3\"}\n");
         let mut connection = server.connect();
-        let answer = connection.request("POST", &format!("/pub{query}"), &[NDJSON], Some(&body));
+        let response = connection.request("POST", &format!("/pub{query}"), &[NDJSON], Some(&body));
         let expected = serde_json::json!({"published": 2, "error": {"line": 4, "status": status,
             "reason": reason}});
         assert_eq!(
-            (answer.head.status, object(&answer.body)),
+            (response.head.status, object(&response.body)),
             (*status, expected),
             "{}",
             String::from_utf8_lossy(line)
@@ -148,7 +148,7 @@ fn the_first_bad_line_ends_a_batch_and_is_reported() {
 fn limits_on_channels_are_403_with_the_count() {
     let server = Server::start(&["--max-channels", "2", "--max-channels-per-request", "2"]);
     let line = |channel: &str| format!("{{\"channel\":\"{channel}\",\"text\":\"x\"}}\n");
-    let answer = post(
+    let response = post(
         &server,
         "/pub",
         ["a", "b", "a", "c", "a"].map(line).concat(),
@@ -156,14 +156,14 @@ fn limits_on_channels_are_403_with_the_count() {
     let error = serde_json::json!({"line": 4, "status": 403,
         "reason": "Number of channels were exceeded."});
     assert_eq!(
-        (answer.head.status, object(&answer.body)),
+        (response.head.status, object(&response.body)),
         (403, serde_json::json!({"published": 3, "error": error}))
     );
-    let answer = post(&server, "/pub", line("a/b") + &line("a/b/a"));
+    let response = post(&server, "/pub", line("a/b") + &line("a/b/a"));
     let error = serde_json::json!({"line": 2, "status": 400,
         "reason": "Too many channels in one request."});
     assert_eq!(
-        (answer.head.status, object(&answer.body)),
+        (response.head.status, object(&response.body)),
         (400, serde_json::json!({"published": 1, "error": error}))
     );
     assert_eq!((published(&server, "a"), published(&server, "b")), (3, 2));
@@ -186,9 +186,9 @@ fn a_batch_that_is_too_large_is_413() {
     let mut connection = server.connect();
     send_head(&mut connection, "Transfer-Encoding: chunked");
     connection.send(chunked(line.repeat(10).as_bytes(), line.len()));
-    let answer = connection.read_response();
+    let response = connection.read_response();
     assert_eq!(
-        (answer.head.status, object(&answer.body)),
+        (response.head.status, object(&response.body)),
         (413, serde_json::json!({"published": 4, "error": error(5)}))
     );
     assert_eq!(published(&server, "d"), 4);
@@ -201,11 +201,11 @@ fn broken_chunks_end_a_batch_after_the_preceding_lines() {
     let mut connection = server.connect();
     send_head(&mut connection, "Transfer-Encoding: chunked");
     connection.send("f\r\n{\"text\":\"one\"}\n\r\nnonsense\r\n");
-    let answer = connection.read_response();
+    let response = connection.read_response();
     let error = serde_json::json!({"line": 2, "status": 400,
         "reason": "the chunks of the body are malformed"});
     assert_eq!(
-        (answer.head.status, object(&answer.body)),
+        (response.head.status, object(&response.body)),
         (400, serde_json::json!({"published": 1, "error": error}))
     );
     server.stop();
@@ -215,12 +215,12 @@ fn broken_chunks_end_a_batch_after_the_preceding_lines() {
 fn a_full_store_ends_a_batch_with_500_and_recovers() {
     let server = Server::start(&["--memory", "1m", "--max-stored-messages", "1000000"]);
     let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(1000));
-    let answer = post(&server, "/pub?id=d", line.repeat(2000));
-    assert_eq!(answer.head.status, 500);
-    let count = object(&answer.body)["published"]
+    let response = post(&server, "/pub?id=d", line.repeat(2000));
+    assert_eq!(response.head.status, 500);
+    let count = object(&response.body)["published"]
         .as_u64()
         .expect("a number");
-    assert_eq!(object(&answer.body)["error"]["line"], count + 1);
+    assert_eq!(object(&response.body)["error"]["line"], count + 1);
     assert!(
         (100..2000).contains(&count) && published(&server, "d") == count,
         "{count}"
@@ -246,11 +246,11 @@ fn lines_that_never_end_are_charged_to_the_memory_limit() {
     send_head(&mut connection, "Content-Length: 10000000");
     connection.send("{\"text\":\"one\"}\n");
     connection.send(vec![b'x'; 9_500_000]);
-    let answer = connection.read_response();
+    let response = connection.read_response();
     let reason = "no memory left for the line (the bound is set by --memory)";
     let error = serde_json::json!({"line": 2, "status": 500, "reason": reason});
     assert_eq!(
-        (answer.head.status, object(&answer.body)),
+        (response.head.status, object(&response.body)),
         (500, serde_json::json!({"published": 1, "error": error}))
     );
     drop(connection);
@@ -272,11 +272,11 @@ fn the_connection_is_kept_after_a_failed_batch_that_was_read() {
             "POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\n\
                                  Content-Type: application/x-ndjson\r\n{framing}"
         ));
-        let answer = connection.read_response();
+        let response = connection.read_response();
         assert_eq!(
-            (answer.head.status, answer.head.get("Connection")),
+            (response.head.status, response.head.get("Connection")),
             (400, Some("keep-alive")),
-            "{answer:?}"
+            "{response:?}"
         );
     }
     assert_eq!(
@@ -289,11 +289,11 @@ fn the_connection_is_kept_after_a_failed_batch_that_was_read() {
     // body.
     send_head(&mut connection, "Content-Length: 100");
     connection.send("{}\n");
-    let answer = connection.read_response();
+    let response = connection.read_response();
     assert_eq!(
-        (answer.head.status, answer.head.get("Connection")),
+        (response.head.status, response.head.get("Connection")),
         (400, Some("close")),
-        "{answer:?}"
+        "{response:?}"
     );
     assert!(
         connection.closed_within(std::time::Duration::from_secs(5)),
@@ -305,15 +305,15 @@ fn the_connection_is_kept_after_a_failed_batch_that_was_read() {
 #[test]
 fn a_batch_with_too_many_channels_is_rejected_before_its_lines() {
     let server = Server::start(&["--max-channels-per-request", "2"]);
-    let answer = post(
+    let response = post(
         &server,
         "/pub?id=a/b/c",
         "{\"channel\":\"d\",\"text\":\"x\"}\n",
     );
     assert_eq!(
-        (answer.head.status, answer.head.explain()),
+        (response.head.status, response.head.explain()),
         (400, Some("Too many channels in one request.")),
-        "{answer:?}"
+        "{response:?}"
     );
     assert_eq!(published(&server, "d"), 0);
     server.stop();

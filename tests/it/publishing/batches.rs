@@ -14,8 +14,8 @@ pub(super) fn post(server: &Server, path: &str, body: impl AsRef<[u8]>) -> Respo
 }
 
 fn texts(server: &Server, channel: &str) -> Vec<String> {
-    let answer = server.get(&format!("/poll/{channel}.b100000"));
-    answer
+    let response = server.get(&format!("/poll/{channel}.b100000"));
+    response
         .body
         .split_inclusive(|byte| *byte == b'\n')
         .map(|line| object(line)["text"].as_str().expect("a text").to_owned())
@@ -23,11 +23,11 @@ fn texts(server: &Server, channel: &str) -> Vec<String> {
 }
 
 pub(super) fn published(server: &Server, channel: &str) -> u64 {
-    let answer = server.get(&format!("/channels-stats?id={channel}"));
-    if answer.head.status == 404 {
+    let response = server.get(&format!("/channels-stats?id={channel}"));
+    if response.head.status == 404 {
         0
     } else {
-        object(&answer.body)["published_messages"]
+        object(&response.body)["published_messages"]
             .as_u64()
             .expect("a number")
     }
@@ -56,12 +56,12 @@ pub(super) fn send_head(connection: &mut Connection, framing: &str) {
 fn a_batch_is_published_in_its_order_and_counted() {
     let server = Server::start(&[]);
     let mut follower = server.follow("/sub/a/b/d", &[]);
-    let answer = post(&server, "/pub?id=d", GOOD);
+    let response = post(&server, "/pub?id=d", GOOD);
     assert_eq!(
-        (answer.head.status, answer.body.as_slice()),
+        (response.head.status, response.body.as_slice()),
         (200, &b"{\"published\":3}\r\n"[..])
     );
-    assert_eq!(answer.head.get("Content-Type"), Some("application/json"));
+    assert_eq!(response.head.get("Content-Type"), Some("application/json"));
     let received: Vec<_> = (0..3)
         .map(|_| follower.next_line().expect("a message"))
         .collect();
@@ -273,10 +273,10 @@ fn a_batch_is_authorized_answered_and_logged_by_its_location() {
     assert_eq!(post(&server, "/pub?id=d", GOOD).head.status, 403);
     let good = post(&server, "/pub?id=d&key=k", GOOD);
     let bad = post(&server, "/pub?id=d&key=k", "nothing");
-    let headers = |answer: &Response| {
+    let headers = |response: &Response| {
         (
-            answer.head.get("X-Good").is_some(),
-            answer.head.get("X-Any").is_some(),
+            response.head.get("X-Good").is_some(),
+            response.head.get("X-Any").is_some(),
         )
     };
     assert_eq!((good.head.status, headers(&good)), (200, (true, true)));

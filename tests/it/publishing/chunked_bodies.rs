@@ -32,9 +32,9 @@ fn a_body_that_parsers_could_end_differently_is_rejected() {
     ] {
         let mut connection = server.connect();
         connection.send([HEAD, body, NEXT].concat());
-        let answer = connection.read_response();
+        let response = connection.read_response();
         assert_eq!(
-            (answer.head.status, answer.head.get("Connection")),
+            (response.head.status, response.head.get("Connection")),
             (400, Some("close")),
             "{}",
             show(body)

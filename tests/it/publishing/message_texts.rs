@@ -82,15 +82,15 @@ fn objects(server: &Server, location: &str, count: usize) -> Vec<Vec<u8>> {
             (0..count).map(|_| event(&mut events)).collect()
         }
         "jsonp" => {
-            let answer = server.get(&format!("{path}?callback=cb"));
-            let array = answer
+            let response = server.get(&format!("{path}?callback=cb"));
+            let array = response
                 .text()
                 .trim_end()
                 .strip_prefix("cb(")
                 .and_then(|rest| rest.strip_suffix(");"));
             let array = object(
                 array
-                    .unwrap_or_else(|| panic!("not a call: {}", answer.text()))
+                    .unwrap_or_else(|| panic!("not a call: {}", response.text()))
                     .as_bytes(),
             );
             array
@@ -198,13 +198,13 @@ fn the_object_has_its_keys_in_their_order() {
 #[test]
 fn hostile_channel_and_event_ids_are_escaped() {
     let server = Server::start(&[]);
-    let answer = server.connect().request(
+    let response = server.connect().request(
         "POST",
         "/pub?id=a%22b%5C%3C%09c",
         &[("Event-Id", "e\"\\<x>")],
         Some(b"t"),
     );
-    assert_eq!(answer.head.status, 200, "{answer:?}");
+    assert_eq!(response.head.status, 200, "{response:?}");
     for mode in ["sub", "lp", "poll"] {
         let mut connection = server.follow(&format!("/{mode}/a%22b%5C%3C%09c.b1"), &[]);
         let value = object(&connection.read_until(b"\n"));

@@ -323,9 +323,9 @@ fn a_deletion_is_reported_before_later_messages() {
     );
     // A poll that resumes with the returned cursors gets everything, too.
     let mut texts: Vec<String> = Vec::new();
-    let mut answer = poll.read_response();
+    let mut response = poll.read_response();
     loop {
-        texts.extend(answer.text().lines().map(|line| {
+        texts.extend(response.text().lines().map(|line| {
             object(line.as_bytes())["text"]
                 .as_str()
                 .expect("a text")
@@ -334,9 +334,9 @@ fn a_deletion_is_reported_before_later_messages() {
         if texts.last().is_some_and(|text| text == "three") {
             break;
         }
-        answer = server
+        response = server
             .connect()
-            .request("GET", "/lp/a/b", &answer.head.cursor(), None);
+            .request("GET", "/lp/a/b", &response.head.cursor(), None);
     }
     texts.retain(|text| text != "Channel deleted");
     assert_eq!(texts, ["one", "two", "three"]);
@@ -356,14 +356,14 @@ fn a_large_poll_is_answered_in_resumable_parts() {
     for mode in ["poll", "lp"] {
         let mut ids = Vec::new();
         let mut answers = 0;
-        let mut answer = server.get(&format!("/{mode}/large.b{MESSAGES}"));
+        let mut response = server.get(&format!("/{mode}/large.b{MESSAGES}"));
         while ids.len() < MESSAGES as usize {
             assert!(
-                answer.body.len() < 2_000_000,
+                response.body.len() < 2_000_000,
                 "{mode}: an answer of {} bytes",
-                answer.body.len()
+                response.body.len()
             );
-            let lines: Vec<&[u8]> = answer
+            let lines: Vec<&[u8]> = response
                 .body
                 .split(|byte| *byte == b'\n')
                 .filter(|line| !line.is_empty())
@@ -376,10 +376,10 @@ fn a_large_poll_is_answered_in_resumable_parts() {
             );
             answers += 1;
             if ids.len() < MESSAGES as usize {
-                answer = server.connect().request(
+                response = server.connect().request(
                     "GET",
                     &format!("/{mode}/large"),
-                    &answer.head.cursor(),
+                    &response.head.cursor(),
                     None,
                 );
             }

@@ -14,13 +14,13 @@ fn publish(server: &Server, channel: &str, count: usize) -> Vec<Cursor> {
     let path = format!("/poll/{channel}.b1");
     let one = |number| {
         let event_id = format!("e{number}");
-        let answer = server.connect().request(
+        let reply = server.connect().request(
             "POST",
             &format!("/pub?id={channel}"),
             &[("Event-Id", &event_id)],
             Some(b"x"),
         );
-        assert_eq!(answer.head.status, 200);
+        assert_eq!(reply.head.status, 200);
         Cursor::of(&server.get(&path).head)
     };
     (1..=count).map(one).collect()
@@ -55,7 +55,7 @@ fn resume(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
 }
 
 /// Id and `missed` of each object of a response.
-fn objects(answer: &Response) -> Vec<(i64, Option<u64>)> {
+fn objects(reply: &Response) -> Vec<(i64, Option<u64>)> {
     let pair = |line: &str| {
         let value = object(line.as_bytes());
         (
@@ -63,11 +63,11 @@ fn objects(answer: &Response) -> Vec<(i64, Option<u64>)> {
             value["missed"].as_u64(),
         )
     };
-    answer.text().lines().map(pair).collect()
+    reply.text().lines().map(pair).collect()
 }
 
-fn missed(answer: &Response) -> Option<&str> {
-    answer.head.get("X-Pushctl-Missed")
+fn missed(reply: &Response) -> Option<&str> {
+    reply.head.get("X-Pushctl-Missed")
 }
 
 fn next(connection: &mut Connection, mode: &str) -> Value {
@@ -132,13 +132,13 @@ fn every_mode_reports_messages_dropped_since_the_cursor() {
         }
     }
     for mode in ["poll", "lp"] {
-        let answer = resume(&server, &format!("/{mode}/a"), &cursors[2].headers());
+        let reply = resume(&server, &format!("/{mode}/a"), &cursors[2].headers());
         assert_eq!(
-            (objects(&answer), missed(&answer)),
+            (objects(&reply), missed(&reply)),
             (vec![(-4, Some(5)), (9, None), (10, None)], Some("5")),
             "{mode}"
         );
-        let again = resume(&server, "/poll/a", &answer.head.cursor());
+        let again = resume(&server, "/poll/a", &reply.head.cursor());
         assert_eq!(
             (again.head.status, missed(&again)),
             (304, None),
@@ -172,8 +172,8 @@ fn a_dropped_event_id_resumes_at_the_oldest_message_with_a_gap() {
         ),
         "{text}"
     );
-    let answer = resume(&server, "/poll/a", &[("Last-Event-ID", "e5")]);
-    assert_eq!((objects(&answer), missed(&answer)), (vec![(6, None)], None));
+    let reply = resume(&server, "/poll/a", &[("Last-Event-ID", "e5")]);
+    assert_eq!((objects(&reply), missed(&reply)), (vec![(6, None)], None));
     let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "unknown")]);
     // It may be from an earlier run of the server: all stored messages are new to the client.
     assert_eq!(
@@ -193,17 +193,17 @@ fn explicit_starts_report_no_gap() {
         ("/poll/a.b9", &[], 200),
         ("/poll/a", &[], 304),
     ] {
-        let answer = resume(&server, path, headers);
+        let reply = resume(&server, path, headers);
         assert_eq!(
-            (answer.head.status, missed(&answer)),
+            (reply.head.status, missed(&reply)),
             (status, None),
             "{path}"
         );
     }
     // A channel without dropped messages has no gap, nor has a recreated one.
     server.publish("b", "x");
-    let answer = resume(&server, "/poll/b", &cursors[0].headers());
-    assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
+    let reply = resume(&server, "/poll/b", &cursors[0].headers());
+    assert_eq!((objects(&reply), missed(&reply)), (vec![(1, None)], None));
     assert_eq!(
         server
             .connect()
@@ -213,8 +213,8 @@ fn explicit_starts_report_no_gap() {
         200
     );
     server.publish("a", "x");
-    let answer = resume(&server, "/poll/a", &cursors[0].headers());
-    assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
+    let reply = resume(&server, "/poll/a", &cursors[0].headers());
+    assert_eq!((objects(&reply), missed(&reply)), (vec![(1, None)], None));
     server.stop();
 }
 
@@ -232,17 +232,17 @@ fn far_behind_the_number_is_a_lower_bound() {
             200
         );
     }
-    let answer = resume(&server, "/poll/a", &first.headers());
+    let reply = resume(&server, "/poll/a", &first.headers());
     // 498 is the truth.
-    let count = missed(&answer)
+    let count = missed(&reply)
         .and_then(|text| text.strip_suffix('+'))
         .and_then(|text| text.parse::<u64>().ok());
     assert!(
         count.is_some_and(|count| (249..498).contains(&count)),
         "{:?}",
-        missed(&answer)
+        missed(&reply)
     );
-    let gap = object(answer.text().lines().next().unwrap_or_default().as_bytes());
+    let gap = object(reply.text().lines().next().unwrap_or_default().as_bytes());
     assert_eq!(
         (gap["missed"].as_u64(), &gap["at_least"]),
         (count, &true.into())
@@ -256,7 +256,7 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
     let start = publish(&server, "c", 1).remove(0);
     publish(&server, "a", 5);
     publish(&server, "b", 4);
-    let answer = resume(&server, "/poll/a/b/c", &start.headers());
+    let reply = resume(&server, "/poll/a/b/c", &start.headers());
     let ids = vec![
         (-4, Some(3)),
         (-4, Some(2)),
@@ -265,7 +265,7 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
         (3, None),
         (4, None),
     ];
-    assert_eq!((objects(&answer), missed(&answer)), (ids, Some("5")));
+    assert_eq!((objects(&reply), missed(&reply)), (ids, Some("5")));
     let mut follower = server.connect();
     follower.send_request("GET", "/sub/a/b/c", &start.headers(), None);
     follower.read_head();
@@ -307,13 +307,13 @@ fn a_gap_is_reported_once_on_an_emptied_channel() {
         object(&server.get("/channels-stats?id=a").body)["stored_messages"] == 0
     });
     for mode in ["poll", "lp"] {
-        let answer = resume(&server, &format!("/{mode}/a"), &cursors[0].headers());
+        let reply = resume(&server, &format!("/{mode}/a"), &cursors[0].headers());
         assert_eq!(
-            (answer.head.status, objects(&answer), missed(&answer)),
+            (reply.head.status, objects(&reply), missed(&reply)),
             (200, vec![(-4, Some(2))], Some("2")),
             "{mode}"
         );
-        let again = resume(&server, "/poll/a", &answer.head.cursor());
+        let again = resume(&server, "/poll/a", &reply.head.cursor());
         assert_eq!((again.head.status, missed(&again)), (304, None));
     }
     let mut follower = server.connect();
@@ -384,8 +384,8 @@ fn imported_locations_report_gaps_on_request() {
             "\r\n  <missed_at_resume>10</missed_at_resume>\r\n",
         ),
     ] {
-        let answer = resume(&server, "/channels-stats?details=1", &[("Accept", accept)]);
-        assert!(answer.text().contains(line), "{accept}: {}", answer.text());
+        let reply = resume(&server, "/channels-stats?details=1", &[("Accept", accept)]);
+        assert!(reply.text().contains(line), "{accept}: {}", reply.text());
     }
     server.stop();
 }

@@ -4,7 +4,7 @@ use super::poll_replay::{Client, HTTP, OTHERS, configuration, cursor_of, poll};
 use crate::support::{Connection, Server, conf};
 
 /// A connection that remembers its poll, with the newest cursor of the channel.
-fn accustomed(server: &Server) -> Client {
+fn cached_poll(server: &Server) -> Client {
     let mut client = Client::new(server);
     for text in ["one", "two", "three"] {
         server.publish("ch", text);
@@ -24,8 +24,8 @@ fn limits_apply_to_replayed_polls() {
     let locations =
         format!("location ~ ^/lp/(.*)$ {{ {poll} }} location /live {{ {live} }} {OTHERS}");
     let server = Server::with_conf(&conf(http, &locations));
-    let mut client = accustomed(&server);
-    let mut second = accustomed(&server);
+    let mut client = cached_poll(&server);
+    let mut second = cached_poll(&server);
     client.cursor.clone_from(&second.cursor);
     client.ask();
     server.wait_for_subscribers("ch", 1);
@@ -67,7 +67,7 @@ fn limits_apply_to_replayed_polls() {
 #[test]
 fn a_replayed_poll_reports_dropped_messages() {
     let server = Server::start(&["--shards", "1", "--max-stored-messages", "2"]);
-    let mut client = accustomed(&server);
+    let mut client = cached_poll(&server);
     for number in 4..=8 {
         server.publish("ch", number.to_string());
     }
@@ -84,7 +84,7 @@ fn a_replayed_poll_reports_dropped_messages() {
 #[test]
 fn a_reload_applies_to_the_next_replayed_poll() {
     let server = Server::with_conf(&configuration(""));
-    let mut client = accustomed(&server);
+    let mut client = cached_poll(&server);
     assert!(server.reload_conf(&configuration(
         "push_stream_longpolling_connection_ttl 1s; add_header X-New $http_if_none_match;"
     )));
@@ -109,7 +109,7 @@ fn a_reload_applies_to_the_next_replayed_poll() {
 #[test]
 fn a_replayed_poll_is_ended_by_shutdown() {
     let server = Server::start(&["--shards", "1"]);
-    let mut client = accustomed(&server);
+    let mut client = cached_poll(&server);
     client.ask();
     server.wait_for_subscribers("ch", 1);
     server.terminate();

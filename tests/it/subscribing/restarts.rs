@@ -3,8 +3,8 @@
 use super::resume::texts;
 use crate::support::{Head, Response, Server, conf, object};
 
-fn ids(answer: &Response) -> Vec<(i64, Option<u64>, bool)> {
-    let values = answer.text().lines().map(|line| object(line.as_bytes()));
+fn ids(response: &Response) -> Vec<(i64, Option<u64>, bool)> {
+    let values = response.text().lines().map(|line| object(line.as_bytes()));
     values
         .map(|value| {
             (
@@ -36,22 +36,22 @@ fn before_restart() -> Vec<Head> {
 /// Cursors as arguments, without a tag, as the id of an event, as the id of the publisher.
 fn check_other_cursors(server: &Server, time: &str, tag: &str) {
     let date = time.replace(' ', "%20");
-    let answer = server.get(&format!("/poll/a?time={date}&tag={tag}"));
+    let response = server.get(&format!("/poll/a?time={date}&tag={tag}"));
     assert_eq!(
-        answer.head.get("X-Pushctl-Missed"),
+        response.head.get("X-Pushctl-Missed"),
         Some("0+"),
-        "{answer:?}"
+        "{response:?}"
     );
-    let answer = server.connect().request(
+    let response = server.connect().request(
         "GET",
         "/poll/a",
         &[("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT")],
         None,
     );
     assert_eq!(
-        answer.head.get("X-Pushctl-Missed"),
+        response.head.get("X-Pushctl-Missed"),
         Some("0+"),
-        "{answer:?}"
+        "{response:?}"
     );
     for (path, id) in [
         ("/ev/a", "1762000000:7"),
@@ -84,22 +84,22 @@ fn a_cursor_from_before_a_restart_is_a_gap_in_every_mode() {
     let tag = cursor[1].1.trim_start_matches("W/").to_owned();
     cursor[1].1 = &tag;
     for mode in ["poll", "lp"] {
-        let answer = server
+        let response = server
             .connect()
             .request("GET", &format!("/{mode}/a"), &cursor, None);
         assert_eq!(
-            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (response.head.status, response.head.get("X-Pushctl-Missed")),
             (200, Some("0+")),
             "{mode}"
         );
         assert_eq!(
-            ids(&answer),
+            ids(&response),
             [(-4, Some(0), true), (1, None, false), (2, None, false)],
             "{mode}"
         );
         let next = server
             .connect()
-            .request("GET", "/poll/a", &answer.head.cursor(), None);
+            .request("GET", "/poll/a", &response.head.cursor(), None);
         assert_eq!(
             (next.head.status, next.head.get("X-Pushctl-Missed")),
             (304, None),
@@ -190,15 +190,15 @@ fn a_restart_is_reported_once_on_empty_channels() {
     let cursor = heads[4].cursor();
     let server = Server::start(&[]);
     for path in ["/poll/a", "/lp/a", "/poll/a/b"] {
-        let answer = server.connect().request("GET", path, &cursor, None);
+        let response = server.connect().request("GET", path, &cursor, None);
         assert_eq!(
-            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (response.head.status, response.head.get("X-Pushctl-Missed")),
             (200, Some("0+")),
             "{path}"
         );
         let next = server
             .connect()
-            .request("GET", "/poll/a", &answer.head.cursor(), None);
+            .request("GET", "/poll/a", &response.head.cursor(), None);
         assert_eq!(
             (next.head.status, next.head.get("X-Pushctl-Missed")),
             (304, None),
@@ -232,11 +232,11 @@ fn positions_after_a_restart_are_newer_than_those_before_it() {
         let server = Server::start(&[]);
         server.publish("a", "new");
         for head in &heads {
-            let answer = server
+            let response = server
                 .connect()
                 .request("GET", "/poll/a", &head.cursor(), None);
             assert_eq!(
-                (ids(&answer), answer.head.get("X-Pushctl-Missed")),
+                (ids(&response), response.head.get("X-Pushctl-Missed")),
                 (vec![(-4, Some(0), true), (1, None, false)], Some("0+"))
             );
         }
@@ -255,9 +255,9 @@ fn explicit_starts_report_no_restart() {
         &all("Thu, 01 Jan 1970 00:00:01 GMT"),
     ] {
         for path in ["/poll/a", "/poll/a.b1", "/poll/a.b1/b"] {
-            let answer = server.connect().request("GET", path, headers, None);
+            let response = server.connect().request("GET", path, headers, None);
             assert_eq!(
-                answer.head.get("X-Pushctl-Missed"),
+                response.head.get("X-Pushctl-Missed"),
                 None,
                 "{path} {headers:?}"
             );
@@ -265,21 +265,21 @@ fn explicit_starts_report_no_restart() {
     }
     // The cursor of this run, also from responses without messages.
     let first = server.get("/poll/a.b1").head;
-    let answer = server
+    let response = server
         .connect()
         .request("GET", "/poll/a", &first.cursor(), None);
     assert_eq!(
-        (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+        (response.head.status, response.head.get("X-Pushctl-Missed")),
         (304, None)
     );
-    let date = answer.head.get("Date").expect("a date").to_owned();
-    let answer = server.connect().request(
+    let date = response.head.get("Date").expect("a date").to_owned();
+    let response = server.connect().request(
         "GET",
         "/poll/a",
         &[("If-Modified-Since", &date), ("If-None-Match", "0")],
         None,
     );
-    assert_eq!(answer.head.get("X-Pushctl-Missed"), None);
+    assert_eq!(response.head.get("X-Pushctl-Missed"), None);
     server.stop();
 }
 
@@ -300,9 +300,9 @@ fn imported_locations_report_restarts_where_they_report_gaps() {
             ("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT"),
             ("If-None-Match", "7"),
         ];
-        let answer = server.connect().request("GET", "/poll?id=a", &cursor, None);
+        let response = server.connect().request("GET", "/poll?id=a", &cursor, None);
         assert_eq!(
-            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (response.head.status, response.head.get("X-Pushctl-Missed")),
             (200, expected),
             "{directive}"
         );

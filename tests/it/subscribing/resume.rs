@@ -33,13 +33,13 @@ fn every_event_has_a_position_that_resumes_exactly() {
     let server = Server::start(&[]);
     let mut stream = server.follow("/ev/a", &[]);
     let publish = |channel: &str, text: &str, headers: &[(&str, &str)]| {
-        let answer = server.connect().request(
+        let response = server.connect().request(
             "POST",
             &format!("/pub?id={channel}"),
             headers,
             Some(text.as_bytes()),
         );
-        assert_eq!(answer.head.status, 200);
+        assert_eq!(response.head.status, 200);
     };
     publish("a", "one", &[]);
     publish("a", "two", &[("Event-Id", "e2"), ("Event-Type", "price")]);

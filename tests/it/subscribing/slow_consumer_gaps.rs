@@ -1,6 +1,6 @@
 //! Gaps of slow consumers: which message precedes them, and the cursor that they carry.
 
-use super::slow_consumers::{PUBLISHED, deaf, flood, last_run, runs};
+use super::slow_consumers::{PUBLISHED, flood, last_run, runs, unread_follower};
 use crate::support::{Connection, Server, object};
 use serde_json::Value;
 
@@ -133,7 +133,7 @@ fn a_backlog_that_goes_while_it_is_read_is_a_gap() {
         "200",
     ]);
     flood(&server, "/pub?id=a", STORED);
-    let mut slow = deaf(&server, "/sub/a.b999");
+    let mut slow = unread_follower(&server, "/sub/a.b999");
     server.wait_for_subscribers("a", 1);
     flood(&server, "/pub?id=a", STORED);
     let runs = runs(2 * STORED, "backlog", || {
@@ -152,7 +152,7 @@ fn a_backlog_that_goes_while_it_is_read_is_a_gap() {
 fn each_channel_reports_its_gap_in_order_of_positions() {
     for policy in ["skip", "latest"] {
         let server = builtin(policy);
-        let mut slow = deaf(&server, "/sub/a/b");
+        let mut slow = unread_follower(&server, "/sub/a/b");
         server.wait_for_subscribers("b", 1);
         for _ in 0..PUBLISHED {
             flood(&server, "/pub?id=a", 1);
@@ -194,7 +194,7 @@ fn each_channel_reports_its_gap_in_order_of_positions() {
 #[test]
 fn deletion_during_a_gap_reports_gap_and_deletion() {
     let server = builtin("skip");
-    let mut slow = deaf(&server, "/sub/a");
+    let mut slow = unread_follower(&server, "/sub/a");
     server.wait_for_subscribers("a", 1);
     flood(&server, "/pub?id=a", PUBLISHED);
     assert_eq!(

@@ -42,13 +42,13 @@ pub(super) fn server(args: &[&str]) -> Server {
 pub(super) fn flood(server: &Server, path: &str, count: i64) {
     let mut publisher = server.connect();
     for _ in 0..count {
-        let answer = publisher.request("POST", path, &[], Some(&[b'x'; TEXT]));
-        assert_eq!(answer.head.status, 200);
+        let response = publisher.request("POST", path, &[], Some(&[b'x'; TEXT]));
+        assert_eq!(response.head.status, 200);
     }
 }
 
 /// A follower that does not read from now on.
-pub(super) fn deaf(server: &Server, path: &str) -> Connection {
+pub(super) fn unread_follower(server: &Server, path: &str) -> Connection {
     let mut connection = server.connect_with_small_window();
     connection.send_request("GET", path, &[], None);
     assert_eq!(connection.read_head().status, 200, "{path}");
@@ -108,8 +108,8 @@ fn details(server: &Server) -> Value {
 fn each_follower_of_a_channel_is_treated_by_its_own_policy_and_bound() {
     let server = server(&[]);
     let mut followers = ["sub-skip", "sub-latest", "sub-wide"]
-        .map(|location| deaf(&server, &format!("/{location}/a")));
-    let mut dropped = deaf(&server, "/sub-disconnect/a");
+        .map(|location| unread_follower(&server, &format!("/{location}/a")));
+    let mut dropped = unread_follower(&server, "/sub-disconnect/a");
     server.wait_for_subscribers("a", 4);
     flood(&server, "/pubn?id=a", PUBLISHED);
     let mut kept = Vec::new();
@@ -158,11 +158,11 @@ fn each_follower_of_a_channel_is_treated_by_its_own_policy_and_bound() {
 fn the_shared_backlog_is_as_large_as_the_largest_bound() {
     let server = server(&[]);
     let lag = || details(&server)["lag_bytes"].as_u64().expect("a number");
-    let narrow = deaf(&server, "/sub-skip/a");
+    let narrow = unread_follower(&server, "/sub-skip/a");
     server.wait_for_subscribers("a", 1);
     flood(&server, "/pubn?id=a", PUBLISHED);
     assert!((200_000..=300 * 1024).contains(&lag()), "{}", lag());
-    let wide = deaf(&server, "/sub-wide/a");
+    let wide = unread_follower(&server, "/sub-wide/a");
     server.wait_for_subscribers("a", 2);
     flood(&server, "/pubn?id=a", PUBLISHED);
     assert!((1_900_000..=2048 * 1024).contains(&lag()), "{}", lag());
@@ -187,7 +187,7 @@ fn a_follower_that_takes_nothing_at_all_is_dropped_whatever_the_policy() {
         "--send-timeout",
         "1s",
     ]);
-    let _deaf = deaf(&server, "/sub/a");
+    let _deaf = unread_follower(&server, "/sub/a");
     server.wait_for_subscribers("a", 1);
     flood(&server, "/pub?id=a", PUBLISHED);
     server.wait_for_subscribers("a", 0);

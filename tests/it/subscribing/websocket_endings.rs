@@ -54,7 +54,7 @@ enum End {
 }
 
 /// A connection after its final response.
-fn asked_for_the_last_time(server: &Server) -> Connection {
+fn after_final_response(server: &Server) -> Connection {
     let mut answered = None;
     wait_until("there is a place for a connection", || {
         let mut connection = server.connect();
@@ -71,7 +71,7 @@ fn asked_for_the_last_time(server: &Server) -> Connection {
 }
 
 /// Websockets that have ended give up their place, though their clients keep their sockets.
-fn check_places(linger_time: &str, ends: &[End]) {
+fn check_connection_slots(linger_time: &str, ends: &[End]) {
     let server = Server::start(&["--max-connections", "2", "--linger-time", linger_time]);
     let mut publisher = server.connect();
     assert_eq!(
@@ -114,7 +114,7 @@ fn check_places(linger_time: &str, ends: &[End]) {
             End::LastAnswer => {
                 websocket.send(frame(opcode::CLOSE, b""));
                 assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
-                websocket = asked_for_the_last_time(&server);
+                websocket = after_final_response(&server);
             }
             End::OfClient => {
                 websocket.send(frame(opcode::CLOSE, b""));
@@ -131,13 +131,13 @@ fn check_places(linger_time: &str, ends: &[End]) {
 
 #[test]
 fn a_close_response_ends_the_linger_time() {
-    check_places("1h", &[End::Answered, End::OfClient]);
+    check_connection_slots("1h", &[End::Answered, End::OfClient]);
 }
 
 #[test]
 fn a_missing_close_response_is_awaited_for_the_linger_time_only() {
-    check_places("100ms", &[End::Silent, End::LastAnswer]);
-    check_places("0", &[End::Silent, End::LastAnswer]);
+    check_connection_slots("100ms", &[End::Silent, End::LastAnswer]);
+    check_connection_slots("0", &[End::Silent, End::LastAnswer]);
 }
 
 #[test]

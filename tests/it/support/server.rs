@@ -214,14 +214,17 @@ impl Server {
 
     /// Publishes on the built-in location and asserts success.
     pub(crate) fn publish(&self, channel: &str, text: impl AsRef<[u8]>) -> Response {
-        let answer = self.connect().request(
+        let response = self.connect().request(
             "POST",
             &format!("/pub?id={channel}"),
             &[],
             Some(text.as_ref()),
         );
-        assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
-        answer
+        assert_eq!(
+            response.head.status, 200,
+            "publish to {channel}: {response:?}"
+        );
+        response
     }
 
     /// Starts a subscription on a separate connection and returns it after its head, which must be
@@ -245,11 +248,11 @@ impl Server {
     /// The number of subscribers of a channel as `/channels-stats` shows it; 0 when there is no
     /// such channel.
     pub(crate) fn subscribers(&self, channel: &str) -> u64 {
-        let answer = self.get(&format!("/channels-stats?id={channel}"));
-        if answer.head.status == 404 {
+        let response = self.get(&format!("/channels-stats?id={channel}"));
+        if response.head.status == 404 {
             0
         } else {
-            super::object(&answer.body)["subscribers"]
+            super::object(&response.body)["subscribers"]
                 .as_u64()
                 .expect("subscribers is a number")
         }

@@ -44,12 +44,12 @@ fn answers_once(second: &'static [u8]) -> String {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
                 let mut read = Vec::new();
-                for answer in [
+                for response in [
                     &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown"[..],
                     second,
                 ] {
                     if next_request(&mut stream, &mut read).is_none()
-                        || stream.write_all(answer).is_err()
+                        || stream.write_all(response).is_err()
                     {
                         return;
                     }

@@ -1,11 +1,11 @@
 //! Requests that hooks send: their URI, bodies and headers, whatever the client sends.
 
-use super::hooks::{FORBIDDEN, asked_for, authorized_by, start_backend};
+use super::hooks::{FORBIDDEN, hook_requests_for, start_backend, with_authorization_by};
 use crate::support::{ScriptedBackend, Server, conf};
 
 /// Asserts that the request is rejected after one hook request for `target`.
-fn expect_asked(server: &Server, backend: &ScriptedBackend, path: &str, target: &str) {
-    let (status, asked) = asked_for(server, backend, path, &[]);
+fn expect_hook_request(server: &Server, backend: &ScriptedBackend, path: &str, target: &str) {
+    let (status, asked) = hook_requests_for(server, backend, path, &[]);
     assert_eq!(status, 403, "{path}");
     assert!(
         asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")),
@@ -16,7 +16,7 @@ fn expect_asked(server: &Server, backend: &ScriptedBackend, path: &str, target: 
 #[test]
 fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
     let backend = start_backend(FORBIDDEN);
-    let server = authorized_by(&format!(
+    let server = with_authorization_by(&format!(
         "proxy_pass http://{}/auth?id=$whole;",
         backend.address
     ));
@@ -28,11 +28,11 @@ fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
         ("/raw/secret?id=public", "/auth?id=secret"),
         ("/raw/public%23,secret", "/auth?id=public%23,secret"),
     ] {
-        expect_asked(&server, &backend, path, target);
+        expect_hook_request(&server, &backend, path, target);
     }
     for path in ["/raw/secret%20public", "/raw/secret%0dX-Chan:%20public"] {
         assert_eq!(
-            asked_for(&server, &backend, path, &[]),
+            hook_requests_for(&server, &backend, path, &[]),
             (502, Vec::new()),
             "{path}: it is no address"
         );
@@ -68,21 +68,21 @@ fn variables_in_a_hook_uri_are_escaped_by_context() {
         ),
         ("/all?a=1&b=%26?", "/auth?p=/all&a=1&b=%26?"),
     ] {
-        expect_asked(&server, &backend, path, target);
+        expect_hook_request(&server, &backend, path, target);
     }
-    let (_, asked) = asked_for(&server, &backend, "/args/one", &[("X", "1&id=two #")]);
+    let (_, asked) = hook_requests_for(&server, &backend, "/args/one", &[("X", "1&id=two #")]);
     assert!(
         asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"),
         "{asked:?}"
     );
     // A back-end could interpret it as a path to another location.
     assert_eq!(
-        asked_for(&server, &backend, "/dots?a=..", &[]),
+        hook_requests_for(&server, &backend, "/dots?a=..", &[]),
         (502, Vec::new())
     );
     for dots in ["..", "%2e%2E", "a%2f..%2fb", "..%5cb"] {
         assert_eq!(
-            asked_for(&server, &backend, &format!("/raw?a={dots}"), &[]),
+            hook_requests_for(&server, &backend, &format!("/raw?a={dots}"), &[]),
             (502, Vec::new()),
             "{dots}"
         );
@@ -109,7 +109,7 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
         backend.address
     );
     let server = Server::with_conf(&conf("", &locations));
-    let (status, asked) = asked_for(&server, &backend, "/v/a/secret?k=b&x=y", &[]);
+    let (status, asked) = hook_requests_for(&server, &backend, "/v/a/secret?k=b&x=y", &[]);
     assert_eq!((status, asked.len()), (403, 1));
     assert!(
         asked[0].starts_with("GET /ask?id=secret&k=a&uri=/iv/secret&mine=m-a HTTP/1.1\r\n"),
@@ -126,10 +126,10 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
         ("/cond?id=secret", "/deny"),
         ("/ret?id=c&tok=t", "/allow?id=c&tok=t"),
     ] {
-        expect_asked(&server, &backend, path, target);
+        expect_hook_request(&server, &backend, path, target);
     }
     assert_eq!(
-        asked_for(&server, &backend, "/ret?id=c", &[]),
+        hook_requests_for(&server, &backend, "/ret?id=c", &[]),
         (401, Vec::new()),
         "a return is an answer"
     );

@@ -49,9 +49,13 @@ fn a_hook_can_be_a_return() {
         (404, 404, "404 Not Found"),
         (304, 403, "403"),
     ] {
-        let answer = server.get(&format!("/sub/{code}"));
-        assert_eq!(answer.head.status, status);
-        assert!(answer.text().contains(text), "{code}: {}", answer.text());
+        let response = server.get(&format!("/sub/{code}"));
+        assert_eq!(response.head.status, status);
+        assert!(
+            response.text().contains(text),
+            "{code}: {}",
+            response.text()
+        );
         assert_eq!(
             server
                 .connect()

@@ -15,7 +15,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\
 pub(super) const FORBIDDEN: &str =
     "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-pub(super) fn authorized_by(proxy: &str) -> Server {
+pub(super) fn with_authorization_by(proxy: &str) -> Server {
     let locations = format!(
         "location ~ ^/sub/(.*)$ {{ nchan_channel_id $1; nchan_channel_id_split_delimiter \",\"; \
          nchan_subscriber;
@@ -30,7 +30,7 @@ pub(super) fn authorized_by(proxy: &str) -> Server {
     Server::with_conf(&conf("", &locations))
 }
 
-pub(super) fn asked_for(
+pub(super) fn hook_requests_for(
     server: &Server,
     backend: &ScriptedBackend,
     path: &str,
@@ -82,11 +82,11 @@ fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
         ("/in/%2e%2e/b", 404, "..%2fb"),
         ("in/b", 404, "b"),
     ] {
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\n\
              Connection: close\r\n\r\n"
         );
-        let backend = start_backend(answer);
+        let backend = start_backend(response);
         let locations = format!(
             "location = /to {{ proxy_pass http://{}; }}
             location ~ ^/in/(.*)$ {{ internal; nchan_pubsub; nchan_channel_id $1; }}
@@ -115,12 +115,12 @@ fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
 #[test]
 fn client_headers_do_not_override_configured_ones() {
     let backend = start_backend(FORBIDDEN);
-    let server = authorized_by(&format!(
+    let server = with_authorization_by(&format!(
         "proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;",
         backend.address
     ));
     for path in ["/raw/secret,%01", "/raw/secret,%7F"] {
-        let (status, asked) = asked_for(&server, &backend, path, &[("X-Chan", "public")]);
+        let (status, asked) = hook_requests_for(&server, &backend, path, &[("X-Chan", "public")]);
         assert_eq!(
             (status, asked),
             (502, Vec::new()),
@@ -128,7 +128,7 @@ fn client_headers_do_not_override_configured_ones() {
         );
     }
     for (path, value) in [("/raw/secret", "secret"), ("/sub/secret,%01", "secret,%01")] {
-        let (status, asked) = asked_for(
+        let (status, asked) = hook_requests_for(
             &server,
             &backend,
             path,
@@ -147,18 +147,18 @@ fn client_headers_do_not_override_configured_ones() {
 
 #[test]
 fn invalid_hook_statuses_become_502() {
-    for answer in [
+    for response in [
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
         "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let backend = start_backend(answer);
-        let server = authorized_by(&format!("proxy_pass http://{}/;", backend.address));
-        let (status, asked) = asked_for(&server, &backend, "/sub/x", &[]);
-        assert_eq!((status, asked.len()), (502, 1), "{answer}");
+        let backend = start_backend(response);
+        let server = with_authorization_by(&format!("proxy_pass http://{}/;", backend.address));
+        let (status, asked) = hook_requests_for(&server, &backend, "/sub/x", &[]);
+        assert_eq!((status, asked.len()), (502, 1), "{response}");
     }
 }
 
-fn noticed_by(address: &str, options: &[&str]) -> Server {
+fn with_notices_to(address: &str, options: &[&str]) -> Server {
     let locations = format!(
         "location = /u {{ nchan_channel_id $arg_id; nchan_pubsub; nchan_subscribe_request /came; \
          nchan_unsubscribe_request /left; }}
@@ -197,7 +197,7 @@ fn notices_to_a_silent_back_end_are_bounded() {
     // Connections are not accepted: they wait in the queue of the kernel.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let server = noticed_by(
+    let server = with_notices_to(
         &address,
         &[
             "--shards",
@@ -235,7 +235,7 @@ fn notices_to_a_silent_back_end_are_bounded() {
 #[test]
 fn shutdown_sends_unsubscribe_notices() {
     let backend = start_backend(OK);
-    let mut server = noticed_by(&backend.address, &[]);
+    let mut server = with_notices_to(&backend.address, &[]);
     let followers: Vec<Connection> = (0..40).map(|id| follow(&server, id, &[])).collect();
     let mut asked = Vec::new();
     wait_until("all came", || {

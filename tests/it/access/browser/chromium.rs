@@ -114,16 +114,16 @@ impl Chromium {
     /// # Panics
     /// If the browser rejects the command, has exited, or does not respond within [`DEADLINE`].
     pub(super) fn send(&self, session: Option<&str>, method: &str, parameters: &Value) -> Value {
-        let answer = self.begin(session, method, parameters);
-        let answer = answer
+        let response = self.begin(session, method, parameters);
+        let response = response
             .recv_timeout(DEADLINE)
             .unwrap_or_else(|error| panic!("{method} is not answered by Chromium: {error}"));
         assert!(
-            answer.get("error").is_none(),
+            response.get("error").is_none(),
             "{method} {parameters}: {}",
-            answer["error"]
+            response["error"]
         );
-        answer["result"].clone()
+        response["result"].clone()
     }
 
     fn begin(&self, session: Option<&str>, method: &str, parameters: &Value) -> Receiver<Value> {

@@ -41,13 +41,16 @@ fn page_of(server: &Server) -> Page {
 
 /// Publishes with headers; it must succeed.
 fn publish_with(server: &Server, channel: &str, text: &str, headers: &[(&str, &str)]) {
-    let answer = server.connect().request(
+    let response = server.connect().request(
         "POST",
         &format!("/pub?id={channel}"),
         headers,
         Some(text.as_bytes()),
     );
-    assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
+    assert_eq!(
+        response.head.status, 200,
+        "publish to {channel}: {response:?}"
+    );
 }
 
 /// A text as a JavaScript string.

@@ -37,8 +37,8 @@ impl Page {
 
     /// Navigates to another address.
     pub(super) fn go(&self, url: &str) {
-        let answer = self.send("Page.navigate", &json!({"url": url}));
-        assert!(answer.get("errorText").is_none(), "{url}: {answer}");
+        let response = self.send("Page.navigate", &json!({"url": url}));
+        assert!(response.get("errorText").is_none(), "{url}: {response}");
         wait_until(&format!("{url} has loaded"), || {
             self.evaluate("document.readyState") == "complete"
         });
@@ -56,13 +56,13 @@ impl Page {
     pub(super) fn evaluate(&self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "awaitPromise": true,
             "returnByValue": true, "userGesture": true});
-        let answer = self.send("Runtime.evaluate", &parameters);
+        let response = self.send("Runtime.evaluate", &parameters);
         assert!(
-            answer.get("exceptionDetails").is_none(),
+            response.get("exceptionDetails").is_none(),
             "{expression}: {}",
-            answer["exceptionDetails"]
+            response["exceptionDetails"]
         );
-        answer["result"]
+        response["result"]
             .get("value")
             .cloned()
             .unwrap_or(Value::Null)

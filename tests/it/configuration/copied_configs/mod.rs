@@ -139,7 +139,7 @@ fn characters_from_web_pages_are_reported_with_a_remedy() {
 }
 
 /// The file after all reported corrections.
-fn mended(directory: &Directory) -> PathBuf {
+fn corrected(directory: &Directory) -> PathBuf {
     let text = std::fs::read_to_string(file("web-im.conf")).expect("the file is there");
     let mut text = text.replace('\u{a0}', " ");
     for (wrong, right) in [
@@ -197,7 +197,7 @@ fn check_sizes(server: &Server) {
 #[test]
 fn the_web_im_example_works() {
     let directory = Directory::new("web-im");
-    let file = mended(&directory);
+    let file = corrected(&directory);
     let (code, report) = check(&["--strict"], &file);
     assert_eq!(code, Some(0), "{report}");
     let server = serve(&file);
@@ -228,14 +228,14 @@ fn the_web_im_example_works() {
         connection
     };
     let read = |mut connection: Connection| {
-        let answer = connection.read_response();
-        assert_eq!(answer.head.status, 200, "{answer:?}");
-        let [(_, time), (_, tag)] = answer.head.cursor();
+        let response = connection.read_response();
+        assert_eq!(response.head.status, 200, "{response:?}");
+        let [(_, time), (_, tag)] = response.head.cursor();
         (
-            answer.text().to_owned(),
+            response.text().to_owned(),
             time.to_owned(),
             tag.replace("W/", ""),
-            answer
+            response
                 .head
                 .get("Content-Type")
                 .unwrap_or_default()
@@ -314,12 +314,12 @@ fn the_tutorial_works_for_all_its_clients() {
     let mut last = (message.time, message.tag);
     let mut kept = Vec::new();
     while kept.len() < 20 {
-        let answer = server.get(&format!(
+        let response = server.get(&format!(
             "/lp/ch1?time={}&tag={}",
             last.0.replace(' ', "%20"),
             last.1
         ));
-        let objects = answer.text().replace("}{", "}\n{");
+        let objects = response.text().replace("}{", "}\n{");
         let messages: Vec<Message> = objects
             .lines()
             .map(|line| Message::parse(line.as_bytes()))
@@ -349,11 +349,11 @@ fn the_introduction_works_for_its_browser_and_its_ruby() {
         ("User-Agent", "Ruby"),
         ("Content-Type", "application/x-www-form-urlencoded"),
     ];
-    let answer = server
+    let response = server
         .connect()
         .request("POST", &target, &headers, Some(b"Some Text"));
     assert_eq!(
-        answer.text(),
+        response.text(),
         "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \
          \"subscribers\": 1}\r\n"
     );

@@ -94,19 +94,20 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             "body": String::from_utf8_lossy(&body) });
         shared.log.lock().expect("no thread panics").push(seen);
         let path = target.split('?').next().unwrap_or_default();
-        let answer = shared
+        let response = shared
             .answers
             .lock()
             .expect("no thread panics")
             .get(path)
             .cloned();
-        let answer = answer.unwrap_or_else(|| json!({ "status": 200, "headers": {}, "body": "" }));
-        let Some(status) = answer["status"].as_u64() else {
+        let response =
+            response.unwrap_or_else(|| json!({ "status": 200, "headers": {}, "body": "" }));
+        let Some(status) = response["status"].as_u64() else {
             return Ok(());
         };
-        let body = answer["body"].as_str().unwrap_or_default();
+        let body = response["body"].as_str().unwrap_or_default();
         let mut head = format!("HTTP/1.1 {status} X\r\n");
-        for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        for (name, value) in response["headers"].as_object().into_iter().flatten() {
             head.push_str(&format!(
                 "{name}: {}\r\n",
                 value.as_str().unwrap_or_default()

@@ -108,13 +108,13 @@ impl Scene {
                 .collect();
             let event_id = format!("{publisher}-{number}");
             let path = format!("/pub?id={}", ids.join("/"));
-            let answer = connection.request(
+            let response = connection.request(
                 "POST",
                 &path,
                 &[("Event-Id", &event_id)],
                 Some(text.as_bytes()),
             );
-            assert_eq!(answer.head.status, 200, "{answer:?}");
+            assert_eq!(response.head.status, 200, "{response:?}");
             for channel in channels {
                 acknowledged[channel].push(text.clone());
             }
