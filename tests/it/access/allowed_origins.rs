@@ -1,4 +1,4 @@
-//! The built-in locations and `--allowed-origins`: publishing, reading and preflights.
+//! The built-in locations and `--allow-origin`: publishing, reading and preflights.
 
 use super::builtin_locations::{CROSS_SITE, EVIL, REQUESTS, ask, head, upgrade};
 use crate::support::{Server, wait_until};
@@ -159,8 +159,8 @@ fn preflights_of_allowed_origins_succeed_everywhere() {
 #[test]
 fn a_star_allows_all_origins_with_a_log_line() {
     let server = Server::start(&["--allow-origin", "*"]);
-    wait_until("the log says so", || {
-        server.stderr().contains("every web page")
+    wait_until("the log names the risk", || {
+        server.stderr().contains("any web page in a browser")
     });
     for headers in [
         &[("Origin", EVIL)][..],
