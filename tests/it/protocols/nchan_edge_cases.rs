@@ -217,3 +217,24 @@ fn requests_that_name_the_group_of_events_themselves_change_nothing_in_it() {
     assert_eq!(server.get("/events").text(), published);
     assert_eq!(post(&server, "/events", b"the configuration says so"), 202);
 }
+
+#[test]
+fn the_text_of_an_event_has_the_variables_of_the_location() {
+    let server = Server::with_conf(&conf(
+        "",
+        "location = /link { nchan_subscriber; nchan_channel_id a;
+            secure_link $arg_md5; secure_link_md5 \"s$uri\";
+            nchan_channel_events_channel_id links;
+            nchan_channel_event_string \"$nchan_channel_event [$secure_link]\"; }
+        location = /events { nchan_subscriber; nchan_channel_id links; nchan_channel_group meta; }",
+    ));
+    let mut stream = events(&server, "/events", None);
+    // The MD5 of `s/link`.
+    let _subscriber = events(&server, "/link?md5=cuOsIIUMUkZV_gDb7dWUPw", None);
+    let event = String::from_utf8(stream.read_until(b"\n\n")).expect("UTF-8");
+    assert!(
+        event.ends_with("\ndata: subscriber_enqueue [1]\n\n"),
+        "{event}"
+    );
+    server.stop();
+}
