@@ -260,6 +260,7 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
                       }}"
             ),
             "ssl_client_verify",
+            "--front",
         ),
         (
             "",
@@ -268,6 +269,7 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
                       }}"
             ),
             "invalid_referer",
+            "--front",
         ),
         (
             "",
@@ -276,11 +278,13 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
                       }}"
             ),
             "geoip_country_code",
+            "--front",
         ),
         (
             "",
             format!("location /pub {{ set $who $ssl_client_s_dn; {push} }}"),
             "ssl_client_s_dn",
+            "--front",
         ),
         (
             "",
@@ -288,6 +292,7 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
               $ssl_client_serial; }"
                 .to_owned(),
             "ssl_client_serial",
+            "$http_NAME",
         ),
         (
             "",
@@ -296,15 +301,17 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
                       {push} }}"
             ),
             "jwt_claim_sub",
+            "$http_NAME",
         ),
         (
             "map $ssl_protocol $old { TLSv1 1; default 0; } map $arg_x $deny { 1 $old; default \
              0; }",
             format!("location /pub {{ if ($deny) {{ return 403; }} {push} }}"),
             "deny",
+            "--front",
         ),
     ];
-    for (http, locations, name) in cases {
+    for (http, locations, name, remedy) in cases {
         let text = conf(
             &format!("push_stream_shared_memory_size 32m; {http}"),
             &locations,
@@ -313,7 +320,7 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
             .err()
             .unwrap_or_else(|| panic!("it starts: {text}"));
         assert!(
-            error.contains(&format!("variable \"${name}\"")) && error.contains("--front"),
+            error.contains(&format!("variable \"${name}\"")) && error.contains(remedy),
             "{name}: {error}"
         );
     }

@@ -98,6 +98,7 @@ impl Builder<'_> {
             return Ok(Support::Ignored(ignored::reason(name).unwrap_or_default()));
         }
         self.add_unavailable_variable(directive, scope);
+        self.add_channel_directive(directive, &mut scope.level);
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => {}

@@ -219,7 +219,7 @@ impl Builder<'_> {
         let mut level = scope.level.inherit(&http.level);
         self.check_access(&level, place);
         self.add_server_guards(&mut level, &blocks, &scope.listens, place);
-        self.settle_guards(&mut level, false, place);
+        self.settle_guards(&mut level, &[], false, place);
         let settings = level.settings(Paddings::default(), &http.broker);
         let mut ifs = blocks.iter().filter(|inner| inner.name == "if");
         let steps = scope.steps.into_iter().filter_map(|step| match step {

@@ -375,8 +375,13 @@ fn satisfy_any_with_a_rule_of_the_front_and_own_rules_is_a_mistake() {
             "{rule} with \"satisfy all\""
         );
     }
-    let without_rules = in_server(&format!(
-        "location /a {{ {PUSH} satisfy any; auth_ldap x; limit_req zone=a; }}"
-    ));
-    assert!(with_front(&without_rules, &["all"]).is_ok());
+    for rules in [
+        "auth_ldap x;",
+        "allow 10.0.0.0/8; deny all; valid_referers none;",
+    ] {
+        let text = in_server(&format!(
+            "location /a {{ {PUSH} satisfy any; limit_req zone=a; {rules} }}"
+        ));
+        assert!(with_front(&text, &["all"]).is_ok(), "{rules}");
+    }
 }

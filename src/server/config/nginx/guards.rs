@@ -6,6 +6,7 @@ use super::super::VariableNames;
 use super::super::web::{Gate, WebSettings};
 use super::blocks::InnerBlock;
 use super::build::Builder;
+use super::channels::ChannelDirective;
 use super::classes::{Class, GuardKind, class, class_of};
 use super::directives::{self, Value};
 use super::files::SourcePlace;
@@ -13,6 +14,16 @@ use super::levels::{Level, Scope};
 use super::listen::Listen;
 use super::names;
 use super::parser::{Block, Directive};
+
+/// Guards that restrict access in another phase than the rules that `satisfy` combines, or by a
+/// variable for the conditions of `if`.
+const OTHER_PHASES: [&str; 5] = [
+    "ModSecurityEnabled",
+    "SecRulesEnabled",
+    "modsecurity",
+    "secure_download",
+    "valid_referers",
+];
 
 /// A guard in force in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,46 +47,10 @@ impl GuardDirective {
 
     /// Whether it is one of the rules that `satisfy` combines.
     fn is_access_rule(&self) -> bool {
-        self.guard == GuardKind::Access
+        (self.guard == GuardKind::Access && !OTHER_PHASES.contains(&self.name.as_str()))
             || self.name.starts_with("access_by_lua")
             || self.name == "js_access"
     }
-}
-
-/// A directive that selects channels, with the variable in it that has no value in pushctl.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ChannelVariable {
-    directive: String,
-    variable: Option<String>,
-    place: SourcePlace,
-}
-
-/// Directives that select channels.
-const CHANNEL_DIRECTIVES: [&str; 8] = [
-    "nchan_channel_group",
-    "nchan_channel_id",
-    "nchan_pub_channel_id",
-    "nchan_publisher_channel_id",
-    "nchan_pubsub_channel_id",
-    "nchan_sub_channel_id",
-    "nchan_subscriber_channel_id",
-    "push_stream_channels_path",
-];
-
-/// The directives of a block that select channels, and those of the enclosing block that it does
-/// not override.
-pub(super) fn inherit_channels(
-    own: Vec<ChannelVariable>,
-    outer: &[ChannelVariable],
-) -> Vec<ChannelVariable> {
-    let is_overridden =
-        |known: &ChannelVariable| own.iter().any(|other| other.directive == known.directive);
-    let inherited: Vec<ChannelVariable> = outer
-        .iter()
-        .filter(|known| !is_overridden(known))
-        .cloned()
-        .collect();
-    [own, inherited].concat()
 }
 
 /// Names of the directives that the front enforces; `all` stands for every directive.
@@ -188,15 +163,7 @@ impl Builder<'_> {
     /// Reports a variable without a value in a directive: one that only outputs the variable
     /// outputs an empty text, any other one is a guard.
     pub(super) fn add_unavailable_variable(&self, directive: &Directive, scope: &mut Scope) {
-        let unavailable = names::unavailable(directive, &self.names);
-        if CHANNEL_DIRECTIVES.contains(&directive.name.as_str()) {
-            scope.level.channel_variables.push(ChannelVariable {
-                directive: directive.name.clone(),
-                variable: unavailable.clone(),
-                place: directive.place,
-            });
-        }
-        let Some(variable) = unavailable else {
+        let Some(variable) = names::unavailable(directive, &self.names) else {
             if let Some(variable) = names::of_response(directive, &self.names) {
                 let reason =
                     "depends on the response, which is not known yet when pushctl adds headers";
@@ -220,8 +187,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds the guards in the `if` blocks of a server, and those of the addresses that it listens
-    /// on.
+    /// Adds the guards and the channels in the `if` blocks of a server, and the guards of the
+    /// addresses that it listens on.
     pub(super) fn add_server_guards(
         &self,
         level: &mut Level,
@@ -233,6 +200,9 @@ impl Builder<'_> {
         level
             .guards
             .extend(ifs.flat_map(|inner| of_if(inner.block, &self.names)));
+        level
+            .channel_directives
+            .extend(self.channels_of_ifs(blocks));
         if listens
             .iter()
             .any(|listen| self.proxy_protocol.contains(&listen.address))
@@ -252,10 +222,11 @@ impl Builder<'_> {
     }
 
     /// Sets which requests a location accepts because of its guards. Guards of a push location that
-    /// the front does not enforce are mistakes.
+    /// the front does not enforce are mistakes, and so are `channels`, which it cannot enforce.
     pub(super) fn settle_guards(
         &mut self,
         level: &mut Level,
+        channels: &[ChannelDirective],
         is_push: bool,
         location: SourcePlace,
     ) {
@@ -270,7 +241,7 @@ impl Builder<'_> {
             }
             if is_waived && is_push {
                 self.report.left_to_front(guard.place, &guard.name);
-            } else if is_push {
+            } else if is_push && !channels.iter().any(|channel| channel.is_guard(guard)) {
                 self.report.guard(guard.place, location, rejection(guard));
             }
         }
@@ -293,9 +264,11 @@ impl Builder<'_> {
                         with set_real_ip_from or --real-ip-from";
             self.report.notice(location, text);
         }
+        for channel in channels {
+            channel.report(location, self.report);
+        }
         if is_push {
             self.check_satisfy_any(level, location);
-            self.check_channel_variables(level, location);
         }
         level.content_gate = Some(content);
         level.answer_gate = Some(answers);
@@ -328,25 +301,6 @@ impl Builder<'_> {
                  the other access rules of this location"
             );
             self.report.guard(*place, location, text);
-        }
-    }
-
-    /// Reports channels that depend on a variable that is left to the front: the front can enforce
-    /// a rule, but only pushctl selects the channels.
-    pub(super) fn check_channel_variables(&mut self, level: &Level, location: SourcePlace) {
-        for channel in &level.channel_variables {
-            let Some(variable) = &channel.variable else {
-                continue;
-            };
-            if self.front_enforces(level, variable) {
-                let text = format!(
-                    "variable \"${variable}\" in \"{}\" has no reliable value in pushctl, \
-                     which the front cannot change: let nginx in front send the value in a \
-                     header and read it as $http_NAME",
-                    channel.directive
-                );
-                self.report.guard(channel.place, location, text);
-            }
         }
     }
 

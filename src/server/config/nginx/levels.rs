@@ -21,7 +21,8 @@ use super::super::{
     ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::Support;
-use super::guards::{self, ChannelVariable, FrontEnforces, GuardDirective};
+use super::channels::{self, ChannelDirective};
+use super::guards::{self, FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
@@ -103,7 +104,7 @@ macro_rules! level {
             /// The guards in force.
             pub(super) guards: Vec<GuardDirective>,
             /// The directives in force that select channels.
-            pub(super) channel_variables: Vec<ChannelVariable>,
+            pub(super) channel_directives: Vec<ChannelDirective>,
             /// Names of the guards that are turned off here.
             pub(super) guards_off: Vec<String>,
             /// Not inherited.
@@ -125,9 +126,9 @@ macro_rules! level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
                     guards: guards::inherit(self.guards, &self.guards_off, &outer.guards),
                     guards_off: self.guards_off,
-                    channel_variables: guards::inherit_channels(
-                        self.channel_variables,
-                        &outer.channel_variables,
+                    channel_directives: channels::inherit(
+                        self.channel_directives,
+                        &outer.channel_directives,
                     ),
                     secure_link_secret: self.secure_link_secret,
                     limit_except: self.limit_except,

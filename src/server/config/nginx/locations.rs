@@ -86,7 +86,9 @@ impl Builder<'_> {
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         self.add_guards(&blocks, block, endpoint, &mut level);
-        self.settle_guards(&mut level, endpoint != Endpoint::None, directive.place);
+        let channels = self.unavailable_channels(endpoint, &level, &blocks);
+        let is_push = endpoint != Endpoint::None;
+        self.settle_guards(&mut level, &channels, is_push, directive.place);
         self.check_endpoint(endpoint, &level, outer.broker, directive.place);
         let mut level = self.with_push_settings(level, endpoint);
         // The back-end of the enclosing location is not inherited.
@@ -289,9 +291,6 @@ impl Builder<'_> {
                 Ok(_) if self.is_left_to_front(directive, location.level) => {}
                 Ok(condition) => {
                     let level = scope.level.inherit(location.level);
-                    if location.endpoint != Endpoint::None {
-                        self.check_channel_variables(&level, directive.place);
-                    }
                     let level = self.with_push_settings(level, location.endpoint);
                     let settings = level.settings(location.paddings.clone(), location.broker);
                     steps.push(RewriteStep::If {

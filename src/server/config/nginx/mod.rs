@@ -13,6 +13,7 @@
 
 mod blocks;
 mod build;
+mod channels;
 mod charset;
 mod checks;
 mod classes;

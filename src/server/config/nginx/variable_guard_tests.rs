@@ -112,42 +112,86 @@ fn captures_with_the_name_of_a_variable_of_nginx_are_mistakes() {
     );
 }
 
+/// A file with the variable `$d` of `geo`; its server has `content` from line 4 on.
+fn with_geo(content: &str) -> String {
+    in_server(content).replace("server {", "geo $d { default 1; } server {")
+}
+
 #[test]
 fn the_front_cannot_supply_a_variable_that_selects_channels() {
-    let with_geo =
-        |content: &str| in_server(content).replace("server {", "geo $d { default 1; } server {");
-    for (content, line) in [
+    for (content, line, user) in [
         (
             "location /a { push_stream_publisher;\npush_stream_channels_path $d; }",
             5,
+            "push_stream_channels_path",
         ),
         (
             "push_stream_channels_path x$d;\nlocation /a { push_stream_publisher; }",
             4,
+            "push_stream_channels_path",
         ),
         (
             "location /a { push_stream_publisher; push_stream_channels_path a;\n\
-             if ($arg_k) { push_stream_channels_path $d; } }",
-            5,
+             if ($arg_k) {\npush_stream_channels_path $d; } }",
+            6,
+            "push_stream_channels_path",
         ),
-        ("location /a { nchan_pubsub; nchan_channel_id $d; }", 4),
+        (
+            "location /a { push_stream_publisher; push_stream_channels_path a;\n\
+             if ($d) {\npush_stream_channels_path b; } }",
+            5,
+            "if",
+        ),
+        (
+            "location /a { nchan_pubsub; nchan_channel_id $d; }",
+            4,
+            "nchan_channel_id",
+        ),
+        (
+            "location /a { nchan_pubsub;\nset $push_channel_id $d; }",
+            5,
+            "set",
+        ),
+        (
+            "location /a { push_publisher;\nset $push_channel_id $d; }",
+            5,
+            "set",
+        ),
+        (
+            "set $push_channel_id a;\nif ($d) { set $push_channel_id b; }\n\
+             location /a { push_publisher; }",
+            5,
+            "if",
+        ),
     ] {
-        for names in [&["d"], &["all"]] {
+        for names in [&["d"][..], &["all"], &[]] {
             let found = with_front(&with_geo(content), names)
                 .expect_err("the channels are unknown")
                 .to_string();
             assert!(
-                found.starts_with(&format!("conf:{line}: variable \"$d\" in \""))
-                    && found.contains("$http_NAME"),
+                found.starts_with(&format!(
+                    "conf:{line}: variable \"$d\" in \"{user}\" selects channels"
+                )) && found.contains("$http_NAME")
+                    && !found.contains("--front-enforces"),
                 "{content}: {found}"
             );
         }
     }
+}
+
+#[test]
+fn the_front_may_enforce_rules_with_a_variable_that_selects_no_channel_of_the_location() {
     for content in [
         "push_stream_channels_path $d;\n\
          location /a { push_stream_publisher; push_stream_channels_path a; }",
         "location /a { push_stream_publisher; push_stream_channels_path a;\n\
          if ($d) { return 403; } }",
+        "nchan_channel_id $d; set $push_channel_id $d;\n\
+         location /a { push_stream_publisher; push_stream_channels_path a; }",
+        "nchan_pub_channel_id $d;\n\
+         location /a { nchan_pubsub; nchan_publisher_channel_id a; nchan_channel_id b; }",
+        "location /a { nchan_pubsub; nchan_channel_id b; set $push_channel_id $d; }",
+        "location /a { push_publisher; set $push_channel_id $d; set $push_channel_id a; }",
     ] {
         assert!(with_front(&with_geo(content), &["d"]).is_ok(), "{content}");
     }
