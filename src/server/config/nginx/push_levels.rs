@@ -242,13 +242,19 @@ impl NchanLevel {
             redis: level.redis.unwrap_or(false),
         })
     }
+
     fn eventsource_ping(&self) -> EventSourcePing {
-        let level = self.clone();
         let defaults = NchanSettings::default().eventsource_ping;
         EventSourcePing {
-            comment: level.eventsource_ping_comment.unwrap_or(defaults.comment),
-            event: level.eventsource_ping_event.unwrap_or(defaults.event),
-            data: level.eventsource_ping_data.unwrap_or(defaults.data),
+            comment: self
+                .eventsource_ping_comment
+                .clone()
+                .unwrap_or(defaults.comment),
+            event: self
+                .eventsource_ping_event
+                .clone()
+                .unwrap_or(defaults.event),
+            data: self.eventsource_ping_data.clone().unwrap_or(defaults.data),
         }
     }
 
@@ -267,23 +273,21 @@ impl NchanLevel {
     }
 
     fn group_limits(&self) -> GroupLimitExpressions {
-        let level = self.clone();
         GroupLimitExpressions {
-            channels: level.group_max_channels,
-            subscribers: level.group_max_subscribers,
-            messages: level.group_max_messages,
-            messages_memory: level.group_max_messages_memory,
-            messages_disk: level.group_max_messages_disk,
+            channels: self.group_max_channels.clone(),
+            subscribers: self.group_max_subscribers.clone(),
+            messages: self.group_max_messages.clone(),
+            messages_memory: self.group_max_messages_memory.clone(),
+            messages_disk: self.group_max_messages_disk.clone(),
         }
     }
 
     fn hooks(&self) -> NchanHooks {
-        let level = self.clone();
         NchanHooks {
-            authorize: level.authorize_request,
-            publisher_upstream: level.publisher_upstream_request,
-            subscribe: level.subscribe_request,
-            unsubscribe: level.unsubscribe_request,
+            authorize: self.authorize_request.clone(),
+            publisher_upstream: self.publisher_upstream_request.clone(),
+            subscribe: self.subscribe_request.clone(),
+            unsubscribe: self.unsubscribe_request.clone(),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Chooser<'_> {
                 || is_longer(name, guard)
                 || (family == "auth" && is_longer(name, &method(guard)))
         };
-        directives_without_rule(name) && self.guards.iter().any(is_of)
+        is_without_rule(name) && self.guards.iter().any(is_of)
     }
 
     /// Whether another handler of a push location is left out, because two cannot answer one
@@ -245,11 +245,11 @@ pub(super) fn is_printed_in_servers(directive: &Directive) -> bool {
                 | GuardKind::Script
         )
     );
-    RULES.contains(&directive.name.as_str())
-        || (directives_without_rule(&directive.name) && is_guard)
+    RULES.contains(&directive.name.as_str()) || (is_without_rule(&directive.name) && is_guard)
 }
 
-fn directives_without_rule(name: &str) -> bool {
+/// Whether pushctl does nothing for a directive of this name.
+fn is_without_rule(name: &str) -> bool {
     directives::rule(name).is_none_or(|rule| matches!(rule.effect, directives::Effect::Ignored))
 }
 
