@@ -36,10 +36,10 @@ impl ResponseKind {
 }
 
 /// Returns the messages of a response whose body arrives in `pieces`.
-pub async fn messages(answer: ResponseKind, pieces: Vec<Vec<u8>>) -> Vec<Message> {
+pub async fn messages(kind: ResponseKind, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
-    let mut response = Response::builder().header("Content-Type", answer.content_type());
-    if answer != ResponseKind::Lines {
+    let mut response = Response::builder().header("Content-Type", kind.content_type());
+    if kind != ResponseKind::Lines {
         response = response.header("Transfer-Encoding", "chunked");
     }
     let response = reqwest::Response::from(
@@ -50,13 +50,13 @@ pub async fn messages(answer: ResponseKind, pieces: Vec<Vec<u8>>) -> Vec<Message
     let url = Url::parse("http://localhost/").expect("the url is constant and valid");
     let channels = vec!["a".to_owned(), "b".to_owned()];
     let is_unframed = matches!(
-        answer,
+        kind,
         ResponseKind::Multipart | ResponseKind::Parts | ResponseKind::Lines
     );
     let mut messages = Vec::new();
-    match answer {
+    match kind {
         ResponseKind::LongPolling | ResponseKind::Multipart => {
-            if let Ok(answer) = lp::PollResponse::read(
+            if let Ok(response) = lp::PollResponse::read(
                 response,
                 &url,
                 is_unframed.then_some(&channels),
@@ -64,7 +64,7 @@ pub async fn messages(answer: ResponseKind, pieces: Vec<Vec<u8>>) -> Vec<Message
             )
             .await
             {
-                messages = answer.messages;
+                messages = response.messages;
             }
         }
         ResponseKind::Streaming | ResponseKind::Parts | ResponseKind::Lines => {

@@ -279,7 +279,7 @@ mod tests {
             "subscribers>=inf",
         ] {
             assert!(
-                parse(text).is_err_and(|error| error.contains("is no condition")),
+                parse(text).is_err_and(|error| error.contains("is not a condition")),
                 "{text}"
             );
         }

@@ -13,7 +13,7 @@ pub fn grouped(number: u64) -> String {
     group(&number.to_string())
 }
 
-/// A number with separators; up to two places behind the point.
+/// A number with separators and up to two decimal places.
 #[must_use]
 pub fn grouped_f64(number: f64) -> String {
     let text = format!("{:.2}", number.abs());
@@ -86,8 +86,8 @@ pub fn bytes(number: f64) -> String {
     format!("{text} {}", units[unit])
 }
 
-/// A time given in milliseconds, in the unit that suits it: `850 µs`, `1.23 ms`, `12.5 s`. `us`
-/// where there is no UTF-8.
+/// A time in milliseconds, scaled to a readable unit: `850 µs`, `1.23 ms`, `12.5 s`; `us` without
+/// `unicode`.
 #[must_use]
 pub fn milliseconds(number: f64, unicode: bool) -> String {
     match number {
@@ -103,8 +103,8 @@ pub fn uptime(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// Rate of a progress bar per second, measured from its start: the estimate of the library follows
-/// the latest steps and is far off when they come in bursts.
+/// Formats the rate of a progress bar per second, averaged from its start: the estimate of the
+/// library weights the latest steps and is far off when they arrive in bursts.
 pub fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
     let rate = measured(state);
     let shown = if rate < 10.0 {
@@ -112,11 +112,11 @@ pub fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
     } else {
         grouped(rate.round() as u64)
     };
-    // A display that cannot be written is not worth an error.
+    // Writing to the progress display fails only if the terminal is gone.
     let _ = write!(text, "{shown}/s");
 }
 
-/// The time until a progress bar is full, at the rate measured so far.
+/// Formats the remaining time of a progress bar at its average rate.
 pub fn time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
     let left = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
     let _ = match Duration::try_from_secs_f64((left / measured(state)).ceil()) {
@@ -143,7 +143,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a counter of that name.
+    /// Derives the kind from the name of a counter.
     #[must_use]
     pub fn of(name: &str) -> Self {
         let ends = |word: &str| {
@@ -151,8 +151,8 @@ impl Kind {
                 || name.ends_with(&format!("_{word}"))
                 || name.ends_with(&format!(".{word}"))
         };
-        // "memory" and "incoming" are bytes of memory; "refused.memory" counts refusals for want of
-        // it.
+        // "memory" and "incoming" are bytes; "refused.memory" counts requests rejected for lack of
+        // memory.
         let is_of_memory = ["memory", "incoming"]
             .iter()
             .any(|part| name.contains(part))
@@ -168,7 +168,7 @@ impl Kind {
         }
     }
 
-    /// The number with its unit.
+    /// Formats the number with its unit.
     #[must_use]
     pub fn show(self, number: f64) -> String {
         match self {
@@ -183,13 +183,13 @@ impl Kind {
     }
 }
 
-/// Columns that `text` takes on a terminal.
+/// Width of `text` on a terminal, in columns.
 #[must_use]
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` cut to at most `columns` columns; a mark shows the cut.
+/// Truncates `text` to `columns` columns; `…` (`~` without `unicode`) marks the cut.
 #[must_use]
 pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
     if text.width() <= columns {
@@ -211,7 +211,7 @@ pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
     kept
 }
 
-/// `text` padded with spaces to `columns` columns, on its left side if `right`.
+/// Pads `text` with spaces to `columns` columns; aligns it to the right if `right`.
 #[must_use]
 pub fn pad(text: &str, columns: usize, right: bool) -> String {
     let space = " ".repeat(columns.saturating_sub(text.width()));
@@ -222,7 +222,7 @@ pub fn pad(text: &str, columns: usize, right: bool) -> String {
     }
 }
 
-/// True if the locale says that the terminal shows UTF-8.
+/// True if the locale is UTF-8.
 #[must_use]
 pub fn is_unicode() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -234,7 +234,7 @@ pub fn is_unicode() -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-/// Columns of the terminal behind standard output; `None` if it is none.
+/// Width of the terminal on standard output; `None` if standard output is not a terminal.
 #[must_use]
 pub fn terminal_columns() -> Option<usize> {
     let stdout = std::io::stdout();
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_the_unit() {
+    fn unit_is_derived_from_the_name() {
         for (name, kind) in [
             ("memory_used", Kind::Bytes),
             ("memory.limit", Kind::Bytes),

@@ -7,7 +7,6 @@ pub mod args;
 pub mod assertion;
 pub mod bench;
 pub mod check;
-mod check_todo;
 pub mod completions;
 pub mod escape;
 pub mod exit;

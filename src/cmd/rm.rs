@@ -1,14 +1,14 @@
 //! `pushctl rm`: deletes channels.
 
 use clap::ValueHint;
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
 use serde_json::json;
 
 use super::escape::printable;
 use super::exit::{Code, exit_codes};
 use super::{args, output};
-use crate::client::{Error, http, page};
+use crate::client::{Error, Http, http, page};
 
 macro_rules! examples {
     () => {
@@ -61,38 +61,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let stdout = output::Stdout::start()?;
     let mut code = Code::Success;
     for (id, url) in urls {
-        let body = args.farewell.clone().map(String::into_bytes);
-        let response = client
-            .request(
-                Method::DELETE,
-                &url,
-                HeaderMap::new(),
-                body,
-                Some(args.response.timeout),
-            )
-            .await?;
-        let is_missing = response.status().as_u16() == 404;
-        if response.status().as_u16() == 405 {
-            let mend = "this location does not delete channels (push_stream_publisher must be \
-                        'admin' there, see --pub-path)";
-            return Err(anyhow::Error::new(http::status_error(&response, &url)).context(mend));
-        }
-        if !is_missing && !response.status().is_success() {
-            return Err(http::status_error(&response, &url).into());
-        }
-        if !is_missing {
-            let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
-            // The channel is deleted, even if the rest of the response is lost.
-            let body = http::body_up_to(
-                http::MAX_INFO_BYTES,
-                response,
-                &url,
-                Some(args.response.timeout),
-            )
-            .await
-            .unwrap_or_default();
-            page::reject_page(&url, is_html, &body)?;
-        }
+        let is_missing = !delete(&client, &url, &args).await?;
         if args.response.json {
             let line = json!({"channel": id, "deleted": !is_missing}).to_string();
             stdout.line(&output::json(line.as_bytes())).await?;
@@ -107,4 +76,31 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         }
     }
     Ok(code)
+}
+
+/// Deletes the channel at `url`; returns false if it does not exist.
+async fn delete(client: &Http, url: &Url, args: &Args) -> anyhow::Result<bool> {
+    let timeout = Some(args.response.timeout);
+    let farewell = args.farewell.clone().map(String::into_bytes);
+    let response = client
+        .request(Method::DELETE, url, HeaderMap::new(), farewell, timeout)
+        .await?;
+    if response.status().as_u16() == 404 {
+        return Ok(false);
+    }
+    if response.status().as_u16() == 405 {
+        let remedy = "this location does not delete channels (push_stream_publisher must be \
+                      'admin' there, see --pub-path)";
+        return Err(anyhow::Error::new(http::status_error(&response, url)).context(remedy));
+    }
+    if !response.status().is_success() {
+        return Err(http::status_error(&response, url).into());
+    }
+    let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
+    // The channel is deleted, even if the rest of the response is lost.
+    let body = http::body_up_to(http::MAX_INFO_BYTES, response, url, timeout)
+        .await
+        .unwrap_or_default();
+    page::reject_page(url, is_html, &body)?;
+    Ok(true)
 }

@@ -5,8 +5,8 @@ use colored::Colorize as _;
 use super::escape::printable;
 use super::figures::{fit, is_unicode, pad, terminal_columns, width};
 
-/// Columns that a name keeps when the terminal is too narrow.
-const NARROWEST: usize = 8;
+/// Minimum width of the first column on a narrow terminal.
+const MIN_NAME_COLUMNS: usize = 8;
 
 /// A table whose first column is left-aligned and whose others are right-aligned.
 #[derive(Debug, Default)]
@@ -31,15 +31,15 @@ impl Table {
             .push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
-    /// The lines for standard output, as [`Self::within`] makes them: on a terminal they are no
-    /// wider than it.
+    /// Formats the table for standard output. On a terminal, no line is wider than the terminal.
     #[must_use]
     pub fn render(&self) -> String {
         self.within(terminal_columns(), is_unicode())
     }
 
-    /// The lines, each with its line break. On a terminal titles (or names, in a table without
-    /// titles) are bold and zeros dim. What would go past `columns` is cut off the first column.
+    /// Formats the table for a terminal of `columns` columns (`None`: unlimited); each line ends
+    /// with a line break. On a terminal, titles (or names, in a table without titles) are bold and
+    /// zeros dim. The first column is truncated to fit.
     #[must_use]
     pub fn within(&self, columns: Option<usize>, unicode: bool) -> String {
         let count = self
@@ -62,7 +62,7 @@ impl Table {
             .collect();
         if let (Some(columns), Some((first, others))) = (columns, widths.split_first_mut()) {
             let others: usize = others.iter().map(|width| width + 2).sum();
-            *first = (*first).min(columns.saturating_sub(others).max(NARROWEST));
+            *first = (*first).min(columns.saturating_sub(others).max(MIN_NAME_COLUMNS));
         }
         let mut text = String::new();
         let titles = (!self.head.is_empty()).then_some(&self.head);

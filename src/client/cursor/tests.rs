@@ -238,7 +238,7 @@ fn an_answer_that_was_cut_off_moves_only_the_channels_that_gave_something() {
     assert_eq!(
         cursor.for_request(&both),
         resume_at(90, 1),
-        "the whole answer before it was for both"
+        "the whole response before it was for both"
     );
     cursor.record_poll(Some(&http_date(110)), Some("W/1"));
     assert_eq!(cursor.for_request(&both), resume_at(110, 1));

@@ -199,10 +199,10 @@ async fn has_summary(client: &Http, endpoints: &Endpoints, timeout: Duration) ->
     let Ok(url) = endpoints.statistics(None) else {
         return false;
     };
-    let answer = client
+    let response = client
         .request(Method::HEAD, &url, HeaderMap::new(), None, Some(timeout))
         .await;
-    answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND)
+    response.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND)
 }
 
 fn is_page(response: &Response) -> bool {

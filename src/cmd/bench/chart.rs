@@ -69,43 +69,7 @@ pub(super) fn lines(
 ) -> String {
     let mut svg = frame(x_ticks, y_ticks, unit);
     for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
-        let place =
-            |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
-        let points: Vec<String> = curve.points.iter().map(place).collect();
-        if curve.is_filled {
-            let first = across(x(curve.points[0].0));
-            let last = across(x(curve.points[curve.points.len() - 1].0));
-            put(
-                &mut svg,
-                format_args!(
-                    "<polygon class=\"{} fill\" \
-                     points=\"{first:.1},{base:.1} {} {last:.1},{base:.1}\"/>",
-                    curve.class,
-                    points.join(" "),
-                    base = down(0.0)
-                ),
-            );
-        }
-        put(
-            &mut svg,
-            format_args!(
-                r#"<polyline class="{}" points="{}"/>"#,
-                curve.class,
-                points.join(" ")
-            ),
-        );
-        if curve.points.len() == 1 {
-            let (at, value) = curve.points[0];
-            put(
-                &mut svg,
-                format_args!(
-                    r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="3"/>"#,
-                    curve.class,
-                    across(x(at)),
-                    down(y(value))
-                ),
-            );
-        }
+        draw_curve(&mut svg, curve, &x, &y);
     }
     svg.push_str("</svg>");
     format!("{svg}<p class=\"legend\">{}</p>", legend(curves))
@@ -120,6 +84,42 @@ fn legend(curves: &[Curve<'_>]) -> String {
         )
     };
     curves.iter().map(key).collect()
+}
+
+/// Draws a curve of at least one point, with a circle where it has only one.
+fn draw_curve(svg: &mut String, curve: &Curve<'_>, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
+    let place = |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
+    let points: Vec<String> = curve.points.iter().map(place).collect();
+    let points = points.join(" ");
+    if curve.is_filled {
+        let first = across(x(curve.points[0].0));
+        let last = across(x(curve.points[curve.points.len() - 1].0));
+        put(
+            svg,
+            format_args!(
+                "<polygon class=\"{} fill\" \
+                 points=\"{first:.1},{base:.1} {points} {last:.1},{base:.1}\"/>",
+                curve.class,
+                base = down(0.0)
+            ),
+        );
+    }
+    put(
+        svg,
+        format_args!(r#"<polyline class="{}" points="{points}"/>"#, curve.class),
+    );
+    if curve.points.len() == 1 {
+        let (at, value) = curve.points[0];
+        put(
+            svg,
+            format_args!(
+                r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="3"/>"#,
+                curve.class,
+                across(x(at)),
+                down(y(value))
+            ),
+        );
+    }
 }
 
 /// Draws columns side by side.

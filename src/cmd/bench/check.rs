@@ -1,6 +1,6 @@
 //! `bench --assert`: the values of a report under their names. Does no I/O.
 
-use super::report::Report;
+use super::report::BenchReport;
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::Kind;
@@ -9,7 +9,10 @@ use crate::cmd::figures::Kind;
 ///
 /// # Errors
 /// Returns [`Usage`] if a field does not exist, or a unit does not match it.
-pub(super) fn failures(conditions: &Conditions, report: &Report) -> Result<Vec<String>, Usage> {
+pub(super) fn failures(
+    conditions: &Conditions,
+    report: &BenchReport,
+) -> Result<Vec<String>, Usage> {
     let fields = fields(report);
     let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
     conditions.failures(&names, |wanted| {
@@ -20,7 +23,7 @@ pub(super) fn failures(conditions: &Conditions, report: &Report) -> Result<Vec<S
     })
 }
 
-fn fields(report: &Report) -> Vec<(String, Value)> {
+fn fields(report: &BenchReport) -> Vec<(String, Value)> {
     let mut fields = Vec::new();
     let mut add =
         |name: &str, number: f64, kind| fields.push((name.to_owned(), Value { number, kind }));

@@ -5,7 +5,7 @@ use std::path::Path;
 use colored::{ColoredString, Colorize as _};
 use serde_json::{Value, json};
 
-use super::report::Report;
+use super::report::BenchReport;
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::{grouped_f64, milliseconds};
 use crate::cmd::table::Table;
@@ -27,11 +27,11 @@ struct Row {
 ///
 /// # Errors
 /// Returns [`Usage`] if the file cannot be read or is not a report.
-pub(super) fn read(path: &Path) -> Result<Report, Usage> {
+pub(super) fn read(path: &Path) -> Result<BenchReport, Usage> {
     let shown = path.display();
     let text = std::fs::read(path)
         .map_err(|error| Usage(format!("cannot read '{shown}': {error} (see --compare)")))?;
-    let report: Option<Report> = serde_json::from_slice(&text).ok();
+    let report: Option<BenchReport> = serde_json::from_slice(&text).ok();
     report
         .filter(|report| report.subscribers > 0)
         .ok_or_else(|| {
@@ -43,8 +43,8 @@ pub(super) fn read(path: &Path) -> Result<Report, Usage> {
 
 /// Returns the parameters that differ, as text.
 #[must_use]
-pub(super) fn parameters(old: &Report, new: &Report) -> Vec<String> {
-    let list = |report: &Report| {
+pub(super) fn parameters(old: &BenchReport, new: &BenchReport) -> Vec<String> {
+    let list = |report: &BenchReport| {
         let optional = |number: Option<f64>| number.map_or_else(|| "none".to_owned(), grouped_f64);
         [
             ("mode", report.mode.clone()),
@@ -69,7 +69,7 @@ pub(super) fn parameters(old: &Report, new: &Report) -> Vec<String> {
         .collect()
 }
 
-fn rows(old: &Report, new: &Report) -> Vec<Row> {
+fn rows(old: &BenchReport, new: &BenchReport) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name: &str, old: f64, new: f64, is_time: bool, wants_more: bool| {
         rows.push(Row {
@@ -116,7 +116,7 @@ fn rows(old: &Report, new: &Report) -> Vec<Row> {
 
 /// Formats a table of both runs and their differences.
 #[must_use]
-pub(super) fn to_text(old: &Report, new: &Report, unicode: bool) -> String {
+pub(super) fn to_text(old: &BenchReport, new: &BenchReport, unicode: bool) -> String {
     let mut table = Table::new(&["compared", "old", "new", "change"]);
     let rows = rows(old, new);
     for row in &rows {
@@ -155,7 +155,7 @@ pub(super) fn to_text(old: &Report, new: &Report, unicode: bool) -> String {
 
 /// Formats the comparison as JSON.
 #[must_use]
-pub(super) fn to_json(old: &Report, new: &Report) -> Value {
+pub(super) fn to_json(old: &BenchReport, new: &BenchReport) -> Value {
     let changes: serde_json::Map<String, Value> = rows(old, new)
         .into_iter()
         .map(|row| {
@@ -205,16 +205,16 @@ mod tests {
     #[test]
     fn changes_and_other_parameters_are_reported() {
         colored::control::set_override(false);
-        let old = Report {
+        let old = BenchReport {
             subscribers: 10,
             deliveries_per_second: 1000.0,
             latency_ms: Latency {
                 p99: 2.0,
                 ..Latency::default()
             },
-            ..Report::default()
+            ..BenchReport::default()
         };
-        let new = Report {
+        let new = BenchReport {
             subscribers: 20,
             deliveries_per_second: 1500.0,
             latency_ms: Latency {
@@ -222,7 +222,7 @@ mod tests {
                 ..Latency::default()
             },
             lost: 1,
-            ..Report::default()
+            ..BenchReport::default()
         };
         let text = to_text(&old, &new, true);
         let line = |start: &str| {

@@ -8,36 +8,38 @@
 
 /// The ledger of one subscriber.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    publishers: Vec<Line>,
+pub struct DeliveryLedger {
+    publishers: Vec<PublisherSequence>,
     last_id: u64,
     received: u64,
     duplicated: u64,
     reordered: u64,
 }
 
+/// The numbers received from one publisher.
 #[derive(Clone, Debug, Default)]
-struct Line {
+struct PublisherSequence {
     /// Number after the greatest one received.
     next: u32,
     /// Numbers below `next` that have not arrived, as half-open ranges.
     missing: Vec<(u32, u32)>,
 }
 
-impl Ledger {
+impl DeliveryLedger {
     /// Records a message.
     pub fn record(&mut self, publisher: usize, sequence: u32, id: Option<u64>) {
         if self.publishers.len() <= publisher {
-            self.publishers.resize_with(publisher + 1, Line::default);
+            self.publishers
+                .resize_with(publisher + 1, PublisherSequence::default);
         }
-        let line = &mut self.publishers[publisher];
+        let expected = &mut self.publishers[publisher];
         let mut is_late = false;
-        if sequence >= line.next {
-            if sequence > line.next {
-                line.missing.push((line.next, sequence));
+        if sequence >= expected.next {
+            if sequence > expected.next {
+                expected.missing.push((expected.next, sequence));
             }
-            line.next = sequence + 1;
-        } else if line.fill(sequence) {
+            expected.next = sequence + 1;
+        } else if expected.fill(sequence) {
             is_late = true;
         } else {
             self.duplicated += 1;
@@ -68,7 +70,7 @@ impl Ledger {
     }
 }
 
-impl Line {
+impl PublisherSequence {
     /// Removes a number from the missing ones; false if it was not missing.
     fn fill(&mut self, sequence: u32) -> bool {
         let Some(at) = self
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     fn counts(messages: &[(usize, u32, u64)]) -> (u64, u64, u64) {
-        let mut ledger = Ledger::default();
+        let mut ledger = DeliveryLedger::default();
         for (publisher, sequence, id) in messages {
             ledger.record(*publisher, *sequence, (*id > 0).then_some(*id));
         }

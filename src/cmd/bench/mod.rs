@@ -43,7 +43,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 
 use self::limits::Processes;
-use self::report::Report;
+use self::report::BenchReport;
 use super::assertion::{self, Conditions};
 use super::exit::{Code, Usage, exit_codes};
 use super::{args, figures, interrupted, output};
@@ -232,7 +232,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     // Errors in files and conditions are reported before a long run, not after it.
     let old = args.compare.as_deref().map(compare::read).transpose()?;
     if let Some(conditions) = &args.assert {
-        check::failures(conditions, &Report::default())?;
+        check::failures(conditions, &BenchReport::default())?;
     }
     if let Some(path) = &args.report {
         check_writable(path)?;
@@ -277,7 +277,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     })
 }
 
-fn render(report: &Report, old: Option<&Report>, json: bool) -> String {
+fn render(report: &BenchReport, old: Option<&BenchReport>, json: bool) -> String {
     let unicode = figures::is_unicode();
     match (json, old) {
         (true, None) => report.to_json() + "\n",

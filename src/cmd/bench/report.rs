@@ -16,7 +16,7 @@ use crate::client::Mode;
 /// The result of a run. The field names are those of `--json`, and are stable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Report {
+pub(super) struct BenchReport {
     /// Version of this program.
     pub pushctl: String,
     /// End of the run, UTC.
@@ -137,7 +137,7 @@ pub(super) struct Measured<'a> {
     pub(super) publish_nanos: u64,
 }
 
-impl Report {
+impl BenchReport {
     pub(super) fn new(
         measured: &Measured<'_>,
         books: &Results,

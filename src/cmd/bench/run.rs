@@ -16,10 +16,10 @@ use super::limits;
 use super::pool::SubscriberPool;
 use super::progress::Progress;
 use super::publish::{Load, Posted, PublishEnd, publish};
-use super::report::{Measured, Report};
+use super::report::{BenchReport, Measured};
 use super::results::Tally;
 use super::server::{BenchServer, DELETE_TIMEOUT, TICK};
-use super::subscribers::{Part, Subscribers};
+use super::subscribers::{RunPart, Subscribers};
 use super::workers::Worker;
 use crate::client::raw_http::Target;
 use crate::client::{Endpoints, Error, Http};
@@ -38,14 +38,14 @@ struct Run<'a> {
     /// Local addresses set by the user; empty if none.
     sources: Vec<IpAddr>,
     /// The part of this process, with the settings that all processes share.
-    part: Part,
+    part: RunPart,
     /// Publishing has started: there are results to report after a signal.
     has_begun: Cell<bool>,
 }
 
 /// The result of a run.
-pub(super) struct Outcome {
-    pub(super) report: Report,
+pub(super) struct RunOutcome {
+    pub(super) report: BenchReport,
     /// Error of the publication without a response, which ended the run.
     pub(super) unanswered: Option<anyhow::Error>,
     /// A signal ended the run.
@@ -64,7 +64,7 @@ struct PublishResult {
 ///
 /// # Errors
 /// Returns an error if subscribers cannot connect in time, or a message is rejected.
-pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome>> {
+pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<RunOutcome>> {
     let client = args.server.client()?;
     let endpoints = detect_endpoints(&client, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
@@ -78,7 +78,7 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
         args.subscribers,
         target.is_loopback() || !sources.is_empty(),
     );
-    let part = Part {
+    let part = RunPart {
         index: 0,
         of,
         start: clock::now(),
@@ -116,7 +116,7 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
 }
 
 impl Run<'_> {
-    async fn measure(&self) -> anyhow::Result<Outcome> {
+    async fn measure(&self) -> anyhow::Result<RunOutcome> {
         let args = self.args;
         let start = self.part.start;
         let pool = Rc::new(self.start_subscribers()?);
@@ -149,9 +149,9 @@ impl Run<'_> {
             first: load.first,
             publish_nanos: end.publish_nanos,
         };
-        let report = Report::new(&measured, &results, &posted, warm.total());
+        let report = BenchReport::new(&measured, &results, &posted, warm.total());
         report_disconnected(&pool, &report)?;
-        Ok(Outcome {
+        Ok(RunOutcome {
             report,
             unanswered: end.unanswered,
             is_interrupted: end.is_interrupted,
@@ -272,7 +272,7 @@ impl Run<'_> {
     fn start_subscribers(&self) -> anyhow::Result<SubscriberPool> {
         let part = |index: usize| {
             let sources = self.origin().sources(index, self.part.of);
-            Part {
+            RunPart {
                 index,
                 sources,
                 ..self.part.clone()
@@ -334,7 +334,7 @@ fn timed_out(published: anyhow::Result<()>) -> anyhow::Result<Option<anyhow::Err
 }
 
 /// Reports the first error of a subscriber.
-fn report_disconnected(pool: &SubscriberPool, report: &Report) -> anyhow::Result<()> {
+fn report_disconnected(pool: &SubscriberPool, report: &BenchReport) -> anyhow::Result<()> {
     let Some(error) = pool.take_failure() else {
         return Ok(());
     };

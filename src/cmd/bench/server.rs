@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::Args;
 use super::pool::SubscriberPool;
-use super::subscribers::Part;
+use super::subscribers::RunPart;
 use crate::client::error::shown;
 use crate::client::statistics::{self, Report as Statistics};
 use crate::client::{Endpoints, Error, Http, Mode};
@@ -27,7 +27,7 @@ pub(super) struct BenchServer<'a> {
     pub(super) args: &'a Args,
     pub(super) endpoints: &'a Endpoints,
     pub(super) client: &'a Http,
-    pub(super) part: &'a Part,
+    pub(super) part: &'a RunPart,
 }
 
 impl BenchServer<'_> {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::clock;
-use super::ledger::Ledger;
+use super::ledger::DeliveryLedger;
 use super::results::{Latencies, Results, Tally};
 use super::series::Series;
 use super::stamp::Scanner;
@@ -20,7 +20,7 @@ pub(super) struct RunState {
     latency: RefCell<Latencies>,
     connecting: RefCell<Latencies>,
     series: RefCell<Series>,
-    ledgers: RefCell<Vec<Ledger>>,
+    ledgers: RefCell<Vec<DeliveryLedger>>,
     size: usize,
     corrupt: Cell<u64>,
     requested: Cell<usize>,
@@ -41,7 +41,7 @@ impl RunState {
             latency: RefCell::default(),
             connecting: RefCell::default(),
             series: RefCell::default(),
-            ledgers: RefCell::new(vec![Ledger::default(); subscribers]),
+            ledgers: RefCell::new(vec![DeliveryLedger::default(); subscribers]),
             size,
             corrupt: Cell::new(0),
             requested: Cell::new(0),
@@ -80,7 +80,7 @@ impl RunState {
     /// received, including the warm-up.
     pub(super) fn collect_results(&self, due: impl Fn(usize) -> u64) -> Results {
         let ledgers = self.ledgers.borrow();
-        let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&DeliveryLedger) -> u64| ledgers.iter().map(count).sum::<u64>();
         Results {
             delivered: self.delivered.get(),
             lost: ledgers
@@ -88,8 +88,8 @@ impl RunState {
                 .enumerate()
                 .map(|(number, ledger)| due(number).saturating_sub(ledger.received()))
                 .sum(),
-            duplicated: sum(Ledger::duplicated),
-            reordered: sum(Ledger::reordered),
+            duplicated: sum(DeliveryLedger::duplicated),
+            reordered: sum(DeliveryLedger::reordered),
             corrupt: self.corrupt.get(),
             disconnected: self.disconnected.get(),
             last_delivery: self.last_delivery.get(),
@@ -101,7 +101,7 @@ impl RunState {
 }
 
 /// Records the messages of one subscriber.
-pub(super) struct Entry<'a> {
+pub(super) struct SubscriberRecorder<'a> {
     state: &'a RunState,
     number: usize,
     scanner: Scanner,
@@ -112,7 +112,7 @@ pub(super) struct Entry<'a> {
     counts_request: bool,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> SubscriberRecorder<'a> {
     pub(super) fn new(
         state: &'a RunState,
         number: usize,
@@ -138,7 +138,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl Sink for Entry<'_> {
+impl Sink for SubscriberRecorder<'_> {
     fn record_request(&mut self) {
         self.state.requested.set(self.state.requested.get() + 1);
         if self.counts_request {

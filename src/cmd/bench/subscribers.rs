@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::Args;
 use super::clock;
 use super::results::Results;
-use super::state::{Entry, RunState};
+use super::state::{RunState, SubscriberRecorder};
 use crate::client::raw_http::Target;
 use crate::client::raw_http::follow::{Sink, follow};
 use crate::client::raw_http::source::Sources;
@@ -24,7 +24,7 @@ const CONNECTING: usize = 128;
 
 /// The part of one process, with the settings that all processes share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Part {
+pub(super) struct RunPart {
     /// Index of this process.
     pub(super) index: usize,
     /// Number of processes.
@@ -37,7 +37,7 @@ pub(super) struct Part {
     pub(super) sources: Vec<IpAddr>,
 }
 
-impl Part {
+impl RunPart {
     /// The numbers of the subscribers of this process.
     fn numbers(&self, args: &Args) -> impl Iterator<Item = usize> + use<> {
         (self.index..args.subscribers).step_by(self.of)
@@ -51,7 +51,7 @@ impl Part {
 
 /// Connecting and connected subscribers; dropping it disconnects them.
 pub(super) struct Subscribers {
-    part: Part,
+    part: RunPart,
     channels: usize,
     pub(super) state: Rc<RunState>,
     _subscribers: JoinSet<()>,
@@ -64,7 +64,7 @@ impl Subscribers {
     /// Returns an error if the channels do not form URLs.
     pub(super) fn start(
         args: &Args,
-        part: Part,
+        part: RunPart,
         endpoints: &Endpoints,
         target: Target,
     ) -> anyhow::Result<Self> {
@@ -138,15 +138,16 @@ impl SubscriberSettings {
             None => None,
         };
         let turn = self.turns.acquire().await.ok();
-        let entry = Entry::new(
+        let recorder = SubscriberRecorder::new(
             state,
             own,
             started.unwrap_or_else(clock::now),
             self.mode == Mode::Lp,
         );
-        let mut entry = Turn { entry, turn };
+        let mut recorder = Turn { recorder, turn };
         let url = &self.urls[number % self.urls.len()];
-        if let Err(error) = follow(&self.target, url, self.mode, &mut entry, &state.buffer).await {
+        if let Err(error) = follow(&self.target, url, self.mode, &mut recorder, &state.buffer).await
+        {
             state.record_failure(error);
         }
     }
@@ -154,25 +155,25 @@ impl SubscriberSettings {
 
 /// Releases the connection permit as soon as the request of this subscriber is sent.
 struct Turn<'a> {
-    entry: Entry<'a>,
+    recorder: SubscriberRecorder<'a>,
     turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Sink for Turn<'_> {
     fn record_request(&mut self) {
         self.turn = None;
-        self.entry.record_request();
+        self.recorder.record_request();
     }
 
     fn record_response(&mut self) {
-        self.entry.record_response();
+        self.recorder.record_response();
     }
 
     fn data(&mut self, bytes: &[u8]) {
-        self.entry.data(bytes);
+        self.recorder.data(bytes);
     }
 
     fn boundary(&mut self) {
-        self.entry.boundary();
+        self.recorder.boundary();
     }
 }

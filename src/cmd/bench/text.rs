@@ -2,7 +2,7 @@
 
 use colored::Colorize as _;
 
-use super::report::Report;
+use super::report::BenchReport;
 use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, pad};
 use crate::cmd::table::Table;
 
@@ -13,7 +13,7 @@ const MAX_BARS: usize = 18;
 
 /// Formats the whole result.
 #[must_use]
-pub(super) fn render(report: &Report, unicode: bool) -> String {
+pub(super) fn render(report: &BenchReport, unicode: bool) -> String {
     let mut text = facts(report);
     if report.delivered > 0 {
         text.push('\n');
@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report, unicode: bool) -> String {
 }
 
 /// Formats parameters and throughput.
-fn facts(report: &Report) -> String {
+fn facts(report: &BenchReport) -> String {
     let mut table = Table::default();
     let mut row = |name: &str, value: String| table.row(&[name.to_owned(), value]);
     row("mode", report.mode.clone());
@@ -79,7 +79,7 @@ fn facts(report: &Report) -> String {
 }
 
 /// Formats the percentiles of deliveries and connections, side by side.
-fn latencies(report: &Report, unicode: bool) -> String {
+fn latencies(report: &BenchReport, unicode: bool) -> String {
     let mut table = Table::new(&["latency", "deliver", "connect"]);
     for ((name, deliver), (_, connect)) in report
         .latency_ms
@@ -104,7 +104,7 @@ fn latencies(report: &Report, unicode: bool) -> String {
 }
 
 /// Formats the histogram of delivery latencies.
-fn bars(report: &Report, unicode: bool) -> String {
+fn bars(report: &BenchReport, unicode: bool) -> String {
     let all = &report.histogram;
     let skipped = all.len().saturating_sub(MAX_BARS);
     let joined: u64 = all[..skipped].iter().map(|bar| bar.count).sum();
@@ -159,7 +159,7 @@ fn bar(part: f64, room: usize, unicode: bool) -> String {
 }
 
 /// Formats the faults.
-fn verdict(report: &Report, unicode: bool) -> String {
+fn verdict(report: &BenchReport, unicode: bool) -> String {
     let faults = format!(
         "{} lost, {} duplicated, {} reordered, {} corrupt, {} disconnected",
         grouped(report.lost),
@@ -206,10 +206,10 @@ mod tests {
         let histogram = (0..30)
             .map(|n| bar(0.01 * f64::from(n + 1), if n == 20 { 9_000_000 } else { 1 }))
             .collect();
-        let report = Report {
+        let report = BenchReport {
             delivered: 9_000_029,
             histogram,
-            ..Report::default()
+            ..BenchReport::default()
         };
         for unicode in [true, false] {
             let text = bars(&report, unicode);

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::detection::detect_endpoints;
 use super::results::{Results, Tally};
-use super::subscribers::{Part, Subscribers};
+use super::subscribers::{RunPart, Subscribers};
 use super::{Args, limits};
 use crate::client::raw_http::Target;
 use crate::cmd::exit::{self, Code, ExitInfo};
@@ -64,7 +64,7 @@ impl Worker {
     ///
     /// # Errors
     /// Returns an error if this program cannot be started.
-    pub(super) fn start(part: &Part) -> anyhow::Result<Self> {
+    pub(super) fn start(part: &RunPart) -> anyhow::Result<Self> {
         let program =
             std::env::current_exe().context("cannot find this program to start it again")?;
         let mut command = Command::new(program);
@@ -158,7 +158,7 @@ async fn listen(mut lines: Lines<BufReader<ChildStdout>>, received: Rc<WorkerOut
 ///
 /// # Errors
 /// Returns an error if the variable has an invalid value.
-pub(super) fn part_of_this_process() -> anyhow::Result<Option<Part>> {
+pub(super) fn part_of_this_process() -> anyhow::Result<Option<RunPart>> {
     let Ok(text) = std::env::var(PART_VARIABLE) else {
         return Ok(None);
     };
@@ -171,7 +171,7 @@ pub(super) fn part_of_this_process() -> anyhow::Result<Option<Part>> {
 ///
 /// # Errors
 /// Returns an error if its subscribers cannot be started.
-pub(super) async fn work(args: &Args, url: &str, part: Part) -> anyhow::Result<Code> {
+pub(super) async fn work(args: &Args, url: &str, part: RunPart) -> anyhow::Result<Code> {
     let own = args.subscribers.div_ceil(part.of);
     limits::raise_open_files(own)?;
     let endpoints = detect_endpoints(

@@ -1,12 +1,12 @@
 //! Remedies for mistakes in a configuration, which `pushctl check` appends in brackets to the
 //! message of nginx.
 //!
-//! Most mistakes in copied files are of three kinds: the spaces of web pages, missing spaces, and
-//! directives of older versions of the module.
+//! Most mistakes in copied files are of three kinds: non-ASCII spaces from web pages, missing
+//! spaces, and directives of older versions of the module.
 
 use crate::server::config::nginx;
 
-/// Former directives of the module, with their replacement.
+/// Removed or renamed directives, each with its remedy.
 const FORMER: &[(&str, &str)] = &[
     (
         "push_stream_keepalive",
@@ -95,10 +95,10 @@ const FORMER: &[(&str, &str)] = &[
     ),
     ("push_queue_messages", "use \"push_store_messages\""),
 ];
-/// Variables that set the channels before there was a directive for them.
+/// Variables that set the channels in older versions, before `push_stream_channels_path`.
 const FORMER_VARIABLES: [&str; 2] = ["$push_stream_channel_id", "$push_stream_channels_path"];
 
-/// Remedy for the mistake `text` in the line `line`.
+/// Returns the remedy for the mistake `text` in the line `line`; `None` if there is none.
 pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     let mut hints = Vec::new();
     if let Some(space) = line
@@ -111,7 +111,7 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
             "space"
         };
         hints.push(format!(
-            "the line has a {name} (U+{:04X}) of a web page: type an ordinary one",
+            "the line has a {name} (U+{:04X}) from a web page: type an ordinary one",
             u32::from(space)
         ));
     }
@@ -135,13 +135,13 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
         ));
     } else if text.starts_with("parameter \"ssl\" ") {
         hints.push(
-            "pushctl speaks plain HTTP there: let nginx in front listen, see --front, and \
+            "pushctl serves plain HTTP there: let nginx in front listen, see --front, and \
                     give pushctl --listen"
                 .to_owned(),
         );
     } else if text.ends_with("push_stream_channels_path must be set.") {
         hints.push(
-            "it says which channels: \"push_stream_channels_path $arg_id\" for ?id=..., or \
+            "it sets the channels: \"push_stream_channels_path $arg_id\" for ?id=..., or \
                     $1 of a regular expression"
                 .to_owned(),
         );
@@ -149,7 +149,7 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     (!hints.is_empty()).then(|| hints.join("; "))
 }
 
-/// The blocks that allow a directive.
+/// Names the blocks that allow a directive, if `text` rejects its block.
 fn wrong_block(text: &str) -> Option<String> {
     let name = text
         .strip_prefix('"')?
@@ -164,8 +164,7 @@ fn unknown_directive(name: &str) -> Option<String> {
     }
     let known = || nginx::directive_names().filter(|known| *known != name);
     let is_start = |known: &&str| {
-        // Short names, such as "set", begin many others; a value hardly begins like the rest of a
-        // name.
+        // Short names, such as "set", are prefixes of many others. A value rarely starts with "_".
         known.len() > 5
             && name
                 .strip_prefix(known)
@@ -193,7 +192,7 @@ mod tests {
         for (name, expected) in [
             (
                 "push_stream_message_ttl\u{a0}",
-                "the line has a no-break space (U+00A0) of a web page: type an ordinary one",
+                "the line has a no-break space (U+00A0) from a web page: type an ordinary one",
             ),
             (
                 "push_stream_shared_memory_size256M",

@@ -35,14 +35,14 @@ struct Complete {
 enum NameKind {
     Channels,
     Servers,
-    /// What the last of the words is to be.
+    /// The kind of the last word.
     Line,
 }
 
 /// Time limit: a user waits at a prompt.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Maximum number of names: more do not help.
-const MOST: usize = 200;
+/// Maximum number of names: a longer list does not help at a prompt.
+const MAX_NAMES: usize = 200;
 /// Exit code if the word is not a name.
 const NOT_A_NAME: u8 = 1;
 
@@ -54,10 +54,11 @@ pub fn complete_line() -> ExitCode {
     };
     if args.kind == NameKind::Line {
         let current = args.words.pop().unwrap_or_default();
-        let Some(wanted) = wanted(&args.words, &current) else {
+        let Some(completed) = completed_name(&args.words, &current) else {
             return NOT_A_NAME.into();
         };
-        (args.kind, args.prefix) = (wanted.kind, wanted.prefix);
+        args.kind = completed.kind;
+        args.prefix = completed.prefix;
     }
     // On any error there are no names.
     let names = block_on(async { Ok(names(&args).await) }).unwrap_or_default();
@@ -69,7 +70,7 @@ pub fn complete_line() -> ExitCode {
     let text: String = names
         .iter()
         .filter(fits)
-        .take(MOST)
+        .take(MAX_NAMES)
         .map(|name| format!("{name}\n"))
         .collect();
     let _ = output::text(text.as_bytes());
@@ -94,37 +95,38 @@ async fn names(args: &Complete) -> Vec<String> {
     }
 }
 
-/// A name that a line wants at its end.
+/// The name to complete at the end of a line.
 struct CompletedName {
     kind: NameKind,
     prefix: String,
 }
 
-/// What `current` is to be behind `words`, as the command line is read.
-fn wanted(words: &[String], current: &str) -> Option<CompletedName> {
+/// Parses `words`, and returns the kind and the prefix of the name that `current` begins; `None` if
+/// it is not a name.
+fn completed_name(words: &[String], current: &str) -> Option<CompletedName> {
     let mut root = Cli::command();
     root.build();
-    let mut line = Line {
+    let mut line = LineParser {
         command: &root,
         positionals: 0,
         option: None,
         has_ended_options: false,
     };
-    words.iter().for_each(|word| line.take(word));
-    let wanted = |arg: &Arg, prefix: &str| {
+    words.iter().for_each(|word| line.parse_word(word));
+    let completed = |arg: &Arg, prefix: &str| {
         Some(CompletedName {
             kind: kind_of(arg)?,
             prefix: prefix.to_owned(),
         })
     };
     if let Some(option) = line.option {
-        return wanted(option, current);
+        return completed(option, current);
     }
     if !line.has_ended_options && current.starts_with('-') {
         let (name, value) = current.strip_prefix("--")?.split_once('=')?;
-        return wanted(line.long(name)?, value);
+        return completed(line.long_option(name)?, value);
     }
-    wanted(line.positional()?, current)
+    completed(line.next_positional()?, current)
 }
 
 /// The kind of names that an argument takes.
@@ -132,26 +134,26 @@ fn kind_of(arg: &Arg) -> Option<NameKind> {
     let name = arg.get_long().unwrap_or(arg.get_id().as_str());
     match name {
         "channel" => Some(NameKind::Channels),
-        // An option of this name is a number of them.
+        // The option `--channels` is a number of channels.
         "channels" if arg.is_positional() => Some(NameKind::Channels),
         "server" => Some(NameKind::Servers),
         _ => None,
     }
 }
 
-/// How far a command line was read.
-struct Line<'a> {
+/// State of the parser after the words so far.
+struct LineParser<'a> {
     command: &'a Command,
     /// Positional arguments of the command so far.
     positionals: usize,
-    /// The option whose value comes next.
+    /// The option whose value is the next word.
     option: Option<&'a Arg>,
     /// There was a `--`.
     has_ended_options: bool,
 }
 
-impl<'a> Line<'a> {
-    fn take(&mut self, word: &str) {
+impl<'a> LineParser<'a> {
+    fn parse_word(&mut self, word: &str) {
         if self.option.take().is_some() {
             return;
         }
@@ -162,8 +164,8 @@ impl<'a> Line<'a> {
             Some("-") => self.has_ended_options = true,
             Some(rest) => match rest.strip_prefix('-') {
                 Some(long) if long.contains('=') => {}
-                Some(long) => self.option = self.long(long).filter(|arg| takes_next(arg)),
-                None => self.option = self.short(rest),
+                Some(long) => self.option = self.long_option(long).filter(|arg| takes_next(arg)),
+                None => self.option = self.short_option(rest),
             },
             None => match self
                 .command
@@ -176,7 +178,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn long(&self, name: &str) -> Option<&'a Arg> {
+    fn long_option(&self, name: &str) -> Option<&'a Arg> {
         let is_named = |arg: &&Arg| {
             arg.get_long() == Some(name)
                 || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
@@ -184,9 +186,9 @@ impl<'a> Line<'a> {
         self.command.get_arguments().find(is_named)
     }
 
-    /// The option of `-abc` whose value comes next: what follows an option with a value is its
-    /// value.
-    fn short(&self, letters: &str) -> Option<&'a Arg> {
+    /// The option of `-abc` whose value is the next word. Letters after an option that takes a
+    /// value are that value.
+    fn short_option(&self, letters: &str) -> Option<&'a Arg> {
         for (at, letter) in letters.char_indices() {
             let option = self
                 .command
@@ -199,8 +201,8 @@ impl<'a> Line<'a> {
         None
     }
 
-    /// The positional argument that comes next.
-    fn positional(&self) -> Option<&'a Arg> {
+    /// The next positional argument; the last one, if it takes several values.
+    fn next_positional(&self) -> Option<&'a Arg> {
         let mut positionals = self
             .command
             .get_positionals()
@@ -218,7 +220,7 @@ fn takes_next(arg: &Arg) -> bool {
     arg.get_action().takes_values() && !arg.is_require_equals_set()
 }
 
-/// The server that the line names.
+/// The server options of the line.
 fn choice(words: &[String]) -> Choice {
     let value = |names: &[&str]| value(words, names);
     Choice {

@@ -25,7 +25,7 @@ const BATCHES: usize = 4;
 
 /// A message of the input.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct InputMessage {
     /// Line number from 1, continued over the rounds of `--repeat`.
     pub number: u64,
     /// Channel, if the line names one.
@@ -40,7 +40,7 @@ pub struct Entry {
 
 /// Source of the messages.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum InputSource {
     /// The same text for each message.
     Text(Vec<u8>),
     /// A file.
@@ -59,14 +59,14 @@ pub enum LineFormat {
 }
 
 /// Messages, or the error that ends the input.
-pub type Batch = anyhow::Result<Vec<Entry>>;
+pub type Batch = anyhow::Result<Vec<InputMessage>>;
 
 /// Starts to read `rounds` times.
 ///
 /// # Errors
 /// When the file cannot be opened or the thread cannot be started.
 pub fn start(
-    source: Source,
+    source: InputSource,
     format: LineFormat,
     rounds: u64,
 ) -> anyhow::Result<mpsc::Receiver<Batch>> {
@@ -93,11 +93,11 @@ pub fn start(
 
 /// Number of messages, if it is known in advance.
 #[must_use]
-pub fn count(source: &Source, rounds: u64) -> Option<u64> {
+pub fn count(source: &InputSource, rounds: u64) -> Option<u64> {
     let lines = match source {
-        Source::Text(_) => 1,
-        Source::File(path) => lines(&File::open(path).ok()?)?,
-        Source::Stdin => lines(&File::from(
+        InputSource::Text(_) => 1,
+        InputSource::File(path) => lines(&File::open(path).ok()?)?,
+        InputSource::Stdin => lines(&File::from(
             std::io::stdin().as_fd().try_clone_to_owned().ok()?,
         ))?,
     };
@@ -134,32 +134,32 @@ fn lines(mut file: &File) -> Option<u64> {
 struct Reader {
     format: LineFormat,
     number: u64,
-    batch: Vec<Entry>,
+    batch: Vec<InputMessage>,
     batch_bytes: usize,
     sender: mpsc::Sender<Batch>,
 }
 
 impl Reader {
     /// Fails with `None` when the receiver is dropped.
-    fn run(&mut self, source: &Source, rounds: u64) -> Result<(), Option<anyhow::Error>> {
+    fn run(&mut self, source: &InputSource, rounds: u64) -> Result<(), Option<anyhow::Error>> {
         for _ in 0..rounds {
             match source {
-                Source::Text(text) => {
+                InputSource::Text(text) => {
                     self.number += 1;
-                    self.add(Entry {
+                    self.add(InputMessage {
                         number: self.number,
                         text: text.clone(),
-                        ..Entry::default()
+                        ..InputMessage::default()
                     })?;
                 }
-                Source::File(path) => {
+                InputSource::File(path) => {
                     let name = path.display().to_string();
                     let file = File::open(path)
                         .with_context(|| format!("cannot read {name}"))
                         .map_err(Some)?;
                     self.read(BufReader::with_capacity(BATCH_BYTES, file), &name)?;
                 }
-                Source::Stdin => self.read(
+                InputSource::Stdin => self.read(
                     BufReader::with_capacity(BATCH_BYTES, std::io::stdin()),
                     "standard input",
                 )?,
@@ -207,10 +207,10 @@ impl Reader {
                 continue;
             }
             let entry = match self.format {
-                LineFormat::Plain => Ok(Some(Entry {
+                LineFormat::Plain => Ok(Some(InputMessage {
                     number,
                     text: line,
-                    ..Entry::default()
+                    ..InputMessage::default()
                 })),
                 LineFormat::Json => object(&line, number),
             };
@@ -227,7 +227,7 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, entry: Entry) -> Result<(), Option<anyhow::Error>> {
+    fn add(&mut self, entry: InputMessage) -> Result<(), Option<anyhow::Error>> {
         self.batch_bytes += entry.text.len();
         self.batch.push(entry);
         if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
@@ -261,7 +261,7 @@ const NOTICE_FIELDS: [&str; 2] = ["missed", "deleted"];
 ///
 /// # Errors
 /// The invalid field, and the reason.
-fn object(line: &[u8], number: u64) -> Result<Option<Entry>, String> {
+fn object(line: &[u8], number: u64) -> Result<Option<InputMessage>, String> {
     let value: Value = serde_json::from_slice(line)
         .map_err(|error| format!("invalid JSON (column {})", error.column()))?;
     let Value::Object(object) = value else {
@@ -270,9 +270,9 @@ fn object(line: &[u8], number: u64) -> Result<Option<Entry>, String> {
     if NOTICE_FIELDS.iter().any(|name| object.contains_key(*name)) {
         return Ok(None);
     }
-    let mut entry = Entry {
+    let mut entry = InputMessage {
         number,
-        ..Entry::default()
+        ..InputMessage::default()
     };
     let mut text = None;
     let mut bytes = None;
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn objects_become_messages() {
         let line = br#"{"channel":"c","text":"t","event_id":"i","event_type":"y"}"#;
-        let entry = Entry {
+        let entry = InputMessage {
             number: 7,
             channel: Some("c".to_owned()),
             text: b"t".to_vec(),
@@ -346,7 +346,7 @@ mod tests {
     fn lines_of_sub_are_accepted() {
         let line = br#"{"id":3,"channel":"c","text":"t","tag":1,"time":"T",
             "eventid":"i","eventtype":"y"}"#;
-        let entry = Entry {
+        let entry = InputMessage {
             number: 7,
             channel: Some("c".to_owned()),
             text: b"t".to_vec(),

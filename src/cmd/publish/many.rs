@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,12 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::input::{self, Batch, Entry, LineFormat, Source};
+use super::input::{self, Batch, InputMessage, InputSource, LineFormat};
+use super::posting::PostingBuilder;
 use super::tally::PublishTally;
-use super::template::{PayloadTemplate, Random};
 use super::{Args, TooFew, fewest_subscribers};
 use crate::client::pipeline::Limits;
-use crate::client::publish::{Posting, Publication, PublishOutcome, Publisher};
+use crate::client::publish::{PublishOutcome, Publisher};
 use crate::client::{Endpoints, Error};
 use crate::cmd::exit::{Code, Usage};
 use crate::cmd::{figures, output};
@@ -34,7 +33,7 @@ const LONG: Duration = Duration::from_secs(1);
 /// When a message was rejected or the connection broke; the error has the counts.
 pub async fn run(
     args: &Args,
-    source: Source,
+    source: InputSource,
     endpoints: &Endpoints,
     default: Option<Url>,
 ) -> anyhow::Result<Code> {
@@ -47,16 +46,16 @@ pub async fn run(
     let tally = &work.tally;
     let time = start.elapsed();
     let outcome = match end {
-        Outcome::Done if tally.rejected == 0 => Ok(Code::Success),
-        Outcome::Done => {
+        RunEnd::Done if tally.rejected == 0 => Ok(Code::Success),
+        RunEnd::Done => {
             let error = tally
                 .rejections
                 .first()
                 .map_or_else(|| Error::Request(String::new()), |(_, error)| error.clone());
             Err(anyhow::Error::new(error).context(tally.describe_failure()))
         }
-        Outcome::Failed(error) => Err(error.context(tally.describe_failure())),
-        Outcome::Interrupted => {
+        RunEnd::Failed(error) => Err(error.context(tally.describe_failure())),
+        RunEnd::Interrupted => {
             output::note(format_args!("{}; interrupted", tally.describe_failure()));
             Ok(Code::Interrupted)
         }
@@ -79,7 +78,7 @@ pub async fn run(
 }
 
 /// End of the run.
-enum Outcome {
+enum RunEnd {
     /// All messages were sent and have a response.
     Done,
     Failed(anyhow::Error),
@@ -88,15 +87,10 @@ enum Outcome {
 
 struct Work<'a> {
     args: &'a Args,
-    endpoints: &'a Endpoints,
-    default: Option<Arc<Url>>,
-    channel: Option<PayloadTemplate>,
-    text: Option<PayloadTemplate>,
-    event_id: Option<PayloadTemplate>,
-    random: Random,
+    postings: PostingBuilder<'a>,
     input: mpsc::Receiver<Batch>,
     /// Read, but not passed to the publisher.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<InputMessage>,
     publisher: Publisher,
     tally: PublishTally,
     bar: ProgressBar,
@@ -105,13 +99,15 @@ struct Work<'a> {
     given: u64,
     /// No more messages will be sent.
     is_over: bool,
+    /// End of the wait for pending responses, once a signal has arrived.
+    settle_deadline: Option<Instant>,
     failure: Option<anyhow::Error>,
 }
 
 impl<'a> Work<'a> {
     async fn new(
         args: &'a Args,
-        source: Source,
+        source: InputSource,
         endpoints: &'a Endpoints,
         default: Option<Url>,
     ) -> anyhow::Result<Self> {
@@ -137,24 +133,9 @@ impl<'a> Work<'a> {
             total: input::count(&source, args.many.repeat),
             ..PublishTally::default()
         };
-        let template = |text: &Option<String>| {
-            text.as_deref()
-                .filter(|_| args.many.template)
-                .map(|text| PayloadTemplate::new(text.as_bytes()))
-                .transpose()
-        };
-        let text = match &source {
-            Source::Text(text) if args.many.template => Some(PayloadTemplate::new(text)?),
-            _ => None,
-        };
         Ok(Self {
             args,
-            endpoints,
-            default: default.map(Arc::new),
-            channel: template(&args.channels())?,
-            text,
-            event_id: template(&args.event_id)?,
-            random: Random::new(),
+            postings: PostingBuilder::new(args, &source, endpoints, default)?,
             input: input::start(source, format, args.many.repeat)?,
             entries: VecDeque::new(),
             publisher,
@@ -163,22 +144,16 @@ impl<'a> Work<'a> {
             start: Instant::now(),
             given: 0,
             is_over: false,
+            settle_deadline: None,
             failure: None,
         })
     }
 
-    async fn run(&mut self) -> Outcome {
-        let signals = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ]
-        .map(listen);
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
-            return Outcome::Failed(anyhow::anyhow!("cannot wait for signals"));
+    async fn run(&mut self) -> RunEnd {
+        let mut signals = match StopSignals::new() {
+            Ok(signals) => signals,
+            Err(error) => return RunEnd::Failed(error),
         };
-        let mut settles = None;
-        let mut is_interrupted = false;
         loop {
             if let Err(error) = self.push_due() {
                 self.stop_input(error.into());
@@ -189,9 +164,10 @@ impl<'a> Work<'a> {
             let due = self
                 .due()
                 .filter(|_| !self.entries.is_empty() && self.publisher.has_room());
+            let settled = self.settle_deadline;
             tokio::select! {
-                answers = self.publisher.progress() => match answers {
-                    Ok(answers) => self.take(answers),
+                outcomes = self.publisher.progress() => match outcomes {
+                    Ok(outcomes) => self.record(outcomes),
                     Err(error) => {
                         self.stop(error.into());
                         break;
@@ -205,42 +181,31 @@ impl<'a> Work<'a> {
                     }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-                _ = interrupt.recv() => {
-                    if self.interrupt(&mut settles, &mut is_interrupted) {
+                () = signals.recv() => {
+                    if self.interrupt() {
                         break;
                     }
                 }
-                _ = terminate.recv() => {
-                    if self.interrupt(&mut settles, &mut is_interrupted) {
-                        break;
-                    }
-                }
-                _ = hangup.recv() => {
-                    if self.interrupt(&mut settles, &mut is_interrupted) {
-                        break;
-                    }
-                }
-                () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => {
+                () = sleep_until(settled.unwrap_or_else(Instant::now)), if settled.is_some() => {
                     break;
                 }
             }
-            self.show();
+            self.show_progress();
         }
         match self.failure.take() {
-            Some(error) => Outcome::Failed(error),
-            None if is_interrupted => Outcome::Interrupted,
-            None => Outcome::Done,
+            Some(error) => RunEnd::Failed(error),
+            None if self.settle_deadline.is_some() => RunEnd::Interrupted,
+            None => RunEnd::Done,
         }
     }
 
     /// Handles a signal: the first one stops sending and waits for pending responses, the second
     /// one returns true to stop at once.
-    fn interrupt(&mut self, settles: &mut Option<Instant>, is_interrupted: &mut bool) -> bool {
-        if *is_interrupted {
+    fn interrupt(&mut self) -> bool {
+        if self.settle_deadline.is_some() {
             return true;
         }
-        *is_interrupted = true;
-        *settles = Some(Instant::now() + SETTLE);
+        self.settle_deadline = Some(Instant::now() + SETTLE);
         self.end();
         false
     }
@@ -261,7 +226,8 @@ impl<'a> Work<'a> {
             };
             let number = entry.number;
             let posting = self
-                .posting(entry)
+                .postings
+                .build(entry)
                 .inspect_err(|_| self.tally.next = Some(number))?;
             self.publisher
                 .push(posting)
@@ -272,58 +238,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn posting(&mut self, entry: Entry) -> Result<Posting, Error> {
-        let number = entry.number;
-        let read = |text: &[u8]| {
-            PayloadTemplate::new(text)
-                .map_err(|error| Error::Request(format!("cannot publish line {number}: {error}")))
-        };
-        let mut expand = |template: &PayloadTemplate| template.expand(number, &mut self.random);
-        let mut words =
-            |template: &PayloadTemplate| String::from_utf8_lossy(&expand(template)).into_owned();
-        let url = match (entry.channel, &self.channel, &self.default) {
-            (Some(channel), ..) if self.args.many.template => {
-                Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?)
-            }
-            (Some(channel), ..) => Arc::new(self.endpoints.publish(&channel)?),
-            (None, Some(template), _) => Arc::new(self.endpoints.publish(&words(template))?),
-            (None, None, Some(url)) => Arc::clone(url),
-            (None, None, None) => {
-                let reason = "it has no field 'channel', and the command line has no CHANNEL";
-                return Err(Error::Request(format!(
-                    "cannot publish line {number}: {reason}"
-                )));
-            }
-        };
-        let event_id = entry.event_id.or_else(|| match &self.event_id {
-            Some(template) => Some(words(template)),
-            None => self.args.event_id.clone(),
-        });
-        let text = match &self.text {
-            Some(template) => expand(template),
-            None if self.args.many.template => expand(&read(&entry.text)?),
-            None => entry.text,
-        };
-        let event_type = entry.event_type.or_else(|| self.args.event_type.clone());
-        let publication = Publication {
-            text,
-            event_id,
-            event_type,
-            content_type: self.args.content_type.clone(),
-        };
-        Ok(Posting {
-            number,
-            url,
-            publication,
-        })
-    }
-
-    fn take(&mut self, answers: Vec<PublishOutcome>) {
-        for PublishOutcome { number, result } in answers {
+    fn record(&mut self, outcomes: Vec<PublishOutcome>) {
+        for PublishOutcome { number, result } in outcomes {
             match result {
                 Ok(body) => {
                     self.tally.acknowledged += 1;
-                    if let Err(error) = self.check(&body) {
+                    if let Err(error) = self.check_subscribers(&body) {
                         self.stop(error.context(format!("{} {number}", self.tally.unit)));
                     }
                 }
@@ -337,7 +257,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn check(&self, body: &[u8]) -> anyhow::Result<()> {
+    fn check_subscribers(&self, body: &[u8]) -> anyhow::Result<()> {
         let Some(wanted) = self.args.require_subscribers else {
             return Ok(());
         };
@@ -383,7 +303,7 @@ impl<'a> Work<'a> {
         self.input.close();
     }
 
-    fn show(&mut self) {
+    fn show_progress(&mut self) {
         if self.bar.is_hidden()
             && !self.args.response.quiet
             && self.start.elapsed() > LONG
@@ -404,6 +324,32 @@ impl<'a> Work<'a> {
     }
 }
 
+/// The signals that stop a run.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the template is constant and valid");
     style
@@ -411,39 +357,12 @@ fn style(template: &str) -> ProgressStyle {
         .with_key("left", figures::time_left)
 }
 
-fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
-    signal(kind).context("cannot wait for signals")
-}
-
-/// Parses `100`, `100/s`, `5/m` or `3/h` into messages per second.
-///
-/// # Errors
-/// The expected forms.
-pub fn rate(text: &str) -> Result<f64, String> {
-    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
-    let seconds = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("write for example 100/s, 5/m or 3/h".to_owned()),
-    };
-    match number.parse::<f64>() {
-        // The minimum is one message per day.
-        Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => {
-            Ok(number / seconds)
-        }
-        _ => Err(
-            "not a number of messages per second (write for example 100/s, 5/m or 3/h)".to_owned(),
-        ),
-    }
-}
-
 /// Rejects an invalid combination of options that clap cannot detect.
 ///
 /// # Errors
 /// The combination.
-pub fn check(args: &Args, source: &Source) -> Result<(), Usage> {
-    if args.many.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
+pub fn check(args: &Args, source: &InputSource) -> Result<(), Usage> {
+    if args.many.repeat > 1 && args.is_by_line() && !matches!(source, InputSource::File(_)) {
         return Err(Usage(
             "cannot read standard input more than once (--repeat with --lines or \
                           --ndjson needs --file)"

@@ -1,12 +1,13 @@
 //! `pushctl pub`: publishes one message and prints the counters of the channel, or many messages
 //! and prints a summary.
 //!
-//! `input` reads many messages, `many` sends them, `tally` counts the results, `template` expands
-//! placeholders in texts.
+//! `input` reads many messages, `posting` builds their requests, `many` sends them, `tally` counts
+//! the results, `template` expands placeholders in texts.
 
 pub mod input;
 pub mod many;
 mod options;
+mod posting;
 pub mod tally;
 pub mod template;
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueHint;
-use input::Source;
+use input::InputSource;
 use reqwest::Url;
 use template::{PayloadTemplate, Random};
 
@@ -141,7 +142,7 @@ pub struct TooFew {
 /// Messages to publish, and their destination.
 pub struct Prepared {
     args: Args,
-    source: Source,
+    source: InputSource,
     endpoints: Endpoints,
     url: Option<Url>,
 }
@@ -187,7 +188,7 @@ impl Prepared {
             url,
         } = self;
         match (source, url) {
-            (Source::Text(text), Some(url)) if args.many.repeat == 1 => {
+            (InputSource::Text(text), Some(url)) if args.many.repeat == 1 => {
                 interruptible(one(&args, text, &endpoints, url)).await
             }
             (source, url) => many::run(&args, source, &endpoints, url).await,
@@ -222,21 +223,21 @@ async fn one(
         event_type: args.event_type.clone(),
         content_type: args.content_type.clone(),
     };
-    let answer = publish(&client, &url, publication, args.response.timeout).await?;
-    let answer = unframed_info::to_push_stream(&answer, &channels).unwrap_or(answer);
+    let body = publish(&client, &url, publication, args.response.timeout).await?;
+    let body = unframed_info::to_push_stream(&body, &channels).unwrap_or(body);
     // A location may be configured to send an empty response.
-    let is_silent = answer.trim_ascii().is_empty();
-    match statistics::one_line(&answer) {
+    let is_silent = body.trim_ascii().is_empty();
+    match statistics::one_line(&body) {
         _ if args.response.quiet || (args.response.json && is_silent) => {}
         Some(line) if args.response.json => stdout.line(&output::json(&line)).await?,
         None if args.response.json => {
             output::note("the message was published, but the response of the server is not JSON")
         }
-        _ => stdout.text(describe(&answer, &channels).as_bytes()).await?,
+        _ => stdout.text(describe(&body, &channels).as_bytes()).await?,
     }
     match args.require_subscribers {
         Some(wanted) => {
-            let found = fewest_subscribers(&answer)?;
+            let found = fewest_subscribers(&body)?;
             if found < wanted {
                 Err(TooFew { found, wanted }.into())
             } else {
@@ -251,8 +252,8 @@ async fn one(
 ///
 /// # Errors
 /// When the server does not report it.
-fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
-    let infos = match Report::from_json(answer) {
+fn fewest_subscribers(body: &[u8]) -> anyhow::Result<u64> {
+    let infos = match Report::from_json(body) {
         Some(Report::Channels(infos)) => infos,
         _ => Vec::new(),
     };
@@ -268,7 +269,7 @@ fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
     })
 }
 
-fn source(args: &Args) -> anyhow::Result<Source> {
+fn source(args: &Args) -> anyhow::Result<InputSource> {
     let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
     if args.is_by_line() {
         // Reported before anything is sent.
@@ -276,11 +277,11 @@ fn source(args: &Args) -> anyhow::Result<Source> {
             Some(path) => {
                 std::fs::File::open(path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                Ok(Source::File(path.to_owned()))
+                Ok(InputSource::File(path.to_owned()))
             }
             None => {
                 hint(args, "messages, one per line,");
-                Ok(Source::Stdin)
+                Ok(InputSource::Stdin)
             }
         };
     }
@@ -296,7 +297,7 @@ fn source(args: &Args) -> anyhow::Result<Source> {
             read(std::io::stdin().lock()).context("cannot read standard input")?
         }
     };
-    Ok(Source::Text(text))
+    Ok(InputSource::Text(text))
 }
 
 /// Prints what is read from a terminal: a user who forgot the message would wait forever.
@@ -325,18 +326,15 @@ fn read(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn describe(answer: &[u8], channel: &str) -> String {
-    let infos = match Report::from_json(answer) {
+fn describe(body: &[u8], channel: &str) -> String {
+    let infos = match Report::from_json(body) {
         Some(Report::Channels(infos)) => infos,
         // A location may be configured to send an empty response.
-        _ if answer.trim_ascii().is_empty() => {
+        _ if body.trim_ascii().is_empty() => {
             return format!("published to {}\n", printable(channel));
         }
         _ => {
-            return format!(
-                "{}\n",
-                printable(String::from_utf8_lossy(answer).trim_end())
-            );
+            return format!("{}\n", printable(String::from_utf8_lossy(body).trim_end()));
         }
     };
     let line = |info: &statistics::ChannelInfo| {

@@ -2,8 +2,6 @@
 
 use clap::builder::RangedU64ValueParser;
 
-use super::many;
-
 /// Options about many messages.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Many messages")]
@@ -33,7 +31,7 @@ pub(super) struct ManyOptions {
     )]
     pub(super) repeat: u64,
     /// Maximum rate: 100/s, 5/m or 3/h [default: unlimited]
-    #[arg(long, value_name = "RATE", value_parser = many::rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) rate: Option<f64>,
     /// Replace {number}, {time}, {random} and the like
     ///
@@ -62,4 +60,24 @@ pub(super) struct ManyOptions {
         hide_short_help = true
     )]
     pub(super) in_flight: usize,
+}
+
+/// Parses `100`, `100/s`, `5/m` or `3/h` into messages per second.
+fn rate(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("write for example 100/s, 5/m or 3/h".to_owned()),
+    };
+    match number.parse::<f64>() {
+        // The minimum is one message per day.
+        Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => {
+            Ok(number / seconds)
+        }
+        _ => Err(
+            "not a number of messages per second (write for example 100/s, 5/m or 3/h)".to_owned(),
+        ),
+    }
 }

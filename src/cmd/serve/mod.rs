@@ -35,7 +35,7 @@ use values::set;
 use super::args::more_options;
 use super::exit::Usage;
 use crate::server::config::{BuiltinOptions, Config, nginx};
-use crate::server::{Server, panics};
+use crate::server::{InheritedSocket, Server, panics};
 
 macro_rules! examples {
     () => {
@@ -148,21 +148,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(parent) = args.parent {
         follow_parent(parent)?;
     }
-    let is_builtin = args.file().is_none();
-    let mut config = match args.file() {
-        Some(path) => {
-            let loaded = reload::log_notices(nginx::load(path, &args.front.import_options()))?;
-            warn_about_needless(&args.front.front_enforces, &loaded.left_to_front);
-            loaded.config
-        }
-        None => Config::builtin_with(args.builtin()?),
-    };
+    let mut config = args.load()?;
     crate::server::apply_process_settings(&config);
     args.apply(&mut config).map_err(Usage)?;
-    if is_builtin && args.listen.is_empty() && !passed.is_empty() {
+    if args.file().is_none() && args.listen.is_empty() && !passed.is_empty() {
         config.listen_on(passed.iter().map(|passed| passed.address().clone()));
     }
-    let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
     panics::log_panics();
     raise_descriptor_limit(
         config.limits.max_connections,
@@ -172,41 +163,46 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(async {
-        // Before the addresses are announced: from then on a signal must stop the server in order.
-        let signals = Signals::new()?;
-        let server = Server::bind(config, passed)?;
-        systemd::report_unused(&server);
-        let addresses = server
-            .addresses()
-            .context("cannot get the listening address")?;
-        let ready_file = args
-            .ready_file
-            .as_deref()
-            .map(|path| ReadyFile::write(path, &addresses))
-            .transpose()?;
-        announce(&addresses, is_builtin.then(|| args.access.hints()));
-        warn_without_endpoints(has_endpoints);
-        if is_builtin {
-            args.access.log_warnings(&addresses);
-        }
-        tracing::info!("serving {}", server.served_counts());
-        systemd::ready(&server.served_counts());
-        let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMANDS);
-        let mut controller = Controller {
-            args,
-            commands: commands.clone(),
-            ready_file,
-        };
-        tokio::select! {
-            ended = server.run(queue) => Ok(ended?),
-            never = controller.run(signals) => match never {},
-            never = systemd::keep_watchdog(commands) => match never {},
-        }
-    });
+    let ended = runtime.block_on(serve(args, config, passed));
     // Does not wait for a blocked read, for example on a disk that hangs.
     runtime.shutdown_background();
     ended
+}
+
+/// Listens, announces the addresses, and serves until a signal stops the server.
+async fn serve(args: &Args, config: Config, passed: Vec<InheritedSocket>) -> anyhow::Result<()> {
+    let is_builtin = args.file().is_none();
+    let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
+    // Before the addresses are announced: from then on a signal must stop the server in order.
+    let signals = Signals::new()?;
+    let server = Server::bind(config, passed)?;
+    systemd::report_unused(&server);
+    let addresses = server
+        .addresses()
+        .context("cannot get the listening address")?;
+    let ready_file = args
+        .ready_file
+        .as_deref()
+        .map(|path| ReadyFile::write(path, &addresses))
+        .transpose()?;
+    announce(&addresses, is_builtin.then(|| args.access.hints()));
+    warn_without_endpoints(has_endpoints);
+    if is_builtin {
+        args.access.log_warnings(&addresses);
+    }
+    tracing::info!("serving {}", server.served_counts());
+    systemd::ready(&server.served_counts());
+    let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMANDS);
+    let mut controller = Controller {
+        args,
+        commands: commands.clone(),
+        ready_file,
+    };
+    tokio::select! {
+        ended = server.run(queue) => Ok(ended?),
+        never = controller.run(signals) => match never {},
+        never = systemd::keep_watchdog(commands) => match never {},
+    }
 }
 
 /// Maximum number of commands in the queue to the server.
@@ -216,6 +212,16 @@ impl Args {
     /// Configuration file, if one is given.
     fn file(&self) -> Option<&PathBuf> {
         self.nginx_conf.as_ref().or(self.config.as_ref())
+    }
+
+    /// Loads the configuration file, or the built-in configuration without one.
+    fn load(&self) -> anyhow::Result<Config> {
+        let Some(path) = self.file() else {
+            return Ok(Config::builtin_with(self.builtin()?));
+        };
+        let loaded = reload::log_notices(nginx::load(path, &self.front.import_options()))?;
+        warn_about_needless(&self.front.front_enforces, &loaded.left_to_front);
+        Ok(loaded.config)
     }
 
     /// Options of the built-in configuration.

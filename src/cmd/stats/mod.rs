@@ -94,14 +94,14 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Source of the counters.
 #[derive(Clone, Debug)]
-struct Source {
+struct CounterSource {
     client: Http,
     endpoints: Endpoints,
     /// The requested channel; `None` for the whole server.
     channel: Option<String>,
 }
 
-impl Source {
+impl CounterSource {
     async fn request(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
         statistics::request_statistics(
             &self.client,
@@ -130,7 +130,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         .channel
         .clone()
         .or_else(|| args.selection.is_given().then(|| "ALL".to_owned()));
-    let source = Source {
+    let source = CounterSource {
         client: args.server.client()?,
         endpoints: args.server.endpoints(url)?,
         channel,
@@ -156,18 +156,18 @@ fn has_screen() -> bool {
     std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !output::is_dumb()
 }
 
-async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
-    let asked = async {
-        let answer = source
+async fn once(source: &CounterSource, args: &Args) -> anyhow::Result<Code> {
+    let request = async {
+        let response = source
             .request(args.timeout.unwrap_or(DEFAULT_TIMEOUT))
             .await?;
-        let report = answer.report()?;
+        let report = response.report()?;
         Ok((
-            render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())?,
+            render(&response.body, &report, args).ok_or_else(|| response.unreadable())?,
             report,
         ))
     };
-    let (text, report) = match (asked.await, &args.channel) {
+    let (text, report) = match (request.await, &args.channel) {
         // An unused channel has counters of 0, as for `wait`.
         (
             Err(Error::NoChannel {
@@ -185,7 +185,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
             };
             (Vec::new(), Report::Channels(vec![info]))
         }
-        (asked, _) => asked.map_err(|error: Error| explained(error.into(), args))?,
+        (result, _) => result.map_err(|error: Error| explained(error.into(), args))?,
     };
     let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| {
         check::failures(conditions, &report, &args.selection)
@@ -202,7 +202,7 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
 }
 
 /// Prints the counters repeatedly, for files and pipes.
-async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Result<Code> {
+async fn repeat(source: &CounterSource, args: &Args, interval: Duration) -> anyhow::Result<Code> {
     let stdout = output::Stdout::start()?;
     let start = Instant::now();
     let mut has_shown = false;
@@ -210,11 +210,11 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
         let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| {
             timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT)
         });
-        let answer = source.request(left).await.and_then(|answer| {
-            let report = answer.report()?;
-            render(&answer.body, &report, args).ok_or_else(|| answer.unreadable())
+        let rendered = source.request(left).await.and_then(|response| {
+            let report = response.report()?;
+            render(&response.body, &report, args).ok_or_else(|| response.unreadable())
         });
-        match answer {
+        match rendered {
             Ok(text) => {
                 let gap: &[u8] = if has_shown && !args.json { b"\n" } else { b"" };
                 stdout.text(&[gap, &text].concat()).await?;

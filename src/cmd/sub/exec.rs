@@ -47,7 +47,7 @@ pub(super) struct Runner<'a> {
     pub(super) stdout: &'a Stdout,
     pub(super) tally: &'a HandledTally,
     pub(super) file: Option<Arc<CursorFile>>,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: CompletionLedger,
     /// A command failed.
     pub(super) failed: bool,
 }
@@ -226,7 +226,7 @@ impl Runner<'_> {
 
 /// Started and finished messages. The marks follow the oldest unfinished one.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct CompletionLedger {
     marks: Marks,
     /// Number of the first entry.
     first: u64,
@@ -235,7 +235,7 @@ pub(super) struct Ledger {
     position: Option<Position>,
 }
 
-impl Ledger {
+impl CompletionLedger {
     pub(super) fn new(marks: Marks) -> Self {
         Self {
             marks,
@@ -289,9 +289,10 @@ mod tests {
                 None,
             )
         };
-        let mut ledger = Ledger::default();
+        let mut ledger = CompletionLedger::default();
         let numbers: Vec<u64> = (1..=4).map(|id| ledger.open(step(id))).collect();
-        let at = |ledger: &Ledger| ledger.marks.channels.get("a").and_then(|mark| mark.id);
+        let at =
+            |ledger: &CompletionLedger| ledger.marks.channels.get("a").and_then(|mark| mark.id);
         ledger.close(numbers[1]);
         assert!(!ledger.settle());
         assert_eq!(at(&ledger), None);

@@ -28,7 +28,7 @@ use crate::client::marks::Marks;
 use crate::client::subscription::{Channel, Settings, Start};
 use crate::client::{Dialect, Endpoints, Mode, Subscription};
 use cursor_file::CursorFile;
-use exec::{Ledger, Runner};
+use exec::{CompletionLedger, Runner};
 use options::{DeliveryOptions, ExecOptions, OutputForm, OutputOptions, StartOptions, StopOptions};
 use print::{MessageFormat, Printer};
 use start::{ModeChoice, Since};
@@ -230,7 +230,7 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
             stdout: &stdout,
             tally: &tally,
             file: context.file,
-            ledger: Ledger::new(context.marks),
+            ledger: CompletionLedger::new(context.marks),
             failed: false,
         };
         fed(

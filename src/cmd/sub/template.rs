@@ -62,14 +62,14 @@ impl Field {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Bytes(Vec<u8>),
     Field(Field),
 }
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MessageTemplate(Vec<Part>);
+pub(super) struct MessageTemplate(Vec<TemplatePart>);
 
 impl MessageTemplate {
     /// Parses a template.
@@ -92,8 +92,8 @@ impl MessageTemplate {
                     let (name, after) = after
                         .split_once('}')
                         .ok_or("a '{' has no '}' (write '{{' for a brace)")?;
-                    parts.push(Part::Bytes(std::mem::take(&mut bytes)));
-                    parts.push(Part::Field(field(name)?));
+                    parts.push(TemplatePart::Bytes(std::mem::take(&mut bytes)));
+                    parts.push(TemplatePart::Field(field(name)?));
                     after
                 }
                 '}' => return Err("a '}' has no '{' (write '}}' for a brace)".to_owned()),
@@ -111,7 +111,7 @@ impl MessageTemplate {
         if ends_line {
             bytes.push(b'\n');
         }
-        parts.push(Part::Bytes(bytes));
+        parts.push(TemplatePart::Bytes(bytes));
         Ok(Self(parts))
     }
 
@@ -126,19 +126,23 @@ impl MessageTemplate {
     ) {
         for part in &self.0 {
             match part {
-                Part::Bytes(bytes) => out.extend_from_slice(bytes),
-                Part::Field(Field::Text) if for_terminal => escape::message(&message.text, out),
-                Part::Field(Field::Text) => out.extend_from_slice(&message.text),
-                Part::Field(Field::Json) if for_terminal => {
+                TemplatePart::Bytes(bytes) => out.extend_from_slice(bytes),
+                TemplatePart::Field(Field::Text) if for_terminal => {
+                    escape::message(&message.text, out)
+                }
+                TemplatePart::Field(Field::Text) => out.extend_from_slice(&message.text),
+                TemplatePart::Field(Field::Json) if for_terminal => {
                     out.extend_from_slice(escape::json(&message.to_json()).as_bytes())
                 }
-                Part::Field(field) if for_terminal => {
+                TemplatePart::Field(field) if for_terminal => {
                     let value = field.of(message, only).unwrap_or_default();
                     out.extend_from_slice(
                         escape::printable(&String::from_utf8_lossy(&value)).as_bytes(),
                     );
                 }
-                Part::Field(field) => out.extend(field.of(message, only).unwrap_or_default()),
+                TemplatePart::Field(field) => {
+                    out.extend(field.of(message, only).unwrap_or_default())
+                }
             }
         }
     }

@@ -214,7 +214,7 @@ fn a_real_configuration_gets_an_actionable_report() {
         "  shop.example       0.0.0.0:443     = /health                 answer ",
         "FILE:142: not served location: named locations belong to what stays with nginx, in front \
          of pushctl (see --front)",
-        "FILE:126: parameter \"ssl\" of \"listen 443\" is not supported by pushctl (pushctl speaks \
+        "FILE:126: parameter \"ssl\" of \"listen 443\" is not supported by pushctl (pushctl serves \
          plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen)",
         "  ~^[a-z0-9-]+\\.push\\.partner\\.example$  0.0.0.0:8443 [::]:8443  ~ \
          ^/live/(?<room>[A-Za-z0-9_]+)$  subscriber  eventsource   channels=partner_$room \

@@ -2,10 +2,10 @@
 
 use crate::cmd::bench::chart::{Column, Curve, Tick, columns, lines, steps};
 use crate::cmd::bench::distribution::Bar;
-use crate::cmd::bench::report::Report;
+use crate::cmd::bench::report::BenchReport;
 use crate::cmd::figures::{grouped, grouped_f64, milliseconds, short};
 
-pub(super) fn histogram(report: &Report) -> String {
+pub(super) fn histogram(report: &BenchReport) -> String {
     let most = report
         .histogram
         .iter()
@@ -44,7 +44,7 @@ fn scale(most: f64, label: impl Fn(f64) -> String) -> (Vec<Tick>, f64) {
     )
 }
 
-pub(super) fn percentiles(report: &Report) -> String {
+pub(super) fn percentiles(report: &BenchReport) -> String {
     let longest = report.latency_ms.max;
     let (y_ticks, top) = scale(longest, |ms| milliseconds(ms, true).replace("0.00 µs", "0"));
     let rarest = report
@@ -100,7 +100,7 @@ fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).max(1e-9).log10()
 }
 
-pub(super) fn throughput(report: &Report) -> String {
+pub(super) fn throughput(report: &BenchReport) -> String {
     let step = report.timeline.step_seconds.max(1e-9);
     let rates = |counts: &[u64]| -> Vec<(f64, f64)> {
         counts
@@ -133,7 +133,7 @@ pub(super) fn throughput(report: &Report) -> String {
     over_time(report, &curves, most, short)
 }
 
-pub(super) fn latency_over_time(report: &Report) -> String {
+pub(super) fn latency_over_time(report: &BenchReport) -> String {
     let step = report.timeline.step_seconds.max(1e-9);
     let timeline = &report.timeline;
     // An interval without deliveries has no latency.
@@ -168,7 +168,7 @@ pub(super) fn latency_over_time(report: &Report) -> String {
 }
 
 fn over_time(
-    report: &Report,
+    report: &BenchReport,
     curves: &[Curve<'_>],
     most: f64,
     label: impl Fn(f64) -> String,

@@ -3,7 +3,7 @@
 mod charts;
 
 use self::charts::{histogram, latency_over_time, percentiles, throughput};
-use super::report::{Latency, Report};
+use super::report::{BenchReport, Latency};
 use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, short};
 
 /// The style sheet: its colours follow the settings of the reader.
@@ -11,7 +11,7 @@ const STYLE: &str = include_str!("report.css");
 
 /// Formats the page.
 #[must_use]
-pub(super) fn page(report: &Report) -> String {
+pub(super) fn page(report: &BenchReport) -> String {
     let title = format!(
         "{} over {}, {} subscribers",
         report.server,
@@ -74,7 +74,7 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
-fn header(report: &Report, title: &str) -> String {
+fn header(report: &BenchReport, title: &str) -> String {
     let (class, verdict) = match report.is_faultless() {
         true => ("good", "nothing lost, repeated, reordered or damaged"),
         false => ("bad", "messages were lost, repeated, reordered or damaged"),
@@ -87,7 +87,7 @@ fn header(report: &Report, title: &str) -> String {
     )
 }
 
-fn tiles(report: &Report) -> String {
+fn tiles(report: &BenchReport) -> String {
     let latency = &report.latency_ms;
     let tiles = [
         ("deliveries per second", short(report.deliveries_per_second)),
@@ -135,7 +135,7 @@ fn table(rows: &[(&str, String)]) -> String {
     )
 }
 
-fn latency_table(report: &Report) -> String {
+fn latency_table(report: &BenchReport) -> String {
     let cells = |latency: &Latency| {
         latency
             .values()
@@ -156,7 +156,7 @@ fn latency_table(report: &Report) -> String {
     )
 }
 
-fn mode(report: &Report) -> &'static str {
+fn mode(report: &BenchReport) -> &'static str {
     match report.mode.as_str() {
         "lp" => "long-polling",
         "ws" => "WebSocket",
@@ -166,7 +166,7 @@ fn mode(report: &Report) -> &'static str {
     }
 }
 
-fn parameters(report: &Report) -> Vec<(&'static str, String)> {
+fn parameters(report: &BenchReport) -> Vec<(&'static str, String)> {
     let rate = |rate: Option<f64>, none: &str| {
         rate.map_or_else(
             || none.to_owned(),
@@ -208,7 +208,7 @@ fn parameters(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn ledger(report: &Report) -> Vec<(&'static str, String)> {
+fn ledger(report: &BenchReport) -> Vec<(&'static str, String)> {
     vec![
         ("published", grouped(report.published)),
         ("deliveries expected", grouped(report.expected)),
@@ -221,7 +221,7 @@ fn ledger(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn machine(report: &Report) -> Vec<(&'static str, String)> {
+fn machine(report: &BenchReport) -> Vec<(&'static str, String)> {
     let machine = &report.machine;
     vec![
         ("system", machine.system.clone()),
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn nothing_of_a_report_becomes_markup() {
         let evil = "<script>alert('x')</script>\"&\u{1b}";
-        let mut report = Report {
+        let mut report = BenchReport {
             server: evil.to_owned(),
             delivered: 1,
-            ..Report::default()
+            ..BenchReport::default()
         };
         report.machine.processor = evil.to_owned();
         let page = page(&report);

@@ -20,7 +20,7 @@ use self::history::Sample;
 use self::state::{Action, State};
 use self::view::Theme;
 use super::select::Selection;
-use super::{DEFAULT_TIMEOUT, Source};
+use super::{CounterSource, DEFAULT_TIMEOUT};
 use crate::client::Error;
 use crate::client::statistics::Report;
 use crate::cmd::exit::Code;
@@ -41,7 +41,7 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// Returns an error if the first response does not arrive, or there is no terminal.
-pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Code> {
+pub(super) async fn run(source: CounterSource, settings: Settings) -> anyhow::Result<Code> {
     // An error of the first request is reported on standard error, not in an empty view.
     let first = sample(&source, DEFAULT_TIMEOUT).await?;
     let end = settings.timeout.map(|limit| Instant::now() + limit);
@@ -53,7 +53,7 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
     state.record_response(Ok(first));
     let mut screen = Screen::open()?;
     let mut keys = keyboard()?;
-    let (asker, mut answers) = asking(source, settings.interval);
+    let (sampler, mut samples) = start_sampling(source, settings.interval);
     let theme = Theme::of_terminal();
     loop {
         screen.draw(&mut state, theme)?;
@@ -64,8 +64,8 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
                 // The terminal was closed.
                 None => Action::Interrupt,
             },
-            Some(answer) = answers.recv() => {
-                state.record_response(answer);
+            Some(sampled) = samples.recv() => {
+                state.record_response(sampled);
                 Action::Redraw
             }
             () = sleep_until(Instant::now() + REDRAW), if state.lost.is_some() => Action::Redraw,
@@ -74,7 +74,7 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
         match action {
             Action::Redraw => {}
             // If the queue is full, a request is pending already.
-            Action::Refresh => drop(asker.try_send(())),
+            Action::Refresh => drop(sampler.try_send(())),
             Action::Quit => return Ok(Code::Success),
             Action::Interrupt => return Ok(Code::Interrupted),
             Action::Suspend => screen.suspend()?,
@@ -83,12 +83,12 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
 }
 
 /// Requests the counters at each interval and on demand; errors are texts for the user.
-fn asking(
-    source: Source,
+fn start_sampling(
+    source: CounterSource,
     interval: Duration,
 ) -> (mpsc::Sender<()>, mpsc::Receiver<Result<Sample, String>>) {
     let (now, mut asked) = mpsc::channel(1);
-    let (answers, received) = mpsc::channel(1);
+    let (samples, received) = mpsc::channel(1);
     tokio::spawn(async move {
         let patience = interval.clamp(PATIENCE, DEFAULT_TIMEOUT);
         loop {
@@ -96,10 +96,10 @@ fn asking(
             if let Ok(None) = timeout(interval, asked.recv()).await {
                 return;
             }
-            let answer = sample(&source, patience)
+            let sampled = sample(&source, patience)
                 .await
                 .map_err(|error| error.to_string());
-            if answers.send(answer).await.is_err() {
+            if samples.send(sampled).await.is_err() {
                 return;
             }
         }
@@ -108,8 +108,8 @@ fn asking(
 }
 
 /// Returns the server's counters and its channels. A server may have only one of them.
-async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
-    let whole = Source {
+async fn sample(source: &CounterSource, limit: Duration) -> Result<Sample, Error> {
+    let whole = CounterSource {
         channel: None,
         ..source.clone()
     };
@@ -118,7 +118,7 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
         Ok(Report::Channels(_)) => Ok(None),
         Err(error) => Err(error),
     };
-    let listed = Source {
+    let listed = CounterSource {
         channel: Some(source.channel.clone().unwrap_or_else(|| "ALL".to_owned())),
         ..source.clone()
     };

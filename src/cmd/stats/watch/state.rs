@@ -93,8 +93,8 @@ impl State {
     }
 
     /// Records a response, or the error of a request.
-    pub(super) fn record_response(&mut self, answer: Result<Sample, String>) {
-        match answer {
+    pub(super) fn record_response(&mut self, sampled: Result<Sample, String>) {
+        match sampled {
             Ok(sample) => {
                 self.lost = None;
                 if !self.is_paused {

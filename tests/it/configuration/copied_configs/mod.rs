@@ -97,7 +97,7 @@ fn characters_from_web_pages_are_reported_with_a_remedy() {
         .split_once("\nmistakes:\n")
         .expect("there are mistakes");
     let (mistakes, _) = mistakes.split_once("\n\n").expect("a summary follows");
-    let space = "the line has a no-break space (U+00A0) of a web page: type an ordinary one";
+    let space = "the line has a no-break space (U+00A0) from a web page: type an ordinary one";
     let former = "the module has no such directive any more";
     let expected = [
         "4: unknown directive \"push_stream_shared_memory_size256M\" (a space is missing: \

@@ -2,30 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use super::escape::printable;
+use crate::cmd::escape::printable;
 
-/// A directive that is not served: its file, line, name and advice.
-pub(super) type Unserved<'a> = (&'a str, usize, &'a str, &'a str);
+/// A directive that is not served.
+pub(super) struct Unserved<'a> {
+    pub(super) file: &'a str,
+    pub(super) line: usize,
+    pub(super) name: &'a str,
+    pub(super) advice: &'a str,
+}
 
 /// Formats each advice with its directives and their lines, in the order of first use; empty
 /// without any.
 pub(super) fn text(unserved: &[Unserved<'_>]) -> String {
     let mut order: Vec<&str> = Vec::new();
-    for (_, _, _, advice) in unserved {
-        if !order.contains(advice) {
-            order.push(advice);
+    for directive in unserved {
+        if !order.contains(&directive.advice) {
+            order.push(directive.advice);
         }
     }
     let mut text = String::new();
     for advice in order {
-        let of_it = || unserved.iter().filter(|(_, _, _, other)| *other == advice);
         let mut names: Vec<&str> = Vec::new();
         let mut files: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (file, line, name, _) in of_it() {
-            if !names.contains(name) {
-                names.push(name);
+        for directive in unserved
+            .iter()
+            .filter(|directive| directive.advice == advice)
+        {
+            if !names.contains(&directive.name) {
+                names.push(directive.name);
             }
-            files.entry(file).or_default().push(*line);
+            files
+                .entry(directive.file)
+                .or_default()
+                .push(directive.line);
         }
         let places: Vec<String> = files
             .into_iter()
@@ -78,7 +88,13 @@ mod tests {
             ("a", 4, "ssl_b", "TLS"),
             ("b", 9, "ssl", "TLS"),
             ("a", 12, "ssl", "TLS"),
-        ];
+        ]
+        .map(|(file, line, name, advice)| Unserved {
+            file,
+            line,
+            name,
+            advice,
+        });
         assert_eq!(
             text(&unserved),
             "\nto do:\n  TLS\n    ssl, ssl_b\n    a:3-4,12, b:9\n  no\n    gzip\n    a:7\n"

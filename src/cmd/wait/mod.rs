@@ -1,19 +1,18 @@
 //! `pushctl wait`: polls a server until it is up, or until conditions on its counters hold.
 
-use std::fmt;
-use std::str::FromStr;
+mod condition;
+mod counters;
+
 use std::time::Duration;
 
 use clap::ValueHint;
-use reqwest::{Method, Url};
-use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::escape::printable;
 use super::exit::{Code, Usage, exit_codes};
 use super::{args, output};
-use crate::client::statistics::{self, Report};
-use crate::client::{Endpoints, Error, Http};
+use crate::client::{Error, Http};
+use condition::CounterCondition;
+use counters::{Counters, Target, poll};
 
 macro_rules! examples {
     () => {
@@ -67,130 +66,6 @@ pub struct Args {
 
 /// Pause between the first two requests; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// Time limit for a response: a request to a server that hangs is repeated.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A comparison with a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct CounterCondition {
-    operator: Operator,
-    number: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
-    AtLeast,
-    AtMost,
-    Above,
-    Below,
-    Equal,
-    Other,
-}
-
-/// Signs of the operators, longer ones first.
-const OPERATORS: [(&str, Operator); 7] = [
-    (">=", Operator::AtLeast),
-    ("<=", Operator::AtMost),
-    ("==", Operator::Equal),
-    ("!=", Operator::Other),
-    (">", Operator::Above),
-    ("<", Operator::Below),
-    ("=", Operator::Equal),
-];
-
-impl FromStr for CounterCondition {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let found = OPERATORS.iter().find_map(|(sign, operator)| {
-            text.strip_prefix(sign).map(|rest| (*operator, rest.trim()))
-        });
-        let Some((operator, number)) = found else {
-            return Err(format!(
-                "write for example '>={}', '==0' or '<5', in quotes",
-                text.parse().unwrap_or(1_u64)
-            ));
-        };
-        let number = number.parse().map_err(|_| {
-            format!("'{number}' is not a number (write for example '>=1', '==0' or '<5')")
-        })?;
-        Ok(Self { operator, number })
-    }
-}
-
-impl fmt::Display for CounterCondition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = OPERATORS
-            .iter()
-            .find(|(_, operator)| *operator == self.operator)
-            .map_or("", |(sign, _)| sign);
-        write!(formatter, "{sign}{}", self.number)
-    }
-}
-
-impl CounterCondition {
-    fn holds(self, value: u64) -> bool {
-        match self.operator {
-            Operator::AtLeast => value >= self.number,
-            Operator::AtMost => value <= self.number,
-            Operator::Above => value > self.number,
-            Operator::Below => value < self.number,
-            Operator::Equal => value == self.number,
-            Operator::Other => value != self.number,
-        }
-    }
-}
-
-/// The counters of a channel or of the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counters {
-    channel: Option<String>,
-    /// `None` if the server does not report it.
-    published: Option<u64>,
-    stored: u64,
-    subscribers: u64,
-}
-
-impl Counters {
-    fn to_json(&self) -> String {
-        let Self {
-            channel,
-            published,
-            stored,
-            subscribers,
-        } = self;
-        json!({
-            "channel": channel,
-            "published_messages": published,
-            "stored_messages": stored,
-            "subscribers": subscribers,
-        })
-        .to_string()
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            channel,
-            published,
-            stored,
-            subscribers,
-        } = self;
-        let name = channel
-            .as_deref()
-            .map_or_else(|| "the server".to_owned(), printable);
-        let plural = if *subscribers == 1 { "" } else { "s" };
-        let published = published
-            .map(|published| format!("{published} published, "))
-            .unwrap_or_default();
-        write!(
-            formatter,
-            "{name}: {published}{stored} stored, {subscribers} subscriber{plural}"
-        )
-    }
-}
 
 impl Args {
     /// True if the conditions hold.
@@ -340,124 +215,5 @@ async fn wait(
         }
         sleep(pause).await;
         pause = (pause * 2).min(args.interval);
-    }
-}
-
-/// Channels to poll (`None`: the server), with their URLs.
-struct Target<'a> {
-    endpoints: &'a Endpoints,
-    urls: &'a [(Option<&'a str>, Url)],
-}
-
-async fn poll(
-    client: &Http,
-    target: &Target<'_>,
-    only_ready: bool,
-) -> Result<Vec<Counters>, Error> {
-    let mut seen = Vec::new();
-    for (channel, url) in target.urls {
-        if only_ready {
-            let response = client
-                .request(
-                    Method::GET,
-                    url,
-                    reqwest::header::HeaderMap::new(),
-                    None,
-                    Some(RESPONSE_TIMEOUT),
-                )
-                .await?;
-            if matches!(response.status().as_u16(), 502..=504) {
-                return Err(crate::client::http::status_error(&response, url));
-            }
-            continue;
-        }
-        let empty = Counters {
-            channel: channel.map(str::to_owned),
-            published: Some(0),
-            ..Counters::default()
-        };
-        let response = match statistics::request_statistics(
-            client,
-            target.endpoints,
-            *channel,
-            RESPONSE_TIMEOUT,
-        )
-        .await
-        {
-            Ok(response) => response,
-            Err(Error::NoChannel {
-                hides_published, ..
-            }) => {
-                seen.push(Counters {
-                    published: (!hides_published).then_some(0),
-                    ..empty
-                });
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        seen.push(match (response.report()?, channel) {
-            (Report::Summary(summary), None) => Counters {
-                published: Some(summary.published_messages),
-                stored: summary.stored_messages,
-                subscribers: summary.subscribers,
-                ..empty
-            },
-            (Report::Channels(infos), Some(_)) => match infos.first() {
-                Some(info) => {
-                    let published = (!info.hides_published).then_some(info.published_messages);
-                    Counters {
-                        published,
-                        stored: info.stored_messages,
-                        subscribers: info.subscribers,
-                        ..empty
-                    }
-                }
-                None => empty,
-            },
-            _ => return Err(response.unreadable()),
-        });
-    }
-    Ok(seen)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn conditions_compare() {
-        for (text, holding, failing) in [
-            (">=2", 2, 1),
-            ("<=2", 2, 3),
-            (">2", 3, 2),
-            ("<2", 1, 2),
-            ("==2", 2, 1),
-            ("= 2", 2, 3),
-            (" != 2 ", 1, 2),
-        ] {
-            let condition: CounterCondition = text.parse().expect(text);
-            assert!(
-                condition.holds(holding) && !condition.holds(failing),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            "=2".parse::<CounterCondition>()
-                .map(|condition| condition.to_string()),
-            Ok("==2".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_number_alone_gets_a_hint() {
-        assert!(
-            "3".parse::<CounterCondition>()
-                .expect_err("no operator")
-                .contains("'>=3'")
-        );
-        for text in ["", ">=", "=>1", ">=-1", ">=x"] {
-            assert!(text.parse::<CounterCondition>().is_err(), "{text}");
-        }
     }
 }
