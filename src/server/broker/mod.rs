@@ -1,9 +1,8 @@
 //! The broker: channels, their logs, limits, life cycle and counters. It contains neither HTTP nor
 //! sockets nor protocol families.
 //!
-//! Lock order: a part of the registry, then channels in the order of their creation, then an inbox
-//! or the trash. Locks are held for a few instructions, never across an await, and are released
-//! before a task is woken.
+//! Its locks, their order and the longest work under each are listed in docs/architecture.md. They
+//! are never held across an await, and are released before a task is woken.
 
 mod attributes;
 mod channel;

@@ -15,7 +15,7 @@ use super::tap::Tap;
 
 use crate::server::broker::Incident;
 
-/// A plain TCP or unix socket. TLS connections and HTTP/2 streams would become further variants.
+/// A plain TCP or unix socket.
 #[derive(Debug)]
 pub struct Outlet {
     socket: Socket,
