@@ -139,6 +139,9 @@ impl Terminal {
             .expect("it ends")
             .code()
             .expect("it ends by itself");
+        // Written after all output of the program, so it is shown when that has been read.
+        rustix::io::write(&self.pts, b"\x1b[?2004h").expect("the terminal is open");
+        self.wait("the end of the output", vt100::Screen::bracketed_paste);
         self.wait("the normal screen with a cursor", |screen| {
             !screen.alternate_screen() && !screen.hide_cursor()
         });
