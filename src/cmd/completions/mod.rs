@@ -26,8 +26,8 @@ Examples:
   pushctl completions zsh > ~/.zfunc/_pushctl
   pushctl completions fish > ~/.config/fish/completions/pushctl.fish
 
-zsh needs 'fpath+=~/.zfunc' before compinit in ~/.zshrc. The scripts of bash, zsh and fish also
-complete names of channels, which they request from the server.")]
+zsh needs 'fpath+=~/.zfunc' before compinit in ~/.zshrc. The scripts of bash,
+zsh and fish also complete channel names, which they request from the server.")]
 pub struct Args {
     /// Shell
     #[arg(value_enum)]

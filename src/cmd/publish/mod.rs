@@ -45,8 +45,7 @@ macro_rules! examples {
     after_help = concat!(examples!(), "\n\n", args::more_options!()),
     after_long_help = concat!(
         examples!(),
-        "\n  pushctl pub load '{\"n\":{number},\"at\":\"{time}\"}' \
-         --template --repeat 1000 --rate 100/s\n\n",
+        "\n  pushctl pub load '{\"n\":{number}}' --template --repeat 1000 --rate 100/s\n\n",
         exit_codes!()
     )
 )]

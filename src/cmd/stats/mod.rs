@@ -24,10 +24,13 @@ use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
     () => {
-        "Examples:\n  pushctl stats\n  pushctl stats --sort subscribers --top 10\n  pushctl stats \
-         'news*' --watch=1s\n  pushctl stats ch1 --assert 'subscribers>=1,stored=0'\n  pushctl \
-         stats ALL --json | jq .infos[].subscribers\n  pushctl stats --json > before.json; …; \
-         pushctl stats --json > after.json; pushctl stats --diff before.json after.json"
+        "Examples:
+  pushctl stats
+  pushctl stats --sort subscribers --top 10
+  pushctl stats 'news*' --watch=1s
+  pushctl stats ch1 --assert 'subscribers>=1,stored=0'
+  pushctl stats ALL --json | jq .infos[].subscribers
+  pushctl stats --diff before.json after.json    # saved with: stats --json"
     };
 }
 
