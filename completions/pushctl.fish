@@ -118,7 +118,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l keep-going -d 'C
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l retry-unanswered -d 'Resend unanswered messages after a connection broke'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s m -l mode -d 'Delivery mode [default: ev]' -r -f -a "auto\t'The first of ws, ev and lp that works'
-lp\t'Long-polling: one request per message'
+lp\t'Long-polling: one request per batch of messages'
 ws\t'WebSocket'
 ev\t'EventSource (server-sent events)'
 stream\t'One continuous HTTP response'
@@ -138,7 +138,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on -d 'Stop
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 'Stop after this time' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 'Stop after this time without a message, with the exit code of --timeout' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fallback -d 'Modes to try in turn if --mode does not work' -r -f -a "auto\t'The first of ws, ev and lp that works'
-lp\t'Long-polling: one request per message'
+lp\t'Long-polling: one request per batch of messages'
 ws\t'WebSocket'
 ev\t'EventSource (server-sent events)'
 stream\t'One continuous HTTP response'

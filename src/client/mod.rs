@@ -51,7 +51,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// Delivery mode of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// Long-polling: one request per message
+    /// Long-polling: one request per batch of messages
     Lp,
     /// WebSocket
     Ws,

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand with its arguments and its run.
+//! The command line: a file or folder per subcommand, and what the subcommands share.
 //!
 //! Reports errors as one line on stderr; [`exit`] maps them to exit codes. The HTTP client of the
 //! commands is [`crate::client`].

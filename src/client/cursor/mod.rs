@@ -9,11 +9,11 @@
 //!
 //! A subscription to new messages only has no position before the first message. It then starts
 //! from the `Date` of the server's response, with tag 0: nothing is lost, and at worst a reconnect
-//! before the first message repeats the messages of that second. A backlog is requested again until
-//! its channel has delivered a message, or the backlog is known to be complete, because it is older
-//! than the start. Messages with neither position nor id (a template without these fields) cannot
-//! be distinguished, so a reconnect may repeat those of the last second. Ids are evaluated in
-//! `sequence`. Does no I/O.
+//! before the first message repeats the messages of that second. A backlog is older than the start,
+//! so it is requested again until its channel has delivered a message or the backlog is complete.
+//! Messages with neither position nor id (a template without these fields) cannot be distinguished,
+//! so a reconnect may repeat those of the last second. Ids are evaluated in `sequence`. Does no
+//! I/O.
 
 mod resume_point;
 mod sequence;

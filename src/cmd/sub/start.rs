@@ -13,7 +13,7 @@ use crate::message::Position;
 pub(super) enum ModeChoice {
     /// The first of ws, ev and lp that works
     Auto,
-    /// Long-polling: one request per message
+    /// Long-polling: one request per batch of messages
     Lp,
     /// WebSocket
     Ws,
