@@ -20,9 +20,14 @@
 //! | `time_limit`, `buffer_pool`, `allocator` | timeouts that tolerate pauses, buffers, memory |
 //! | `failpoints` | panics and stalls on demand, for tests of debug builds |
 //!
-//! Where to start: a directive in `config::nginx::directives`, a subscriber mode in
-//! [`subscriber`], a protocol family in [`dialect`], another HTTP version next to
-//! `http::connection`. Memory is bounded by `broker::memory`.
+//! | to change | start in |
+//! |---|---|
+//! | a directive | `config::nginx::directives` |
+//! | a subscriber mode | [`subscriber`] |
+//! | a protocol family | [`dialect`] |
+//! | memory bounds | `broker::memory` |
+//!
+//! The steps are in docs/architecture.md, also those for another HTTP version.
 
 mod admission;
 mod allocator;

@@ -79,7 +79,7 @@ impl MissedCount {
         self.count > 0 || self.at_least
     }
 
-    /// Adds two counts.
+    /// Total of two channels; a lower bound if either is one.
     #[must_use]
     pub fn plus(self, other: MissedCount) -> MissedCount {
         MissedCount {

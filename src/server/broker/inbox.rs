@@ -16,7 +16,7 @@ use super::channel::Channel;
 pub struct Inbox {
     channels: Mutex<Vec<Arc<Channel>>>,
     reader: AtomicWaker,
-    /// A task is going to read the inbox without being woken.
+    /// Set by `hold`: the holder reads the inbox itself, so `push` does not wake the reader.
     is_held: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl Inbox {
         }
     }
 
-    /// Wakes the reader.
+    /// Wakes the reader, although the inbox may be empty.
     pub fn wake(&self) {
         self.reader.wake();
     }

@@ -44,8 +44,8 @@ impl MemoryBounds {
     pub(super) fn of(settings: &BrokerSettings) -> Self {
         let memory = settings.shared_memory_size;
         let (memory_bytes, incoming) = match settings.memory_accounting {
-            // Measured: with the program and the overhead of the allocator, both together stay
-            // below twice the memory.
+            // Measured: messages and incoming data, with the program and the allocator's overhead,
+            // stay below twice `memory`.
             MemoryAccounting::Process => (memory, memory / 2),
             // The factor covers the smallest channel; see `Channel::footprint`.
             MemoryAccounting::SharedMemory => (memory.saturating_mul(4), memory),
@@ -97,8 +97,8 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
     }
 }
 
-/// The part of the memory bound for the records of logs and for cached requests, each; also the
-/// reserve of connections beyond the bound.
+/// A sixteenth: the share of records of dropped messages, that of cached requests, and the amount
+/// by which connections may exceed the bound.
 pub(super) const fn sixteenth_of(memory: u64) -> u64 {
     memory / 16
 }

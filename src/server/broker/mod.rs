@@ -7,6 +7,7 @@
 mod attributes;
 mod channel;
 mod channel_info;
+mod channel_requests;
 mod channel_tags;
 mod clock;
 mod connection_memory;
@@ -30,7 +31,6 @@ mod resident;
 mod snapshot;
 mod subscription;
 mod trash;
-mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +63,7 @@ pub use subscription::{AttachRequest, Attachment, SubscriptionTraits};
 use super::config::BrokerSettings;
 use super::limits_log::Limit;
 use channel::NewChannel;
+use channel_requests::IdleWatch;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
 use groups::Groups;
@@ -73,7 +74,6 @@ use presence::Presences;
 use registry::Registry;
 use resident::ResidentBound;
 use trash::Trash;
-use upkeep::IdleWatch;
 
 /// Period at which messages expire and idle channels are collected, as in the module
 /// (push-stream.md, section 3).

@@ -36,8 +36,8 @@ pub struct Gap {
     pub channel: Bytes,
     /// Number of missing messages.
     pub missed: MissedCount,
-    /// Position of a cursor right before the next message of all channels: it neither repeats nor
-    /// skips a message. A later gap of another channel is reported again.
+    /// Position to resume from: before the earliest next message of any channel. A client that
+    /// resumes here may get a later gap of another channel twice.
     pub position: Position,
 }
 
@@ -75,7 +75,7 @@ impl ResumePoint {
 /// Treatment of followers that are too far behind.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowConsumerSettings {
-    /// What happens to a follower that falls out of the log.
+    /// Policy for a follower that is further behind than the stored messages and `max_lag` reach.
     pub policy: SlowPolicy,
     /// Bytes that a follower may be behind, beyond the stored messages.
     pub max_lag: u64,

@@ -18,7 +18,7 @@ mod pending_charges;
 mod pending_replies;
 mod repair;
 mod round;
-mod rounds;
+mod round_queue;
 mod shard;
 mod slow;
 mod state;

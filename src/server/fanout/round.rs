@@ -1,5 +1,5 @@
-//! A round: brings the followers of a channel from their cursors to its head. `rounds` schedules
-//! the rounds of the channels.
+//! A round: brings the followers of a channel from their cursors to its head. `round_queue`
+//! schedules the rounds of the channels.
 //!
 //! Backlog, live messages and messages that a slow socket could not take are all the same read of
 //! the channel's log.

@@ -41,7 +41,8 @@ impl ShardState {
         true
     }
 
-    /// Drops a slow follower: its socket accepted no data for too long, or it fell out of the log.
+    /// Drops a slow follower: its socket accepted no data for too long, or it is further behind
+    /// than the stored messages and `max_lag` reach.
     pub(super) fn drop_slow(
         &mut self,
         context: ShardContext<'_>,

@@ -1,7 +1,7 @@
 //! State of a shard: its connections, its followers, and the channels that they follow.
 //!
-//! `rounds` and `round` deliver messages to the followers. `shard` is the handle that connections
-//! use.
+//! `round_queue` and `round` deliver messages to the followers. `shard` is the handle that
+//! connections use.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,7 +16,7 @@ use super::follower::{Channels, Concurrency, Follower, Membership, Subscription}
 use super::frame_cache::FrameCache;
 use super::outlet::Outlet;
 use super::pending_charges::PendingCharges;
-use super::rounds::RoundQueue;
+use super::round_queue::RoundQueue;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};

@@ -47,7 +47,7 @@ Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
 pub(super) struct BrowserGuard {
     /// Header lines for any response.
     pub(super) added: AddedHeaders,
-    /// The response, if the request is answered here.
+    /// `Some`: the guard responds; `None`: the location does.
     pub(super) response: Option<Response>,
 }
 

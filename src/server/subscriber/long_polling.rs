@@ -226,11 +226,11 @@ impl LongPollFormat {
     }
 
     /// The cursor of a response without messages.
-    fn cursor(&self, standing: ResumePoint) -> Position {
+    fn cursor(&self, resume_point: ResumePoint) -> Position {
         if self.renderer.is_json() {
-            standing.exact()
+            resume_point.exact()
         } else {
-            standing.start_of_second()
+            resume_point.start_of_second()
         }
     }
 
@@ -306,19 +306,19 @@ impl Format for LongPollFormat {
         &self,
         channel: &[u8],
         text: &[u8],
-        standing: ResumePoint,
+        resume_point: ResumePoint,
         out: &mut Vec<u8>,
     ) {
         self.response(
             &[],
             std::iter::once(MessageView::special(DELETED_ID, channel, text)),
-            self.cursor(standing),
+            self.cursor(resume_point),
             out,
         );
     }
 
-    fn encode_end(&self, ending: EndReason, standing: ResumePoint, out: &mut Vec<u8>) {
-        let cursor = self.cursor(standing);
+    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
+        let cursor = self.cursor(resume_point);
         if self.timeout_with_body {
             return self.response(
                 &[],

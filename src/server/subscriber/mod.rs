@@ -77,9 +77,9 @@ impl SubscribeReply {
 
 /// A request at a subscriber location.
 pub struct SubscribeCall<'a> {
-    /// The request.
+    /// Head of the request; subscribers have no body.
     pub request: &'a Request<'a>,
-    /// Its variables.
+    /// Variables for the expressions of the location.
     pub variables: &'a RequestVariables<'a>,
     /// The settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
@@ -87,7 +87,7 @@ pub struct SubscribeCall<'a> {
     pub endpoint: Endpoint,
     /// The mode of a push-stream location.
     pub mode: SubscriberMode,
-    /// The broker.
+    /// Has the channels, and counts rejections.
     pub broker: &'a Broker,
     /// The format cache of the shard.
     pub formats: &'a Formats,

@@ -1,4 +1,4 @@
-//! Accounts that all logs of a broker share.
+//! Memory accounting shared by the logs of a broker.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,7 @@ pub(in crate::server::broker) struct LogAccounts {
 }
 
 impl LogAccounts {
-    /// Creates the accounts. Records may use [a sixteenth](sixteenth_of) of the memory bound.
+    /// Records of dropped messages may use [a sixteenth](sixteenth_of) of the memory bound.
     pub(in crate::server::broker) fn new(memory: &Arc<MemoryMeter>) -> Arc<Self> {
         let records = MemoryMeter::new(sixteenth_of(memory.limit()));
         Arc::new(Self {

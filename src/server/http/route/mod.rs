@@ -1,10 +1,10 @@
 //! Routing: from a request to the next step of its connection.
 //!
 //! The server is found by address and name, the location by path, and its settings by conditions
-//! (`rewriting`); then access is checked (`admission`), and the endpoint decides (`location`,
+//! (`rewriting`); then access is checked (`access_checks`), and the endpoint decides (`location`,
 //! `subscribing`).
 
-mod admission;
+mod access_checks;
 mod failed_search;
 mod location;
 mod logging;

@@ -1,5 +1,5 @@
-//! Operations of readers and publishers that are not followers: a request for a channel expires its
-//! messages first, reading counts, and deleting may leave an empty channel.
+//! Channel operations for requests that do not follow: expiring before a read, counting reads,
+//! deleting with a successor.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
