@@ -1,5 +1,5 @@
-//! Structure of the source: permitted imports of every module (design, section 3), module docs, and
-//! file sizes.
+//! Structure of the source: permitted imports of every module (docs/architecture.md, "Layers"),
+//! module docs, and file sizes.
 //!
 //! It reads `src/` as text: `use` lines and paths that begin with `crate::`, `super::` or
 //! `pushctl::`, braces included.
@@ -10,7 +10,7 @@ use std::path::Path;
 struct Source {
     /// Path from `src/`.
     path: String,
-    /// `server::http::router`
+    /// `server::http::route`
     module: String,
     text: String,
 }

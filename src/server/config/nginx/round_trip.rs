@@ -164,7 +164,7 @@ fn recorded_configurations_of_nhpm_and_nchan_survive_toml() {
 }
 
 #[test]
-fn configurations_with_every_directive_survive_toml() {
+fn configurations_with_every_kind_of_directive_survive_toml() {
     let folder =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/configuration/copied_configs");
     let real_life = std::fs::read_to_string(folder.join("real-life.conf")).expect("the file");
