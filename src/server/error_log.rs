@@ -25,12 +25,12 @@ use super::syslog::SyslogSender;
 pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// Targets of log lines with their levels; empty = stderr.
-static OUTPUTS: Mutex<Vec<(LogOutput, LevelFilter)>> = Mutex::new(Vec::new());
+static OUTPUTS: Mutex<Vec<(ErrorOutput, LevelFilter)>> = Mutex::new(Vec::new());
 /// Handle to change the level, and the level that overrides `error_log`; set by [`init`].
 static LEVEL: OnceLock<(reload::Handle<LevelFilter, Registry>, Option<LevelFilter>)> =
     OnceLock::new();
 
-enum LogOutput {
+enum ErrorOutput {
     Stderr,
     File(PathBuf, File),
     Syslog(SyslogSender),
@@ -41,7 +41,7 @@ pub fn init(level: Option<LevelFilter>) {
     let (filter, handle) = reload::Layer::new(level.unwrap_or(DEFAULT_LEVEL));
     let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
-        .with_writer(LogLines)
+        .with_writer(EventLines)
         .with_target(false);
     tracing_subscriber::registry()
         .with(filter)
@@ -60,20 +60,20 @@ pub fn apply(logs: &[ErrorLog]) {
     for log in logs {
         let level = forced.unwrap_or(log.level);
         let output = match &log.target {
-            LogTarget::Stderr => LogOutput::Stderr,
-            LogTarget::Syslog(syslog) => LogOutput::Syslog(SyslogSender::new(syslog.clone())),
+            LogTarget::Stderr => ErrorOutput::Stderr,
+            LogTarget::Syslog(syslog) => ErrorOutput::Syslog(SyslogSender::new(syslog.clone())),
             LogTarget::File(path) => match open(path) {
-                Ok(file) => LogOutput::File(path.clone(), file),
+                Ok(file) => ErrorOutput::File(path.clone(), file),
                 Err(error) => {
                     failures.push((path.clone(), error));
-                    LogOutput::Stderr
+                    ErrorOutput::Stderr
                 }
             },
         };
-        let is_second_stderr = matches!(output, LogOutput::Stderr)
+        let is_second_stderr = matches!(output, ErrorOutput::Stderr)
             && outputs
                 .iter()
-                .any(|(other, _)| matches!(other, LogOutput::Stderr));
+                .any(|(other, _)| matches!(other, ErrorOutput::Stderr));
         if !is_second_stderr {
             outputs.push((output, level));
         }
@@ -99,7 +99,7 @@ pub fn apply(logs: &[ErrorLog]) {
 /// Reopens the files of the log, after they were moved by log rotation.
 pub fn reopen() {
     for (output, _) in OUTPUTS.lock().iter_mut() {
-        if let LogOutput::File(path, file) = output {
+        if let ErrorOutput::File(path, file) = output {
             match open(path) {
                 Ok(new) => *file = new,
                 // The old file is still open and continues to receive lines.
@@ -131,25 +131,25 @@ fn to_stderr(line: &[u8]) {
     let _ = io::stderr().lock().write_all(line);
 }
 
-/// Creates a [`LogLine`] for each event.
-struct LogLines;
+/// Creates a [`EventLine`] for each event.
+struct EventLines;
 
 /// Writes the text of an event of this level to all targets.
-struct LogLine(Level);
+struct EventLine(Level);
 
-impl<'a> MakeWriter<'a> for LogLines {
-    type Writer = LogLine;
+impl<'a> MakeWriter<'a> for EventLines {
+    type Writer = EventLine;
 
-    fn make_writer(&'a self) -> LogLine {
-        LogLine(Level::INFO)
+    fn make_writer(&'a self) -> EventLine {
+        EventLine(Level::INFO)
     }
 
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> LogLine {
-        LogLine(*meta.level())
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> EventLine {
+        EventLine(*meta.level())
     }
 }
 
-impl Write for LogLine {
+impl Write for EventLine {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut outputs = OUTPUTS.lock();
         if outputs.is_empty() {
@@ -157,12 +157,12 @@ impl Write for LogLine {
         }
         for (output, _) in outputs.iter_mut().filter(|(_, level)| self.0 <= *level) {
             let (written, name) = match output {
-                LogOutput::Stderr => {
+                ErrorOutput::Stderr => {
                     to_stderr(text);
                     continue;
                 }
-                LogOutput::File(path, file) => (file.write_all(text), path.display().to_string()),
-                LogOutput::Syslog(sender) => (
+                ErrorOutput::File(path, file) => (file.write_all(text), path.display().to_string()),
+                ErrorOutput::Syslog(sender) => (
                     sender.send(severity(self.0), text.trim_ascii_end()),
                     "syslog".to_owned(),
                 ),

@@ -18,13 +18,13 @@ use crate::server::broker::Incident;
 /// A plain TCP or unix socket.
 #[derive(Debug)]
 pub struct Outlet {
-    socket: Socket,
+    socket: StreamSocket,
     /// Record of the written bytes, for the access log.
     tap: RefCell<Option<Box<Tap>>>,
 }
 
 #[derive(Debug)]
-enum Socket {
+enum StreamSocket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -48,7 +48,7 @@ impl Outlet {
     #[must_use]
     pub fn tcp(stream: TcpStream) -> Self {
         Self {
-            socket: Socket::Tcp(stream),
+            socket: StreamSocket::Tcp(stream),
             tap: RefCell::default(),
         }
     }
@@ -57,7 +57,7 @@ impl Outlet {
     #[must_use]
     pub fn unix(stream: UnixStream) -> Self {
         Self {
-            socket: Socket::Unix(stream),
+            socket: StreamSocket::Unix(stream),
             tap: RefCell::default(),
         }
     }
@@ -87,8 +87,8 @@ impl Outlet {
     /// it.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match &self.socket {
-            Socket::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
-            Socket::Unix(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
+            StreamSocket::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
+            StreamSocket::Unix(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
         };
         match written {
             Ok(count) => {
@@ -106,8 +106,8 @@ impl Outlet {
     /// readiness.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, _) = match &self.socket {
-            Socket::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
-            Socket::Unix(stream) => recv(stream, buffer, RecvFlags::empty())?,
+            StreamSocket::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
+            StreamSocket::Unix(stream) => recv(stream, buffer, RecvFlags::empty())?,
         };
         Ok(read)
     }
@@ -137,8 +137,8 @@ impl Outlet {
     pub fn has_input(&self) -> bool {
         let mut byte = [0];
         let peeked = match &self.socket {
-            Socket::Tcp(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
-            Socket::Unix(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+            StreamSocket::Tcp(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+            StreamSocket::Unix(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
         };
         peeked.err() != Some(Errno::AGAIN)
     }
@@ -147,8 +147,8 @@ impl Outlet {
     /// does.
     pub fn has_room(&self) -> bool {
         let mut socket = match &self.socket {
-            Socket::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
-            Socket::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
+            StreamSocket::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
+            StreamSocket::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
         };
         poll(
             &mut socket,
@@ -165,34 +165,34 @@ impl Outlet {
         let blocked = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         // `try_io` clears the readiness on `WouldBlock` and returns the error.
         let _ = match &self.socket {
-            Socket::Tcp(stream) => stream.try_io(interest, blocked),
-            Socket::Unix(stream) => stream.try_io(interest, blocked),
+            StreamSocket::Tcp(stream) => stream.try_io(interest, blocked),
+            StreamSocket::Unix(stream) => stream.try_io(interest, blocked),
         };
     }
 
     /// Ready when there is input, or at the end.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            Socket::Tcp(stream) => stream.poll_read_ready(cx),
-            Socket::Unix(stream) => stream.poll_read_ready(cx),
+            StreamSocket::Tcp(stream) => stream.poll_read_ready(cx),
+            StreamSocket::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
     /// Ready when the socket accepts data.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
-            Socket::Tcp(stream) => stream.poll_write_ready(cx),
-            Socket::Unix(stream) => stream.poll_write_ready(cx),
+            StreamSocket::Tcp(stream) => stream.poll_write_ready(cx),
+            StreamSocket::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 
     /// Closes the sending direction. Data from the client can still be read.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match &self.socket {
-            Socket::Tcp(stream) => {
+            StreamSocket::Tcp(stream) => {
                 socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
             }
-            Socket::Unix(stream) => {
+            StreamSocket::Unix(stream) => {
                 socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
             }
         }
@@ -201,7 +201,7 @@ impl Outlet {
     /// Makes closing the connection discard unsent data. Otherwise the kernel would keep up to some
     /// MB for a client that reads nothing, and the client would not notice the close.
     pub fn reset_on_close(&self) {
-        if let Socket::Tcp(stream) = &self.socket {
+        if let StreamSocket::Tcp(stream) = &self.socket {
             // On failure the connection is closed in the ordinary way.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }

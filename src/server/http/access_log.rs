@@ -86,13 +86,13 @@ pub(in crate::server) fn flush() {
 }
 
 /// An open log.
-enum LogOutput {
+enum AccessOutput {
     File(BufWriter<File>),
     Syslog(SyslogSender),
 }
 
 /// Open logs; `None` if a log cannot be opened, which was logged.
-type OpenOutputs = HashMap<LogTarget, Option<LogOutput>>;
+type OpenOutputs = HashMap<LogTarget, Option<AccessOutput>>;
 
 fn run_writer(commands: &Receiver<LogCommand>) {
     let mut files = OpenOutputs::new();
@@ -133,22 +133,22 @@ fn write_line(files: &mut OpenOutputs, target: &LogTarget, line: &[u8]) {
         .entry(target.clone())
         .or_insert_with(|| open_output(target));
     let written = match output {
-        Some(LogOutput::File(file)) => file.write_all(line),
-        Some(LogOutput::Syslog(sender)) => sender.send(severity(target), line.trim_ascii_end()),
+        Some(AccessOutput::File(file)) => file.write_all(line),
+        Some(AccessOutput::Syslog(sender)) => sender.send(severity(target), line.trim_ascii_end()),
         None => Ok(()),
     };
     if let Err(error) = written {
         tracing::error!(%error, log = target_name(target), "cannot write to the access log");
-        if matches!(output, Some(LogOutput::File(_))) {
+        if matches!(output, Some(AccessOutput::File(_))) {
             *output = None;
         }
     }
 }
 
-fn open_output(target: &LogTarget) -> Option<LogOutput> {
+fn open_output(target: &LogTarget) -> Option<AccessOutput> {
     let path: &Path = match target {
         LogTarget::Syslog(syslog) => {
-            return Some(LogOutput::Syslog(SyslogSender::new(Arc::clone(syslog))));
+            return Some(AccessOutput::Syslog(SyslogSender::new(Arc::clone(syslog))));
         }
         LogTarget::File(path) => path,
         LogTarget::Stderr => Path::new("/dev/stderr"),
@@ -159,7 +159,7 @@ fn open_output(target: &LogTarget) -> Option<LogOutput> {
     });
     opened
         .ok()
-        .map(|file| LogOutput::File(BufWriter::new(file)))
+        .map(|file| AccessOutput::File(BufWriter::new(file)))
 }
 
 /// Opens the files of all logs of a configuration once, as nginx does at its start: they exist
@@ -205,7 +205,7 @@ fn target_name(target: &LogTarget) -> String {
 
 fn flush_all(files: &mut OpenOutputs) {
     for (target, output) in files.iter_mut() {
-        let Some(LogOutput::File(file)) = output else {
+        let Some(AccessOutput::File(file)) = output else {
             continue;
         };
         if let Err(error) = file.flush() {

@@ -41,9 +41,9 @@ fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
     )
 }
 
-#[test]
-fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
-    for (content, line, name) in [
+/// Blocks in a server, the line of the directive that may restrict access, and its name.
+fn restricting_directives() -> Vec<(String, u32, &'static str)> {
+    vec![
         (
             format!("location /a {{ {PUSH}\nauth_ldap x; }}"),
             5,
@@ -105,6 +105,12 @@ fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
             5,
             "try_files",
         ),
+    ]
+}
+
+/// As [`restricting_directives`], further ones.
+fn more_restricting_directives() -> Vec<(String, u32, &'static str)> {
+    vec![
         (format!("location /a {{ {PUSH}\necho off; }}"), 5, "echo"),
         (
             format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"),
@@ -166,7 +172,15 @@ fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
             5,
             "more_clear_input_headers",
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
+    for (content, line, name) in restricting_directives()
+        .into_iter()
+        .chain(more_restricting_directives())
+    {
         let found = mistakes(&in_server(&content));
         let begin = format!("conf:{line}: directive \"{name}\" ");
         let end = format!("and start with --front-enforces {name}");

@@ -189,106 +189,111 @@ impl PermessageOffer {
 mod tests {
     use super::*;
 
+    type Negotiated = Result<Option<&'static str>, &'static str>;
+
+    /// Offers of `Sec-WebSocket-Extensions`, and what nchan responded.
+    const RECORDED: &[(&str, Negotiated)] = &[
+        ("foo", Ok(None)),
+        (
+            "permessage-deflate; client_max_window_bits",
+            Ok(Some("permessage-deflate")),
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=12",
+            Ok(Some("permessage-deflate; client_max_window_bits=12")),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=15",
+            Ok(Some("permessage-deflate; server_max_window_bits=10")),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=9",
+            Err("server_max_window_bits perframe-deflate is too small"),
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=8",
+            Err("invalid client_max_window_bits permessage-deflate setting"),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=x",
+            Err("invalid server_max_window_bits permessage-deflate setting"),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=9, permessage-deflate",
+            Ok(Some("permessage-deflate")),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=9, permessage-deflate; \
+                 client_max_window_bits=8",
+            Err("server_max_window_bits perframe-deflate is too small"),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits",
+            Ok(Some("permessage-deflate")),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=\"12\"",
+            Ok(Some("permessage-deflate; server_max_window_bits=10")),
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=",
+            Ok(Some("permessage-deflate")),
+        ),
+        (
+            "permessage-deflate;client_no_context_takeover;server_no_context_takeover;\
+                 server_max_window_bits=15",
+            Ok(Some(
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                     server_max_window_bits=10",
+            )),
+        ),
+        (
+            "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+            Ok(Some("permessage-deflate; server_no_context_takeover")),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=12; server_max_window_bits=15",
+            Ok(None),
+        ),
+        (
+            "permessage-deflate; client_max_window_bits; client_max_window_bits=10",
+            Ok(None),
+        ),
+        ("x-webkit-deflate-frame", Ok(Some("x-webkit-deflate-frame"))),
+        (
+            "x-webkit-deflate-frame; max_window_bits=12",
+            Ok(Some("x-webkit-deflate-frame; max_window_bits=10")),
+        ),
+        (
+            "deflate-frame; max_window_bits=10; no_context_takeover",
+            Ok(Some("deflate-frame; max_window_bits=10")),
+        ),
+        (
+            "deflate-frame; max_window_bits=9",
+            Err("max_window_bits perframe-deflate is too small"),
+        ),
+        (
+            "deflate-frame; max_window_bits=8",
+            Err("invalid max_window_bits perframe-deflate setting"),
+        ),
+        (
+            "deflate-frame; max_window_bits=16",
+            Err("invalid max_window_bits perframe-deflate setting"),
+        ),
+        (
+            "deflate-frame; max_window_bits=8, permessage-deflate",
+            Ok(Some("permessage-deflate")),
+        ),
+        ("foo, deflate-frame", Ok(Some("deflate-frame"))),
+    ];
+
     #[test]
     fn responses_to_offers_are_as_recorded() {
         let response = |offer: &str| {
             negotiate(Some(offer.as_bytes()), DeflateSettings::default())
                 .map(|found| found.map(|found| found.extension))
         };
-        for (offer, expected) in [
-            ("foo", Ok(None)),
-            (
-                "permessage-deflate; client_max_window_bits",
-                Ok(Some("permessage-deflate")),
-            ),
-            (
-                "permessage-deflate; client_max_window_bits=12",
-                Ok(Some("permessage-deflate; client_max_window_bits=12")),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=15",
-                Ok(Some("permessage-deflate; server_max_window_bits=10")),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=9",
-                Err("server_max_window_bits perframe-deflate is too small"),
-            ),
-            (
-                "permessage-deflate; client_max_window_bits=8",
-                Err("invalid client_max_window_bits permessage-deflate setting"),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=x",
-                Err("invalid server_max_window_bits permessage-deflate setting"),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=9, permessage-deflate",
-                Ok(Some("permessage-deflate")),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=9, permessage-deflate; \
-                 client_max_window_bits=8",
-                Err("server_max_window_bits perframe-deflate is too small"),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits",
-                Ok(Some("permessage-deflate")),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=\"12\"",
-                Ok(Some("permessage-deflate; server_max_window_bits=10")),
-            ),
-            (
-                "permessage-deflate; client_max_window_bits=",
-                Ok(Some("permessage-deflate")),
-            ),
-            (
-                "permessage-deflate;client_no_context_takeover;server_no_context_takeover;\
-                 server_max_window_bits=15",
-                Ok(Some(
-                    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
-                     server_max_window_bits=10",
-                )),
-            ),
-            (
-                "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
-                Ok(Some("permessage-deflate; server_no_context_takeover")),
-            ),
-            (
-                "permessage-deflate; server_max_window_bits=12; server_max_window_bits=15",
-                Ok(None),
-            ),
-            (
-                "permessage-deflate; client_max_window_bits; client_max_window_bits=10",
-                Ok(None),
-            ),
-            ("x-webkit-deflate-frame", Ok(Some("x-webkit-deflate-frame"))),
-            (
-                "x-webkit-deflate-frame; max_window_bits=12",
-                Ok(Some("x-webkit-deflate-frame; max_window_bits=10")),
-            ),
-            (
-                "deflate-frame; max_window_bits=10; no_context_takeover",
-                Ok(Some("deflate-frame; max_window_bits=10")),
-            ),
-            (
-                "deflate-frame; max_window_bits=9",
-                Err("max_window_bits perframe-deflate is too small"),
-            ),
-            (
-                "deflate-frame; max_window_bits=8",
-                Err("invalid max_window_bits perframe-deflate setting"),
-            ),
-            (
-                "deflate-frame; max_window_bits=16",
-                Err("invalid max_window_bits perframe-deflate setting"),
-            ),
-            (
-                "deflate-frame; max_window_bits=8, permessage-deflate",
-                Ok(Some("permessage-deflate")),
-            ),
-            ("foo, deflate-frame", Ok(Some("deflate-frame"))),
-        ] {
+        for &(offer, expected) in RECORDED {
             assert_eq!(
                 response(offer),
                 expected.map(|extension| extension.map(str::to_owned)),

@@ -97,7 +97,7 @@ fn console_blocks_print_what_the_pages_show() {
     let mut run = 0;
     let mut skipped = 0;
     for result in results {
-        println!(
+        eprintln!(
             "{}: {} blocks run, {} not run",
             result.name, result.run, result.skipped
         );
@@ -105,7 +105,7 @@ fn console_blocks_print_what_the_pages_show() {
         skipped += result.skipped;
         problems.extend(result.problems);
     }
-    println!("console blocks: {run} run, {skipped} not run");
+    eprintln!("console blocks: {run} run, {skipped} not run");
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
     assert!(run > skipped, "{run} blocks run, {skipped} not run");
 }
