@@ -389,10 +389,8 @@ fn satisfy_any_with_a_rule_of_the_front_and_own_rules_is_a_mistake() {
             "{rule} with \"satisfy all\""
         );
     }
-    for rules in [
-        "auth_ldap x;",
-        "allow 10.0.0.0/8; deny all; valid_referers none;",
-    ] {
+    let with_address_rules = "allow 10.0.0.0/8; deny all; valid_referers none;";
+    for rules in ["auth_ldap x;", with_address_rules] {
         let text = in_server(&format!(
             "location /a {{ {PUSH} satisfy any; limit_req zone=a; {rules} }}"
         ));
