@@ -344,9 +344,9 @@ impl Subscription {
                 if self.has_delivered {
                     self.succeeded();
                 }
-                let bare = self.is_unframed().then(|| self.ids());
+                let unframed = self.is_unframed().then(|| self.ids());
                 self.accept_poll(
-                    lp::PollResponse::read(response, &url, bare.as_deref(), limit).await?,
+                    lp::PollResponse::read(response, &url, unframed.as_deref(), limit).await?,
                     is_common,
                 );
                 return Ok(Connection::PollResponse);

@@ -12,11 +12,11 @@ use crate::client::message::Kind;
 use crate::client::silence::FIRST_BYTES;
 use crate::client::{Dialect, Error, Message, Mode};
 
-type ConnectOutcome = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
 
 /// A request that was sent.
 pub(super) struct Pending {
-    pub(super) response: ConnectOutcome,
+    pub(super) response: ResponseFuture,
     pub(super) url: Url,
     /// The key of a websocket handshake, to verify the response.
     pub(super) key: Option<String>,
@@ -46,7 +46,7 @@ enum Timer {
 }
 
 impl Subscription {
-    pub(super) fn request(&self, url: &Url, headers: HeaderMap) -> ConnectOutcome {
+    pub(super) fn request(&self, url: &Url, headers: HeaderMap) -> ResponseFuture {
         let client = self.client.clone();
         let url = url.clone();
         Box::pin(async move { client.request(Method::GET, &url, headers, None, None).await })
@@ -66,7 +66,7 @@ impl Subscription {
     async fn progress(&mut self) -> Result<Progress, Error> {
         if let Some(pending) = &mut self.pending {
             let response = (&mut pending.response).await;
-            let pending = self.pending.take().expect("it was there");
+            let pending = self.pending.take().expect("a request is pending");
             return Ok(Progress::Responded(pending, Box::new(response?)));
         }
         let read = match &mut self.connection {
