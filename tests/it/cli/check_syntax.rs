@@ -139,8 +139,8 @@ fn an_unknown_variable_names_the_foreign_directive_that_sets_it() {
             "",
             "push_stream_subscriber; push_stream_channels_path $chan;",
         ));
-        let expected = "nginx.conf:10: variable \"$chan\" is used by a rule of a push location and \
-                        has no value in pushctl";
+        let expected = "nginx.conf:10: variable \"$chan\" in \"push_stream_channels_path\" \
+                        selects channels and has no reliable value in pushctl";
         assert!(text.contains(expected), "{expected}\n{text}");
         assert_eq!(code, Some(2), "{text}");
     }
