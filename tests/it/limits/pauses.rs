@@ -4,11 +4,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 
-use crate::support::{Connection, Server, conf, frame, object, opcode};
+use crate::support::{Connection, Directory, Server, conf, frame, object, opcode, wait_until};
 
-/// Longer than the limits of one second that are set here.
+/// Longer than every limit that is set here.
 const PAUSE: Duration = Duration::from_millis(2500);
 
 /// Clients of each kind.
@@ -150,32 +151,46 @@ fn a_pong_received_during_a_pause_is_accepted() {
 #[test]
 fn reads_during_a_pause_reset_the_send_timeout() {
     const LARGE: usize = 8_000_000;
+    // Over TCP, the kernel may stop sending to a full receive window for more than a second. A unix
+    // socket has room as soon as the client has read. With one shard, the response to a request
+    // shows that the shard has written what it could to the other connections.
+    let directory = Directory::new("pauses");
+    let socket = format!("unix:{}", directory.path().join("s").display());
     let server = Server::start(&[
+        "--listen",
+        &socket,
+        "--shards",
+        "1",
         "--send-timeout",
-        "1s",
+        "2s",
         "--max-body-size",
         "10m",
         "--max-lag",
         "16m",
     ]);
-    let mut follower = server.connect_with_small_window();
-    follower.send_request("GET", "/sub/c", &[], None);
-    assert_eq!(follower.read_head().status, 200);
     let text = "x".repeat(LARGE);
     server.publish("c", &text);
-    let mut reader = server.connect_with_small_window();
+    let mut follower = server.connect();
+    let mut reader = server.connect();
+    follower.send_request("GET", "/sub/c.b1", &[], None);
     reader.send_request("GET", "/poll/c.b1", &[], None);
+    assert_eq!(follower.read_head().status, 200);
+    for connection in [&mut follower, &mut reader] {
+        wait_until("the server sends the message", || connection.has_received());
+    }
     assert_eq!(server.get("/channels-stats").head.status, 200);
     // Bytes in kernel buffers can be read; the server still has to write the rest.
     server.pause(PAUSE, || {
         [&mut follower, &mut reader].map(Connection::read_what_is_there)
     });
-    assert!(
-        follower
-            .next_line()
-            .is_some_and(|message| message.text == text)
-    );
-    assert_eq!(reader.read_response().head.status, 200);
+    // Read both at once, so that neither client stalls for longer than the limit.
+    let (message, response) = thread::scope(|scope| {
+        let message = scope.spawn(|| follower.next_line());
+        let response = reader.read_response();
+        (message.join().expect("the follower is served"), response)
+    });
+    assert!(message.is_some_and(|message| message.text == text));
+    assert_eq!(response.head.status, 200);
     assert_eq!(
         (
             counter(&server, "slow_timed_out"),
@@ -205,7 +220,7 @@ fn a_message_during_a_pause_precedes_the_long_poll_timeout() {
     polls
         .iter_mut()
         .for_each(|poll| poll.send_request("GET", "/lp/c", &[], None));
-    crate::support::wait_until("all wait", || {
+    wait_until("all wait", || {
         let info = publisher.request("GET", "/pub?id=c", &[], None);
         info.head.status == 200
             && object(&info.body)["subscribers"].as_u64() == Some(CLIENTS as u64)
@@ -240,7 +255,7 @@ fn the_response_of_a_back_end_that_arrives_during_a_pause_is_in_time() {
         .set_nonblocking(true)
         .expect("the socket accepts options");
     let mut asked = None;
-    crate::support::wait_until("the server asks", || {
+    wait_until("the server asks", || {
         asked = listener.accept().ok();
         asked.is_some()
     });
