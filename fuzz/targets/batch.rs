@@ -8,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::server::broker::Broker;
 use pushctl::server::config::Config;
 use pushctl::server::dialect::push_stream::channels_path;
-use pushctl::server::publisher::batch::{Batch, Failure, Progress};
-use pushctl::server::response::Body;
+use pushctl::server::publisher::batch::{Batch, BatchLimits, Failure, Progress};
+use pushctl::server::response::ResponseBody;
 use pushctl_fuzz::cut;
 
 const MAX_LINE: usize = 200;
@@ -25,7 +25,10 @@ fn publish<'a>(
         channels_path::parse(default),
         true,
         Cow::Borrowed(b""),
-        (3, MAX_LINE),
+        BatchLimits {
+            max_channels: 3,
+            max_line_bytes: MAX_LINE,
+        },
     );
     let finish = |batch: &mut Batch, at_end| loop {
         match batch.publish(&broker, at_end) {
@@ -47,8 +50,8 @@ fn publish<'a>(
         failure = finish(&mut batch, true);
         assert!(failure.is_some() || batch.input().is_empty());
     }
-    let Body::Sized(answer) = batch.response(failure.as_ref()).body else {
-        panic!("the answer has a length")
+    let ResponseBody::Sized(text) = batch.response(failure.as_ref()).body else {
+        panic!("the response has a length")
     };
     let mut channels: Vec<_> = broker
         .list(b"")
@@ -56,7 +59,7 @@ fn publish<'a>(
         .map(|info| (info.id.to_vec(), info.published))
         .collect();
     channels.sort();
-    (answer.to_vec(), channels, failure)
+    (text.to_vec(), channels, failure)
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::config::nginx::{self, Diagnostic};
-use pushctl::server::config::{Captures, Frame, Variables};
+use pushctl::server::config::{Captures, RewriteFrame, Variables};
 
 struct Request<'a>(&'a Captures);
 
@@ -76,9 +76,9 @@ fuzz_target!(|data: &[u8]| {
                 let Some((location, captures)) = server.locate(path.as_bytes()) else {
                     continue;
                 };
-                let mut frame = Frame::default();
+                let captures = captures.unwrap_or_default();
+                let mut frame = RewriteFrame::new(captures.clone(), Vec::new());
                 let choice = location.choose(&Request(&captures), &mut frame);
-                let captures = frame.captures.as_ref().unwrap_or(&captures);
                 for expression in [
                     &choice.settings.channels_path,
                     &choice.settings.allowed_origins,
@@ -86,7 +86,7 @@ fuzz_target!(|data: &[u8]| {
                 .into_iter()
                 .flatten()
                 {
-                    let _ = expression.evaluate(&Request(captures));
+                    let _ = expression.evaluate(&Request(&frame.captures));
                 }
             }
         }
