@@ -41,146 +41,83 @@ fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
     )
 }
 
-/// Blocks in a server, the line of the directive that may restrict access, and its name.
-fn restricting_directives() -> Vec<(String, u32, &'static str)> {
-    vec![
-        (
-            format!("location /a {{ {PUSH}\nauth_ldap x; }}"),
-            5,
-            "auth_ldap",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nsome_new_thing x; }}"),
-            5,
-            "some_new_thing",
-        ),
-        (format!("location /a {{ {PUSH}\ndenny all; }}"), 5, "denny"),
-        (
-            format!("location /a {{ {PUSH}\nssl_verify_clinet on; }}"),
-            5,
-            "ssl_verify_clinet",
-        ),
-        (
-            format!("location /a {{ {PUSH}\naccess_by_lua_file a.lua; }}"),
-            5,
-            "access_by_lua_file",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nset_by_lua_file $x a.lua; }}"),
-            5,
-            "set_by_lua_file",
-        ),
-        (
-            format!("location /a {{ {PUSH}\njs_body_filter a.b; }}"),
-            5,
-            "js_body_filter",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nmodsecurity on; }}"),
-            5,
-            "modsecurity",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nlimit_req zone=a; }}"),
-            5,
-            "limit_req",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nlimit_conn a 1; }}"),
-            5,
-            "limit_conn",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nproxy_pass http://b; }}"),
-            5,
-            "proxy_pass",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nfastcgi_pass b; }}"),
-            5,
-            "fastcgi_pass",
-        ),
-        (
-            format!("location /a {{ {PUSH}\ntry_files $uri =404; }}"),
-            5,
-            "try_files",
-        ),
-    ]
-}
+/// Directives of a push location that may restrict access.
+const RESTRICTING: &[&str] = &[
+    "auth_ldap x;",
+    "some_new_thing x;",
+    "denny all;",
+    "ssl_verify_clinet on;",
+    "access_by_lua_file a.lua;",
+    "set_by_lua_file $x a.lua;",
+    "js_body_filter a.b;",
+    "modsecurity on;",
+    "limit_req zone=a;",
+    "limit_conn a 1;",
+    "proxy_pass http://b;",
+    "fastcgi_pass b;",
+    "try_files $uri =404;",
+    "echo off;",
+    "more_set_input_headers 'X-User: a';",
+    "lua_access x;",
+    "datadog_appsec_enabled on;",
+];
 
-/// As [`restricting_directives`], further ones.
-fn more_restricting_directives() -> Vec<(String, u32, &'static str)> {
-    vec![
-        (format!("location /a {{ {PUSH}\necho off; }}"), 5, "echo"),
-        (
-            format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"),
-            5,
-            "more_set_input_headers",
-        ),
-        (
-            format!("ssl_verify_client on;\nlocation /a {{ {PUSH} }}"),
-            4,
-            "ssl_verify_client",
-        ),
-        (
-            format!("ssl_verify_client 0;\nlocation /a {{ {PUSH} }}"),
-            4,
-            "ssl_verify_client",
-        ),
-        (
-            format!("ssl_verify_client optional;\nlocation /a {{ {PUSH} }}"),
-            4,
-            "ssl_verify_client",
-        ),
-        (
-            format!("location / {{ auth_digest x;\nlocation /a {{ {PUSH} }} }}"),
-            4,
-            "auth_digest",
-        ),
-        (
-            format!("if ($arg_k) {{\nunknown_thing x; }}\nlocation /a {{ {PUSH} }}"),
-            5,
-            "unknown_thing",
-        ),
-        (
-            format!("location /a {{ {PUSH} if ($arg_k) {{\nproxy_pass http://b; }} }}"),
-            5,
-            "proxy_pass",
-        ),
-        (
-            format!("location /a {{ {PUSH} limit_except GET {{\nauth_jwt x; }} }}"),
-            5,
-            "auth_jwt",
-        ),
-        (
-            format!("location /a {{ {PUSH} }}\nfoo {{ bar; }}"),
-            5,
-            "foo",
-        ),
-        (
-            format!("location /a {{ {PUSH}\nlua_access x; }}"),
-            5,
-            "lua_access",
-        ),
-        (
-            format!("location /a {{ {PUSH}\ndatadog_appsec_enabled on; }}"),
-            5,
-            "datadog_appsec_enabled",
-        ),
-        (
-            format!("location / {{\nmore_clear_input_headers X-User;\nlocation /a {{ {PUSH} }} }}"),
-            5,
-            "more_clear_input_headers",
-        ),
-    ]
-}
+/// Blocks in a server with such a directive around or beneath a push location, the line of the
+/// directive, and its name. `PUSH` stands for the directives of the location.
+const RESTRICTING_ELSEWHERE: &[(&str, u32, &str)] = &[
+    (
+        "ssl_verify_client on;\nlocation /a { PUSH }",
+        4,
+        "ssl_verify_client",
+    ),
+    (
+        "ssl_verify_client 0;\nlocation /a { PUSH }",
+        4,
+        "ssl_verify_client",
+    ),
+    (
+        "ssl_verify_client optional;\nlocation /a { PUSH }",
+        4,
+        "ssl_verify_client",
+    ),
+    (
+        "location / { auth_digest x;\nlocation /a { PUSH } }",
+        4,
+        "auth_digest",
+    ),
+    (
+        "if ($arg_k) {\nunknown_thing x; }\nlocation /a { PUSH }",
+        5,
+        "unknown_thing",
+    ),
+    (
+        "location /a { PUSH if ($arg_k) {\nproxy_pass http://b; } }",
+        5,
+        "proxy_pass",
+    ),
+    (
+        "location /a { PUSH limit_except GET {\nauth_jwt x; } }",
+        5,
+        "auth_jwt",
+    ),
+    ("location /a { PUSH }\nfoo { bar; }", 5, "foo"),
+    (
+        "location / {\nmore_clear_input_headers X-User;\nlocation /a { PUSH } }",
+        5,
+        "more_clear_input_headers",
+    ),
+];
 
 #[test]
 fn every_directive_that_may_restrict_access_is_a_mistake_for_a_push_location() {
-    for (content, line, name) in restricting_directives()
-        .into_iter()
-        .chain(more_restricting_directives())
-    {
+    let inside = RESTRICTING.iter().map(|directive| {
+        let name = directive.split([' ', ';']).next().expect("a name");
+        (format!("location /a {{ {PUSH}\n{directive} }}"), 5, name)
+    });
+    let elsewhere = RESTRICTING_ELSEWHERE
+        .iter()
+        .map(|&(content, line, name)| (content.replace("PUSH", PUSH), line, name));
+    for (content, line, name) in inside.chain(elsewhere) {
         let found = mistakes(&in_server(&content));
         let begin = format!("conf:{line}: directive \"{name}\" ");
         let end = format!("and start with --front-enforces {name}");
