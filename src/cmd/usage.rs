@@ -18,7 +18,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     let matches = command
         .try_get_matches_from_mut(std::env::args_os())
         .map_err(|error| match text_taken_for_help(&error) {
-            Some(word) => command.error(
+            Some(word) => subcommand_of_arguments(&mut command).error(
                 ErrorKind::UnknownArgument,
                 format!("unexpected argument '{word}' found (write '-- {word}' for a text)"),
             ),
@@ -36,6 +36,19 @@ fn text_taken_for_help(error: &clap::Error) -> Option<String> {
         .skip(1)
         .take_while(|word| word != "--" && word != "-h" && word != "--help");
     words.find(|word| word.starts_with("-h") && word.len() > 2)
+}
+
+/// The subcommand that the arguments name, or the program itself.
+fn subcommand_of_arguments(command: &mut Command) -> &mut Command {
+    let named = std::env::args()
+        .skip(1)
+        .find(|word| command.find_subcommand(word).is_some());
+    match named {
+        Some(name) => command
+            .find_subcommand_mut(name)
+            .expect("the name was found"),
+        None => command,
+    }
 }
 
 /// Reports `-n -3` as an invalid number, not as an unknown option.

@@ -101,7 +101,8 @@ fn moment(text: &str) -> Option<SystemTime> {
     if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let (hours, minutes): (u64, u64) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    let hours: u64 = digits[..2].parse().ok()?;
+    let minutes: u64 = digits[2..].parse().ok()?;
     if hours > 23 || minutes > 59 {
         return None;
     }
