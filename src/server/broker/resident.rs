@@ -30,24 +30,22 @@ pub(super) struct ResidentBound {
     checked_at: AtomicU64,
     /// Resident bytes that no meter counts: the minimum since pages were last returned.
     unmetered: AtomicI64,
-    /// Opened at the start, because the process may run out of descriptors later.
     statm: Option<File>,
 }
 
 impl Default for ResidentBound {
     fn default() -> Self {
-        let mut bound = Self {
+        // Later the process may be out of descriptors.
+        let statm = File::open("/proc/self/statm").ok();
+        let resident = statm.as_ref().and_then(read_resident);
+        Self {
             limit: AtomicU64::new(u64::MAX),
             unreturnable: AtomicU64::new(0),
             started: Instant::now(),
             checked_at: AtomicU64::new(0),
-            unmetered: AtomicI64::new(i64::MAX),
-            statm: File::open("/proc/self/statm").ok(),
-        };
-        if let Some(resident) = bound.resident() {
-            bound.unmetered = AtomicI64::new(resident.cast_signed());
+            unmetered: AtomicI64::new(resident.map_or(i64::MAX, u64::cast_signed)),
+            statm,
         }
-        bound
     }
 }
 
@@ -122,18 +120,23 @@ impl ResidentBound {
     }
 
     fn resident(&self) -> Option<u64> {
-        let mut text = [0; 128];
-        let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
-        // In pages: size, resident, ...
-        let pages = std::str::from_utf8(&text[..length])
-            .ok()?
-            .split_ascii_whitespace()
-            .nth(1)?;
-        pages
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(rustix::param::page_size() as u64)
+        self.statm.as_ref().and_then(read_resident)
     }
+}
+
+/// Reads the resident bytes from an open `/proc/self/statm`.
+fn read_resident(statm: &File) -> Option<u64> {
+    let mut text = [0; 128];
+    let length = statm.read_at(&mut text, 0).ok()?;
+    // In pages: size, resident, ...
+    let pages = std::str::from_utf8(&text[..length])
+        .ok()?
+        .split_ascii_whitespace()
+        .nth(1)?;
+    pages
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(rustix::param::page_size() as u64)
 }
 
 #[cfg(test)]
