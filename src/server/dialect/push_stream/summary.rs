@@ -84,11 +84,7 @@ fn json(
         },
     ) in workers.iter().enumerate()
     {
-        let end = if index + 1 == workers.len() {
-            "\r\n"
-        } else {
-            ",\r\n"
-        };
+        let end = separator(index, workers);
         write!(
             out,
             "{{\"pid\": \"{pid}\", \"subscribers\": {subscribers}, \"uptime\": {uptime}}}{end}"
@@ -111,6 +107,15 @@ fn lines(
     write!(out, "{indent}by_worker:\r\n")
 }
 
+/// The end of a worker's entry: with a comma, but for the last one.
+fn separator(index: usize, workers: &[Worker]) -> &'static str {
+    if index + 1 == workers.len() {
+        "\r\n"
+    } else {
+        ",\r\n"
+    }
+}
+
 fn plain_workers(out: &mut Vec<u8>, workers: &[Worker]) -> std::io::Result<()> {
     for (
         index,
@@ -121,11 +126,7 @@ fn plain_workers(out: &mut Vec<u8>, workers: &[Worker]) -> std::io::Result<()> {
         },
     ) in workers.iter().enumerate()
     {
-        let end = if index + 1 == workers.len() {
-            "\r\n"
-        } else {
-            ",\r\n"
-        };
+        let end = separator(index, workers);
         write!(
             out,
             "  pid: {pid}\r\n  subscribers: {subscribers}\r\n  uptime: {uptime}{end}"
