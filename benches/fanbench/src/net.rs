@@ -132,7 +132,7 @@ impl Net {
 /// Starts to connect, from `source` if given; the socket becomes writable when it is connected.
 ///
 /// # Errors
-/// Returns an error if there is no descriptor or port left, or the connection is refused at once.
+/// Returns an error if there is no descriptor or port left, or the peer refuses the connection.
 pub fn connect(address: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<OwnedFd> {
     connect_with(address, source, None)
 }

@@ -108,7 +108,7 @@ impl Subscriber {
         let buffer = std::mem::take(&mut self.buffer);
         if !matches!(http::status(&buffer), 200 | 101) {
             eprintln!(
-                "a subscriber was refused: {}",
+                "a subscriber was rejected: {}",
                 String::from_utf8_lossy(&buffer)
             );
             return false;
@@ -134,7 +134,7 @@ impl Subscriber {
             let status = http::status(&self.buffer);
             if !matches!(status, 200 | 304) {
                 eprintln!(
-                    "a poll was refused: {}",
+                    "a poll was rejected: {}",
                     String::from_utf8_lossy(&self.buffer[..head])
                 );
                 return false;

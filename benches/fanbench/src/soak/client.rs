@@ -313,7 +313,7 @@ impl Client {
     ) -> Result<(), String> {
         match self.phase {
             Phase::Connecting if ready.hangup => {
-                self.note("the connection was refused");
+                self.note("the connection was rejected");
                 self.stay_away();
                 return Ok(());
             }
