@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::broker::Broker;
 use pushctl::server::config::Config;
-use pushctl::server::dialect::push_stream::channels_path;
-use pushctl::server::publisher::batch::{Batch, BatchLimits, Failure, Progress};
-use pushctl::server::response::ResponseBody;
+use pushctl::server::push_stream::channels_path;
+use pushctl::server::push_stream::publish::batch::{Batch, BatchLimits, Failure, Progress};
+use pushctl::server::exchange::response::ResponseBody;
 use pushctl_fuzz::cut;
 
 const MAX_LINE: usize = 200;

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::message::{http_date, parse_http_date};
 use pushctl::server::broker::Cursor;
 use pushctl::server::config::{Expression, LocationSettings, Variables, normalise};
-use pushctl::server::dialect::push_stream::{channels_path, cursor};
+use pushctl::server::push_stream::{channels_path, cursor};
 
 /// A request in which all headers and arguments have the same value.
 struct All<'a>(&'a [u8]);

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::nginx::{self, Diagnostic};
+use pushctl::server::config::source::nginx;
+use pushctl::server::config::source::nginx::Diagnostic;
 use pushctl::server::config::{Captures, RewriteFrame, Variables};
 
 struct Request<'a>(&'a Captures);

@@ -11,12 +11,9 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pushctl::client::message::Message;
 use pushctl::message::Position;
-use pushctl::server::config::template::{Template, TemplatePart};
-use pushctl::server::config::{
-    Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, VariableNames,
-    Variables,
-};
-use pushctl::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
+use pushctl::server::config::model::template::{Template, TemplatePart};
+use pushctl::server::config::{Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, VariableNames, Variables};
+use pushctl::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
 struct Request<'a>(&'a [u8]);
 

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::nginx::{self, Diagnostic};
+use pushctl::server::config::source::nginx;
+use pushctl::server::config::source::nginx::Diagnostic;
 
 /// Whether a file is accepted, and all its diagnostics.
 fn outcome(text: &[u8]) -> (bool, Vec<Diagnostic>) {

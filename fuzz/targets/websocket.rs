@@ -3,8 +3,9 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::subscriber::websocket::frame::{self, Opcode, Parsed};
-use pushctl::server::subscriber::websocket::inbound::{Inbound, InboundAction};
+use pushctl::server::endpoint::websocket_frame as frame;
+use pushctl::server::endpoint::websocket_frame::{Opcode, Parsed};
+use pushctl::server::push_stream::subscribe::websocket::inbound::{Inbound, InboundAction};
 use pushctl_fuzz::cut;
 
 const MAX_MESSAGE: usize = 300;

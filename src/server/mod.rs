@@ -29,44 +29,35 @@
 //!
 //! The steps are in docs/architecture.md, also those for another HTTP version.
 
-mod admission;
-mod allocator;
+pub mod access;
 pub mod broker;
-mod buffer_pool;
-pub mod compression;
 pub mod config;
 pub mod dialect;
-pub mod error_log;
-mod failpoints;
+pub mod endpoint;
+pub mod exchange;
 pub mod fanout;
-mod generation;
 mod http;
-mod limits_log;
-mod log_throttle;
-pub mod panics;
-pub mod publisher;
-pub mod request;
-pub mod response;
-mod running;
-mod shard_thread;
-mod shards;
-pub mod statistics;
-pub mod subscriber;
-mod syslog;
-mod time_limit;
+pub mod nchan;
+pub mod nhpm;
+pub mod observe;
+pub mod push_stream;
+pub mod runtime;
 
+use crate::server::exchange::response;
+use crate::server::observe::error_log;
 use std::io;
 use std::num::NonZero;
 use std::sync::OnceLock;
 
+pub use self::http::{InheritedSocket, InheritedSocketError};
+pub use self::observe::access_log::reopen as reopen_access_logs;
+use self::runtime::generation::Generation;
+pub use self::runtime::running::{Command, NeedsRestart, Reloaded, StopKind};
 use broker::{Broker, CreateError, MAX_SHARDS};
 use config::{Config, ListenAddress};
-use generation::Generation;
 use http::Bound;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub use http::fuzzing;
-pub use http::{InheritedSocket, InheritedSocketError, reopen_access_logs};
-pub use running::{Command, NeedsRestart, Reloaded, StopKind};
 
 /// Value of the `Server` header.
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
@@ -205,7 +196,7 @@ impl Server {
 pub fn apply_process_settings(config: &Config) {
     error_log::apply(&config.process.error_logs);
     response::set_version_hidden(config.process.hides_version);
-    http::try_access_logs(config);
+    observe::access_log::try_all(config);
 }
 
 /// Binds the address of `listener`, or takes its inherited socket.

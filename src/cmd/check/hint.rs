@@ -4,7 +4,7 @@
 //! Most mistakes in copied files are of three kinds: non-ASCII spaces from web pages, missing
 //! spaces, and directives of older versions of the module.
 
-use crate::server::config::nginx;
+use crate::server::config::source::nginx;
 
 /// Removed or renamed directives, each with its remedy.
 const FORMER: &[(&str, &str)] = &[

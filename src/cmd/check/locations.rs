@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::servers;
 use crate::cmd::escape;
-use crate::server::config::nchan::Roles;
+use crate::server::config::model::nchan::Roles;
 use crate::server::config::{
     Config, Endpoint, Location, LocationSettings, RewriteStep, SlowPolicy, SubscriberMode,
     VirtualServer, WebSettings,

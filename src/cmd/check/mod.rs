@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use super::exit::{Code, Usage};
 use super::output;
-use crate::server::config::nginx::{self, FrontEnforces, ImportOptions};
+use crate::server::config::source::nginx;
+use crate::server::config::source::nginx::{FrontEnforces, ImportOptions};
 use report::CheckReport;
 
 /// Address at which pushctl listens behind nginx.

@@ -5,7 +5,8 @@ use super::{add_hint, locations, todo};
 use crate::cmd::escape;
 use crate::cmd::exit::Code;
 use crate::server::config::Config;
-use crate::server::config::nginx::{self, DirectiveSupport, Support};
+use crate::server::config::source::nginx;
+use crate::server::config::source::nginx::{DirectiveSupport, Support};
 
 /// A checked configuration: its directives, locations and mistakes.
 pub(super) struct CheckReport {

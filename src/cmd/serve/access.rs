@@ -10,8 +10,9 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::start::Hints;
-use crate::server::config::browsers::{AllowedOrigins, Origin, split_port};
-use crate::server::config::web::{AccessRule, Authentication, Clients};
+use crate::server::config::model::browsers::{AllowedOrigins, Origin, split_port};
+use crate::server::config::model::clients::Clients;
+use crate::server::config::model::web::{AccessRule, Authentication};
 use crate::server::config::{BrowserAccess, Expression, ListenAddress, WebSettings};
 
 /// Options about access.

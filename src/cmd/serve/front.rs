@@ -1,8 +1,8 @@
 //! Options about a proxy in front of the server.
 
 use crate::server::config::ConnectionLimits;
-use crate::server::config::nginx::{FrontEnforces, ImportOptions};
-use crate::server::config::web::{Clients, RealIp};
+use crate::server::config::model::clients::{Clients, RealIp};
+use crate::server::config::source::nginx::{FrontEnforces, ImportOptions};
 
 use super::access::clients;
 

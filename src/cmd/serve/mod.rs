@@ -34,8 +34,10 @@ use values::set;
 
 use super::args::more_options;
 use super::exit::Usage;
-use crate::server::config::{BuiltinOptions, Config, nginx};
-use crate::server::{InheritedSocket, Server, panics};
+use crate::server::config::source::nginx;
+use crate::server::config::{BuiltinOptions, Config};
+use crate::server::observe::panics;
+use crate::server::{InheritedSocket, Server};
 
 macro_rules! examples {
     () => {
@@ -142,7 +144,7 @@ pub struct Args {
 /// # Errors
 /// When the configuration is invalid or the server cannot listen on an address.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    crate::server::error_log::init(args.log_level);
+    crate::server::observe::error_log::init(args.log_level);
     // Before there are threads and further descriptors.
     let passed = systemd::passed_sockets();
     if let Some(parent) = args.parent {

@@ -10,7 +10,8 @@ use super::start::{announce, warn_without_endpoints};
 use super::{Args, systemd};
 use crate::cmd::check;
 use crate::cmd::exit::Usage;
-use crate::server::config::nginx::{self, DirectiveSupport, InvalidConfig, LoadedConfig};
+use crate::server::config::source::nginx;
+use crate::server::config::source::nginx::{DirectiveSupport, InvalidConfig, LoadedConfig};
 use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
 /// Sends commands to the server.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
-use crate::server::limits_log::Limit;
+use crate::server::observe::limits_log::Limit;
 
 /// A rejected, dropped or failed operation, or the reason for which the server ended a connection
 /// or a subscription.

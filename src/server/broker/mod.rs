@@ -4,9 +4,11 @@
 //! Its locks, their order and the longest work under each are listed in docs/architecture.md. They
 //! are never held across an await, and are released before a task is woken.
 
+pub(in crate::server) mod allocator;
 mod attributes;
 mod channel;
 mod channel_info;
+pub mod channel_key;
 mod channel_requests;
 mod channel_tags;
 mod clock;
@@ -61,7 +63,7 @@ pub use snapshot::{ChannelReader, Snapshot, read_snapshot};
 pub use subscription::{AttachRequest, Attachment, SubscriptionTraits};
 
 use super::config::BrokerSettings;
-use super::limits_log::Limit;
+use crate::server::observe::limits_log::Limit;
 use channel::NewChannel;
 use channel_requests::IdleWatch;
 use clock::PositionClock;

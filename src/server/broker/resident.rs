@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::server::allocator;
+use super::allocator;
 
 /// Minimum interval between checks, which take some microseconds.
 const CHECK_INTERVAL_MILLIS: u64 = 1;

@@ -8,7 +8,7 @@ use super::dropped::MissedCount;
 use super::log::{Cursor, LogCursor};
 use super::snapshot::ChannelReader;
 use super::{AttachError, Broker};
-use crate::server::limits_log::Limit;
+use crate::server::observe::limits_log::Limit;
 
 /// Parameters of a new subscription.
 #[derive(Clone, Copy, Debug)]

@@ -14,38 +14,11 @@
 //! | [`proxy`], [`upstream`], [`tls`] | back-ends of hooks |
 //! | [`limits`], [`logs`], [`defaults`] | limits, logs, all default values |
 
-pub mod base64;
-pub mod browsers;
-pub mod builtin;
-pub mod clients;
-pub mod compression;
-pub mod condition;
-pub mod defaults;
-mod escape;
 pub mod expression;
-pub mod limits;
-pub mod listener;
-pub mod logs;
-pub mod map;
-pub mod names;
-pub mod nchan;
-pub mod nginx;
-pub mod nhpm;
-pub mod padding;
-pub mod path;
-pub mod pattern;
-pub mod proxy;
-pub mod regex_pattern;
-pub mod rewrite;
-pub mod rewrite_phase;
-pub mod secure_link;
-pub mod template;
-pub mod tls;
-pub mod upstream;
-pub mod users;
-pub mod variables;
-pub mod web;
+pub mod model;
+pub mod source;
 
+use crate::server::config::model::nchan;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,29 +26,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use browsers::BrowserAccess;
-pub use builtin::BuiltinOptions;
-pub use compression::GzipSettings;
-pub use condition::Condition;
+pub use self::expression::condition::Condition;
+pub use self::expression::map::{Map, MapVariable};
+pub use self::expression::path::{normalise, normalise_with_slashes};
+pub use self::expression::regex_pattern::{Captures, RegexPattern};
+pub use self::expression::rewrite::Rewrite;
+pub use self::expression::rewrite_phase::{
+    LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep,
+};
+pub use self::expression::secure_link::SecureLink;
+pub use self::model::browsers::BrowserAccess;
+pub use self::model::compression::GzipSettings;
+pub use self::model::limits::{ConnectionLimits, TcpSettings};
+pub use self::model::listener::Listener;
+pub use self::model::logs::{ErrorLog, LogTarget};
+pub use self::model::names::{ServerName, Servers};
+pub use self::model::nchan::NchanSettings;
+pub use self::model::nhpm::NhpmSettings;
+pub use self::model::padding::{Padding, Paddings};
+pub use self::model::pattern::{Locations, Pattern};
+pub use self::model::proxy::ProxySettings;
+pub use self::model::template::MessageFormat;
+pub use self::model::upstream::{Upstream, Upstreams};
+pub use self::model::web::WebSettings;
+pub use self::source::builtin::BuiltinOptions;
 pub use expression::{Expression, VariableNames, Variables};
-pub use limits::{ConnectionLimits, TcpSettings};
-pub use listener::Listener;
-pub use logs::{ErrorLog, LogTarget};
-pub use map::{Map, MapVariable};
-pub use names::{ServerName, Servers};
-pub use nchan::NchanSettings;
-pub use nhpm::NhpmSettings;
-pub use padding::{Padding, Paddings};
-pub use path::{normalise, normalise_with_slashes};
-pub use pattern::{Locations, Pattern};
-pub use proxy::ProxySettings;
-pub use regex_pattern::{Captures, RegexPattern};
-pub use rewrite::Rewrite;
-pub use rewrite_phase::{LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep};
-pub use secure_link::SecureLink;
-pub use template::MessageFormat;
-pub use upstream::{Upstream, Upstreams};
-pub use web::WebSettings;
 
 /// The configuration of a server.
 #[derive(Clone, Debug)]

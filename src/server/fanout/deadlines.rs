@@ -18,7 +18,7 @@ use super::shard::{ConnectionKey, Shard};
 use super::state::{ShardContext, ShardState};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{Incident, SlowConsumerOutcome};
-use crate::server::failpoints;
+use crate::server::observe::failpoints;
 
 /// The shard wakes up at least this often while there are deadlines. This is the precision with
 /// which pauses are measured.

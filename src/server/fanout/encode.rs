@@ -10,7 +10,7 @@ use super::frame_cache::FrameContent;
 use super::slow;
 use crate::message::Position;
 use crate::server::broker::{Channel, LogCursor, LogSlice};
-use crate::server::buffer_pool;
+use crate::server::exchange::buffer_pool;
 
 /// Typical size of an encoded message beyond its text and channel id. Our JSON has 110 bytes of
 /// names, date and tag.

@@ -19,7 +19,7 @@ use crate::server::broker::{
     Broker, Channel, ChannelStart, Charge, Cursor, Incident, OutOfMemory, Reservation,
     SubscriptionTraits,
 };
-pub use crate::server::config::nhpm::Concurrency;
+pub(super) use crate::server::config::model::nhpm::Concurrency;
 
 /// A subscription, resolved from a subscriber's request.
 pub struct Subscription {

@@ -4,7 +4,7 @@ use std::rc::{Rc, Weak};
 
 use super::format::{Checksum, Format};
 use crate::server::broker::LogCursor;
-use crate::server::buffer_pool;
+use crate::server::exchange::buffer_pool;
 
 /// Most bytes of message text in a frame. The rest follows in the next frame, once the socket has
 /// accepted this one.

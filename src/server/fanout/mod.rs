@@ -28,8 +28,9 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use self::follower::{ChannelRequest, Channels, Subscription, SubscriptionOutcome};
+pub use crate::server::config::model::nhpm::Concurrency;
 pub use deadlines::Interruption;
-pub use follower::{ChannelRequest, Channels, Concurrency, Subscription, SubscriptionOutcome};
 pub use format::{
     Checksum, Delivery, DeliveryBatch, EndReason, Format, Gap, ResumePoint, SlowConsumerSettings,
 };

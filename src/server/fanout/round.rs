@@ -15,7 +15,7 @@ use super::shard::ConnectionKey;
 use super::state::{ChannelMember, ShardContext, ShardState, TurnUsage};
 use crate::message::unix_now;
 use crate::server::broker::{ChannelHead, Incident, LogCursor};
-use crate::server::failpoints;
+use crate::server::observe::failpoints;
 
 /// Most frames that a follower gets in a row. A follower that is further behind continues in
 /// another round, after the others.

@@ -12,7 +12,7 @@ use std::task::{Context, Waker};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::follower::{Channels, Concurrency, Follower, Membership, Subscription};
+use super::follower::{Channels, Follower, Membership, Subscription};
 use super::frame_cache::FrameCache;
 use super::outlet::Outlet;
 use super::pending_charges::PendingCharges;
@@ -23,7 +23,8 @@ use super::timers::{Millis, NEVER, Timers};
 use crate::server::broker::{
     AttachError, AttachRequest, Attachment, Broker, Channel, LogCursor, SubscriptionTraits,
 };
-use crate::server::failpoints;
+use crate::server::config::model::nhpm::Concurrency;
+use crate::server::observe::failpoints;
 
 /// Connections and followers of one thread, and the channels that they follow.
 #[derive(Default)]

@@ -5,12 +5,14 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::chunked_body::{ChunkError, ChunkedReader};
-use super::head::{self, BodyLength, ParsedHead};
+use super::h1::chunked_body::{ChunkError, ChunkedReader};
+use super::h1::head;
+use super::h1::head::ParsedHead;
+use super::h1::headers::BodyLength;
 use super::replay::{self, PollMatch};
-use crate::server::dialect::push_stream::channels_path;
-use crate::server::request::{Endpoints, Request};
-use crate::server::subscriber::CURSOR_HEADERS;
+use crate::server::exchange::request::{Endpoints, Request};
+use crate::server::push_stream::channels_path;
+use crate::server::push_stream::cursor::HEADERS as CURSOR_HEADERS;
 
 /// A part of a client's input.
 #[derive(Clone, Debug, PartialEq, Eq)]

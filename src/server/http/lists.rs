@@ -12,16 +12,17 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::connection::Disconnected;
-use super::requests::{Requests, ServeOutcome};
+use super::connection::requests::{Requests, ServeOutcome};
 use super::route::ResponsePlan;
 use crate::server::broker::{Incident, Reservation};
-use crate::server::compression::Compression;
-use crate::server::config::web::AddedHeaders;
-use crate::server::failpoints;
-use crate::server::limits_log::Limit;
-use crate::server::panics::LISTS_THREAD;
-use crate::server::response::{self, Response, Status};
-use crate::server::statistics::Listing;
+use crate::server::config::model::web::AddedHeaders;
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::response;
+use crate::server::exchange::response::{Response, Status};
+use crate::server::observe::failpoints;
+use crate::server::observe::limits_log::Limit;
+use crate::server::observe::panics::LISTS_THREAD;
+use crate::server::push_stream::statistics::Listing;
 
 /// The queue of the process. In tests the lists of several servers differ in their brokers.
 static QUEUE: Mutex<Queue> = Mutex::new(Queue {
@@ -58,14 +59,14 @@ impl ListKey {
 }
 
 /// A response with a list, shared by its clients. It counts once against the memory bound.
-pub(super) struct List {
+pub(in crate::server) struct List {
     response: Response,
     _memory: Reservation,
 }
 
 impl Requests<'_> {
     /// Waits for a list, or returns the response that takes its place.
-    pub(super) async fn list(
+    pub(in crate::server) async fn list(
         &mut self,
         listing: Listing,
         added: &AddedHeaders,
@@ -92,7 +93,7 @@ impl Requests<'_> {
     }
 
     /// Sends a list. `keep_alive` is whether the body of the request was discarded.
-    pub(super) async fn send_list(
+    pub(in crate::server) async fn send_list(
         &mut self,
         list: Arc<List>,
         keep_alive: bool,

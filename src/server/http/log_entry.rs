@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::access_log::{self, MAX_HEADER_BYTES};
 use crate::message::unix_now;
 use crate::server::config::expression::VariableSnapshot;
-use crate::server::config::regex_pattern;
-use crate::server::config::web::{AccessLog, LogEscape};
+use crate::server::config::expression::regex_pattern;
+use crate::server::config::model::logs::{AccessLog, LogEscape};
 use crate::server::config::{Expression, Variables, WebSettings};
+use crate::server::exchange::variables;
 use crate::server::fanout::{EndReason, Tap};
-use crate::server::request;
+use crate::server::observe::access_log;
+use crate::server::observe::access_log::MAX_HEADER_BYTES;
 
 /// Status of a request whose client has closed the connection early, as in nginx.
 const CLIENT_CLOSED: u16 = 499;
@@ -26,7 +27,7 @@ enum LinePart {
 }
 
 /// The lines of a request, which are written on drop.
-pub(super) struct LogEntry {
+pub(in crate::server) struct LogEntry {
     lines: Vec<LogLine>,
     begin: Instant,
     connection_opened: Option<Instant>,
@@ -59,7 +60,7 @@ struct LoggedResponse {
 
 impl LogEntry {
     /// Begins the entry of a request; `None` if it is not logged.
-    pub(super) fn begin(
+    pub(in crate::server) fn begin(
         web: &WebSettings,
         variables: &dyn Variables,
         connection_opened: Option<Instant>,
@@ -96,7 +97,7 @@ impl LogEntry {
     }
 
     /// Bytes of heap memory.
-    pub(super) fn own_bytes(&self) -> usize {
+    pub(in crate::server) fn own_bytes(&self) -> usize {
         let of = |part: &LinePart| {
             size_of::<LinePart>()
                 + match part {
@@ -112,17 +113,17 @@ impl LogEntry {
     }
 
     /// Discards the lines, because the request is routed again.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::server) fn forget(&mut self) {
         self.lines.clear();
     }
 
     /// Adds bytes of the body that were read.
-    pub(super) fn add_received(&mut self, bytes: u64) {
+    pub(in crate::server) fn add_received(&mut self, bytes: u64) {
         self.request_bytes += bytes;
     }
 
     /// Keeps the body, if a line needs it.
-    pub(super) fn record_body(&mut self, body: &Bytes) {
+    pub(in crate::server) fn record_body(&mut self, body: &Bytes) {
         let mut parts = self
             .lines
             .iter()
@@ -137,7 +138,7 @@ impl LogEntry {
     }
 
     /// Records a response: its head, and the length of its body.
-    pub(super) fn record_response(&mut self, head: &[u8], body_bytes: u64) {
+    pub(in crate::server) fn record_response(&mut self, head: &[u8], body_bytes: u64) {
         self.response = LoggedResponse {
             status: parse_status(head).unwrap_or(CLIENT_CLOSED),
             bytes: head.len() as u64 + body_bytes,
@@ -154,7 +155,7 @@ impl LogEntry {
 
     /// Records what a follower was sent, and how its subscription ended; `is_dropped` if the client
     /// has not received the end.
-    pub(super) fn record_subscription(&mut self, tap: Tap, is_dropped: bool) {
+    pub(in crate::server) fn record_subscription(&mut self, tap: Tap, is_dropped: bool) {
         let ending_status = match tap.ending {
             Some(EndReason::TimeToLive) if self.is_nchan => Some(408),
             Some(EndReason::Deleted) if self.is_nchan => Some(410),
@@ -179,7 +180,7 @@ impl LogEntry {
 }
 
 /// Records a rendered response; an empty one means that the connection is closed without one.
-pub(super) fn record_rendered(log: Option<&mut Box<LogEntry>>, bytes: &[u8]) {
+pub(in crate::server) fn record_rendered(log: Option<&mut Box<LogEntry>>, bytes: &[u8]) {
     let Some(log) = log else { return };
     match memchr::memmem::find(bytes, b"\r\n\r\n") {
         Some(end) => log.record_response(&bytes[..end + 4], (bytes.len() - end - 4) as u64),
@@ -303,8 +304,8 @@ impl LogEntry {
                     .map(|opened| opened.elapsed())
                     .unwrap_or_default(),
             ),
-            "msec" => request::milliseconds(),
-            "time_local" => request::local_time(unix_now()),
+            "msec" => variables::milliseconds(),
+            "time_local" => variables::local_time(unix_now()),
             "time_iso8601" => format!("{}+00:00", crate::server::iso_time(unix_now())),
             name => return find_header(head, name.strip_prefix("sent_http_")?).map(<[u8]>::to_vec),
         };

@@ -14,65 +14,23 @@
 //! `listener_snapshot` is the configuration of a listener, which a reload replaces; `access_log`
 //! writes log lines.
 
-mod accept;
-mod access;
-mod access_log;
-mod auth_request;
-mod backend;
-mod backend_connection;
-mod backend_request;
-mod balancer;
-mod basic_auth;
-mod batches;
-mod browser_guard;
-mod chunked_body;
-mod client_address;
 mod connection;
-mod following;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
-mod head;
-mod headers;
-mod hook_response;
-mod hooks;
-mod inherited_socket;
-mod listener;
-mod listener_snapshot;
+pub(super) mod h1;
+pub(super) mod listen;
 mod lists;
-mod live_hooks;
 mod log_entry;
-mod malformed_request;
-mod message_hook;
-mod nchan_socket;
-mod notices;
-mod overload;
-mod pace;
 mod pages;
-mod password;
-mod peers;
-mod pending_check;
-mod perform;
-mod proxy_pass;
-mod proxy_request;
-mod read;
 mod replay;
-mod requests;
-mod rerouting;
-mod return_response;
-mod rewriting;
-mod route;
+pub(in crate::server) mod route;
 mod static_files;
-mod target;
-mod unix_socket;
-mod write;
-mod write_coalescing;
+pub(super) mod upstream;
 
-pub use access_log::reopen as reopen_access_logs;
-pub(super) use access_log::{flush as flush_access_logs, try_all as try_access_logs};
-pub(super) use backend::BackendClient;
-pub(super) use basic_auth::decode_pair as decode_basic_pair;
+pub(super) use self::upstream::backend::BackendClient;
+
+pub use self::listen::inherited_socket::{InheritedSocket, InheritedSocketError};
+pub(super) use self::listen::listener::{Accepted, Bound};
+pub(super) use self::listen::listener_snapshot::{ListenerSlot, ListenerSnapshot};
+pub(super) use self::upstream::notices::PendingNotices;
 pub(super) use connection::Connection;
-pub use inherited_socket::{InheritedSocket, InheritedSocketError};
-pub(super) use listener::{Accepted, Bound};
-pub(super) use listener_snapshot::{ListenerSlot, ListenerSnapshot};
-pub(super) use notices::PendingNotices;

@@ -9,7 +9,7 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use crate::server::response::{Response, Status};
+use crate::server::exchange::response::{Response, Status};
 
 /// Largest page in bytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
@@ -19,7 +19,7 @@ fn router() -> Router {
 }
 
 /// Renders the page at `target`, or nginx's error page if there is none for this method.
-pub(super) async fn render(method: &str, target: &str) -> Response {
+pub(in crate::server) async fn render(method: &str, target: &str) -> Response {
     // HEAD gets the head of the page; the body is omitted when the response is written.
     let method = if method == "HEAD" { "GET" } else { method };
     let Ok(request) = Request::builder()

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::escape;
 use super::{Expression, ExpressionPart, Variables};
-use crate::server::config::escape;
 
 impl Expression {
     /// Evaluates the value of a `set`. As in nginx, numbered captures are escaped if the request

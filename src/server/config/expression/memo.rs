@@ -4,8 +4,8 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use super::super::map::MapVariable;
-use super::super::secure_link::CheckedLink;
+use super::map::MapVariable;
+use super::secure_link::CheckedLink;
 
 /// The values that were evaluated so far; clones share them. Allocates nothing until the first
 /// value.

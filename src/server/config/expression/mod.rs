@@ -4,20 +4,29 @@
 //! the values through [`Variables`] (push-stream.md, section 17).
 
 mod addresses;
+pub mod base64;
+pub mod condition;
 mod cookie;
+pub(in crate::server) mod escape;
 mod kinds;
+pub mod map;
 mod memo;
 mod parse;
+pub mod path;
+pub mod regex_pattern;
+pub mod rewrite;
+pub mod rewrite_phase;
+pub mod secure_link;
 mod snapshot;
+pub mod variables;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::map::MapVariable;
-use super::regex_pattern;
-use super::secure_link::{LinkCheck, LinkVariable};
+use self::map::MapVariable;
+use self::secure_link::{LinkCheck, LinkVariable};
 use cookie::find_cookie;
 pub use memo::Memo;
 pub use snapshot::VariableSnapshot;

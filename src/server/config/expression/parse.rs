@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::secure_link::LinkVariable;
+use super::variables::availability;
 use super::{ExpressionError, ExpressionPart, VariableNames};
-use crate::server::config::secure_link::LinkVariable;
-use crate::server::config::variables::availability;
 
 /// Splits `text` into literal texts and variables.
 pub(super) fn parse_parts(

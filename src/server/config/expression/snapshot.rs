@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::map::Map;
+use super::variables::{Availability, availability};
 use super::{Expression, ExpressionPart, Variables};
-use crate::server::config::map::Map;
-use crate::server::config::variables::{Availability, availability};
 
 /// Maximum nesting of maps, as in their evaluation.
 const MAX_DEPTH: u8 = 16;

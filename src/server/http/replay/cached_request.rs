@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use super::HeadTemplate;
 use crate::server::broker::{Broker, Charge};
-use crate::server::http::listener_snapshot::ListenerSnapshot;
+use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
 
 /// Caching stops for a connection when this many more entries were unused than used.
 const MAX_UNUSED: u8 = 4;
 
 /// The last request of one kind that can be replayed.
-pub(in crate::server::http) struct RequestCache<T> {
+pub(in crate::server) struct RequestCache<T> {
     cached: Option<Box<CachedRequest<T>>>,
     /// Entries that were replaced without having been replayed, less those that were replayed.
     unused: u8,

@@ -4,9 +4,11 @@
 use std::ops::Range;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-use crate::server::http::head::{self, BodyLength, ParsedHead};
+use crate::server::exchange::request::{Endpoints, Request};
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-use crate::server::request::{Endpoints, Request};
+use crate::server::http::h1::head;
+use crate::server::http::h1::head::ParsedHead;
+use crate::server::http::h1::headers::BodyLength;
 
 /// Longest head that is cached.
 const MAX_HEAD_BYTES: usize = 1024;
@@ -15,7 +17,7 @@ const MAX_HEAD_BYTES: usize = 1024;
 type Hole = Range<usize>;
 
 /// The two holes of a head, in their order.
-pub(in crate::server::http) struct Holes([Hole; 2]);
+pub(in crate::server) struct Holes([Hole; 2]);
 
 impl Holes {
     /// Returns the ranges of `parts`, which must lie in the head at the front of `buffer` (not in
@@ -31,18 +33,18 @@ impl Holes {
 }
 
 /// A head with its two holes.
-pub(in crate::server::http) struct HeadTemplate {
+pub(in crate::server) struct HeadTemplate {
     head: Box<[u8]>,
     holes: [Hole; 2],
 }
 
 /// A head that matches a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server::http) struct TemplateMatch<'a> {
+pub(in crate::server) struct TemplateMatch<'a> {
     /// Contents of the holes, in their order.
-    pub(in crate::server::http) holes: [&'a [u8]; 2],
+    pub(in crate::server) holes: [&'a [u8]; 2],
     /// The bytes after the head.
-    pub(in crate::server::http) rest: &'a [u8],
+    pub(in crate::server) rest: &'a [u8],
 }
 
 impl HeadTemplate {
@@ -94,7 +96,7 @@ fn find_range(whole: &[u8], part: &[u8]) -> Option<Hole> {
 
 /// Makes the template of a head with the holes that `find_holes` returns, for tests and fuzzing.
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-pub(in crate::server::http) fn template_of(
+pub(in crate::server) fn template_of(
     head: &[u8],
     find_holes: impl FnOnce(&Request<'_>, BodyLength) -> Option<Holes>,
 ) -> Option<HeadTemplate> {

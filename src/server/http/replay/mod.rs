@@ -23,30 +23,30 @@ pub(super) use poll::{PollMatch, find_holes as find_poll_holes, match_poll};
 pub(super) use publish::{find_holes as find_publish_holes, match_publish};
 pub(super) use publish::{is_replayable, only_argument};
 
-use super::head::BodyLength;
-use super::requests::Requests;
+use super::connection::requests::Requests;
+use super::h1::headers::BodyLength;
 use super::route::{FollowMode, NextStep, RoutedRequest};
-use crate::server::request::Request;
+use crate::server::exchange::request::Request;
 use publish::CachedPublish;
 
 /// Replay state of a connection while it serves requests. Polls are cached by the connection
 /// itself, because it follows between two of them.
 #[derive(Default)]
-pub(super) struct ReplayState {
+pub(in crate::server) struct ReplayState {
     /// The last cached request of a publisher.
     publishes: RequestCache<CachedPublish>,
     /// Head of the current request, if the request may be cached.
-    pub(super) template: Option<Box<HeadTemplate>>,
+    pub(in crate::server) template: Option<Box<HeadTemplate>>,
     /// The response to a replayed request was the last one of the connection.
-    pub(super) is_last: bool,
+    pub(in crate::server) is_last: bool,
     /// A replayed poll has attached its follower.
-    pub(super) is_following: bool,
+    pub(in crate::server) is_following: bool,
 }
 
 impl Requests<'_> {
     /// Returns the holes of the request at the front of the buffer, if it can be cached and a
     /// similar request is likely to follow; `poll` are those of a poll.
-    pub(super) fn find_holes(
+    pub(in crate::server) fn find_holes(
         &self,
         request: &Request<'_>,
         length: BodyLength,
@@ -71,7 +71,7 @@ impl Requests<'_> {
 
     /// Returns the holes of the request at the front of the buffer, if it is a poll that can be
     /// recognised again.
-    pub(super) fn find_poll_holes(&self, request: &Request<'_>) -> Option<Holes> {
+    pub(in crate::server) fn find_poll_holes(&self, request: &Request<'_>) -> Option<Holes> {
         if request.keep_alive {
             poll::find_holes(&self.connection.buffer, request)
         } else {
@@ -83,7 +83,7 @@ impl Requests<'_> {
     ///
     /// Only if the whole body is in the buffer as well: replayed requests must arrive whole, and
     /// no memory is held while a body comes in.
-    pub(super) fn record_template(
+    pub(in crate::server) fn record_template(
         &mut self,
         holes: Option<Holes>,
         head_bytes: usize,
@@ -103,7 +103,7 @@ impl Requests<'_> {
 
     /// Answers the request at the front of `bytes` from the cache. Returns its length, or `None`
     /// if it is not in the cache.
-    pub(super) fn replay_front(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(in crate::server) fn replay_front(&mut self, bytes: &[u8]) -> Option<usize> {
         if !self.connection.accepts_requests() {
             return None;
         }
@@ -113,7 +113,7 @@ impl Requests<'_> {
 
     /// Answers the request at the front of the buffer from the cache and removes it; false if it
     /// is not in the cache.
-    pub(super) fn replay_buffered(&mut self) -> bool {
+    pub(in crate::server) fn replay_buffered(&mut self) -> bool {
         let mut buffer = std::mem::take(&mut self.connection.buffer);
         let replayed = self.replay_front(&buffer);
         buffer.advance(replayed.unwrap_or(0));

@@ -9,31 +9,33 @@ use std::rc::Rc;
 use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
-use crate::server::failpoints;
-use crate::server::generation::LocationAddress;
+use crate::server::exchange::request::Request;
 use crate::server::http::connection::Connection;
-use crate::server::http::requests::Requests;
-use crate::server::request::Request;
-use crate::server::subscriber::{self, DATE_BYTES, PollReplay};
+use crate::server::http::connection::requests::Requests;
+use crate::server::observe::failpoints;
+use crate::server::push_stream::cursor::DATE_BYTES;
+use crate::server::push_stream::subscribe as subscriber;
+use crate::server::push_stream::subscribe::PollReplay;
+use crate::server::runtime::generation::LocationAddress;
 
 /// A routed poll.
-pub(in crate::server::http) struct CachedPoll {
+pub(in crate::server) struct CachedPoll {
     location: LocationAddress,
     replay: PollReplay,
 }
 
 /// The variable parts of a poll that matches a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server::http) struct PollMatch<'a> {
-    pub(in crate::server::http) date: &'a [u8],
-    pub(in crate::server::http) tag: &'a [u8],
+pub(in crate::server) struct PollMatch<'a> {
+    pub(in crate::server) date: &'a [u8],
+    pub(in crate::server) tag: &'a [u8],
     /// The bytes after the head.
-    pub(in crate::server::http) rest: &'a [u8],
+    pub(in crate::server) rest: &'a [u8],
 }
 
 /// Returns the ranges of date and tag in the head of a poll at the front of `buffer`, if its cursor
 /// has the form that servers send.
-pub(in crate::server::http) fn find_holes(buffer: &[u8], request: &Request<'_>) -> Option<Holes> {
+pub(in crate::server) fn find_holes(buffer: &[u8], request: &Request<'_>) -> Option<Holes> {
     let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
     let date = date?;
     let tag = tag?;
@@ -74,7 +76,7 @@ fn tag_length(text: &[u8]) -> usize {
 }
 
 /// Matches the poll at the front of `buffer` against `template`.
-pub(in crate::server::http) fn match_poll<'a>(
+pub(in crate::server) fn match_poll<'a>(
     template: &HeadTemplate,
     buffer: &'a [u8],
 ) -> Option<PollMatch<'a>> {
@@ -105,7 +107,7 @@ pub(in crate::server::http) fn match_poll<'a>(
 impl Connection {
     /// Returns whether the request at the front of the buffer, which is about to be routed, should
     /// be cached if it is a poll.
-    pub(in crate::server::http) fn caches_polls(&self) -> bool {
+    pub(in crate::server) fn caches_polls(&self) -> bool {
         let is_cached = || {
             self.poll_cache
                 .get(&self.snapshot)
@@ -115,7 +117,7 @@ impl Connection {
     }
 
     /// Caches a routed poll; without `replay` it cannot be replayed.
-    pub(in crate::server::http) fn cache_poll(
+    pub(in crate::server) fn cache_poll(
         &mut self,
         template: Option<Box<HeadTemplate>>,
         replay: Option<Box<PollReplay>>,

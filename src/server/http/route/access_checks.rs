@@ -1,13 +1,14 @@
 //! Access checks: the step between the choice of a location and its response.
 
-use super::super::auth_request::AuthSubrequest;
-use super::super::pending_check::{Check, PendingCheck};
-use super::super::rewriting::Destination;
+use super::pending_check::{Check, PendingCheck};
+use super::rewriting::Destination;
 use super::{LocationRequest, NextStep, Resolution, Router, find_file};
+use crate::server::access::rules as access;
+use crate::server::access::rules::Access;
 use crate::server::config::{Endpoint, RewriteFrame, WebSettings};
-use crate::server::http::access::{self, Access};
-use crate::server::request::RequestVariables;
-use crate::server::response::Status;
+use crate::server::exchange::response::Status;
+use crate::server::exchange::variables::RequestVariables;
+use crate::server::http::upstream::auth_request::AuthSubrequest;
 
 /// The settings with the access rules for a request.
 fn access_settings<'a>(destination: &Destination<'a>) -> &'a WebSettings {

@@ -1,9 +1,10 @@
 //! Requests for which a regular expression failed: it is unknown whether the rules allow them.
 
 use super::{NextStep, Router};
-use crate::server::config::regex_pattern::{self, SearchFailure};
-use crate::server::log_throttle::LogThrottle;
-use crate::server::response::{Response, Status};
+use crate::server::config::expression::regex_pattern;
+use crate::server::config::expression::regex_pattern::SearchFailure;
+use crate::server::exchange::response::{Response, Status};
+use crate::server::observe::log_throttle::LogThrottle;
 
 /// Throttled, because clients choose the text that is searched.
 static WARNINGS: LogThrottle = LogThrottle::new();

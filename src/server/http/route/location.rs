@@ -5,20 +5,22 @@ use std::sync::Arc;
 use axum::http::Method;
 use bytes::Bytes;
 
+use super::pending_check::Check;
 use super::{LocationRequest, NextStep, Resolution, Router, find_file};
 use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
-use crate::server::dialect::nchan::negotiation;
-use crate::server::dialect::nchan::status;
-use crate::server::http::head::BodyLength;
-use crate::server::http::pending_check::Check;
-use crate::server::http::proxy_request;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::variables::RequestVariables;
+use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::replay;
-use crate::server::limits_log::Limit;
-use crate::server::publisher;
-use crate::server::request::{Request, RequestVariables};
-use crate::server::response::{Response, Status};
-use crate::server::statistics;
-use crate::server::subscriber;
+use crate::server::http::upstream::proxy_request;
+use crate::server::nchan::group_location;
+use crate::server::nchan::negotiation;
+use crate::server::nchan::status;
+use crate::server::observe::limits_log::Limit;
+use crate::server::push_stream::publish as publisher;
+use crate::server::push_stream::statistics;
+use crate::server::push_stream::subscribe as subscriber;
 
 impl Router<'_> {
     /// Checks the limits and hooks of a location, and passes the request to its endpoint.
@@ -103,7 +105,7 @@ impl Router<'_> {
             max_body,
         };
         if let (Endpoint::NchanGroup(verbs), Some(nchan)) = (location.endpoint, &settings.nchan) {
-            return NextStep::Respond(publisher::respond_to_group(&call, nchan, verbs));
+            return NextStep::Respond(group_location::respond(&call, nchan, verbs));
         }
         match call.respond() {
             publisher::PublishReply::Respond(response) => NextStep::Respond(response),

@@ -1,11 +1,12 @@
 //! The access log entry of a request, with the variables of nchan in an nchan location.
 
-use super::super::hooks;
 use super::super::log_entry::LogEntry;
 use crate::server::config::{Endpoint, Location, LocationSettings};
-use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
-use crate::server::dialect::nchan::variables::NchanVariables;
-use crate::server::request::RequestVariables;
+use crate::server::exchange::variables::RequestVariables;
+use crate::server::http::upstream::hooks;
+use crate::server::nchan::negotiation;
+use crate::server::nchan::negotiation::RequestedAction;
+use crate::server::nchan::variables::NchanVariables;
 
 /// Begins the access log entry of a request; `None` if it is not logged.
 pub(super) fn entry(

@@ -9,6 +9,9 @@ mod failed_search;
 mod location;
 mod logging;
 mod next_step;
+pub(in crate::server) mod pending_check;
+pub(in crate::server) mod return_response;
+pub(in crate::server) mod rewriting;
 mod subscribing;
 
 use std::borrow::Cow;
@@ -17,23 +20,23 @@ use std::sync::Arc;
 
 pub(super) use next_step::{FollowMode, NextStep, ResponsePlan, RoutedRequest};
 
-use super::browser_guard::BrowserGuard;
-use super::client_address;
-use super::head::BodyLength;
-use super::listener_snapshot::ListenerSnapshot;
-use super::pending_check::RoutingState;
-use super::return_response;
-use super::rewriting::{Destination, PhaseEnd, RewriteRequest};
+use self::pending_check::RoutingState;
+use self::rewriting::{Destination, PhaseEnd, RewriteRequest};
+use super::h1::headers::BodyLength;
+use super::listen::listener_snapshot::ListenerSnapshot;
 use super::static_files::FileRequest;
-use super::target;
-use crate::server::compression::Compression;
-use crate::server::config::regex_pattern;
-use crate::server::config::web::{AddedHeaders, Gate};
+use crate::server::access::browser_guard::BrowserGuard;
+use crate::server::access::client_address;
+use crate::server::config::expression::regex_pattern;
+use crate::server::config::model::web::{AddedHeaders, Gate};
 use crate::server::config::{LocationSettings, RewriteFrame, VirtualServer, WebSettings};
-use crate::server::failpoints;
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::request::{Endpoints, Request};
+use crate::server::exchange::response::{ResponseContext, Status};
+use crate::server::exchange::target;
+use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
-use crate::server::request::{Endpoints, Request, RequestVariables};
-use crate::server::response::{ResponseContext, Status};
+use crate::server::observe::failpoints;
 
 /// A next step, and the largest body that is read before it; 0 if the location has no limit of its
 /// own.
@@ -57,22 +60,26 @@ struct LocationRequest<'a> {
 }
 
 /// The parts of a connection that routing needs.
-pub(super) struct Router<'a> {
-    pub(super) snapshot: &'a ListenerSnapshot,
-    pub(super) shard: &'a Shard,
-    pub(super) key: ConnectionKey,
-    pub(super) outlet: &'a Rc<Outlet>,
+pub(in crate::server) struct Router<'a> {
+    pub(in crate::server) snapshot: &'a ListenerSnapshot,
+    pub(in crate::server) shard: &'a Shard,
+    pub(in crate::server) key: ConnectionKey,
+    pub(in crate::server) outlet: &'a Rc<Outlet>,
     /// Number of this request on its connection.
-    pub(super) requests: u64,
+    pub(in crate::server) requests: u64,
     /// Results of earlier passes.
-    pub(super) state: &'a RoutingState,
+    pub(in crate::server) state: &'a RoutingState,
     /// The request is cached if it is a poll.
-    pub(super) caches_polls: bool,
+    pub(in crate::server) caches_polls: bool,
 }
 
 impl Router<'_> {
     /// Routes a request. An accepted subscriber is attached as a follower.
-    pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> RoutedRequest {
+    pub(in crate::server) fn route(
+        &self,
+        request: &Request<'_>,
+        length: BodyLength,
+    ) -> RoutedRequest {
         failpoints::point("request");
         // A failure may be left from an expression that was evaluated after routing.
         drop(regex_pattern::take_failure());

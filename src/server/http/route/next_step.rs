@@ -4,21 +4,25 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use crate::server::compression::Compression;
-use crate::server::config::web::AddedHeaders;
-use crate::server::generation::LocationAddress;
-use crate::server::http::backend::{HookCall, HookError};
-use crate::server::http::live_hooks::LiveHooks;
+use super::pending_check::{PendingCheck, RoutingState};
+use crate::server::config::model::web::AddedHeaders;
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::log_entry::LogEntry;
-use crate::server::http::pending_check::{PendingCheck, RoutingState};
 use crate::server::http::static_files::FileRequest;
-use crate::server::publisher::{Plan, batch::Batch};
-use crate::server::response::{Response, ResponseContext, Status};
-use crate::server::statistics::{self, Listing};
-use crate::server::subscriber::{PollReplay, Socket, websocket::WebSocketPublisher};
+use crate::server::http::upstream::backend_request::{HookCall, HookError};
+use crate::server::http::upstream::live_hooks::LiveHooks;
+use crate::server::nchan::subscribe::Socket;
+use crate::server::push_stream::publish::Plan;
+use crate::server::push_stream::publish::batch::Batch;
+use crate::server::push_stream::statistics;
+use crate::server::push_stream::statistics::Listing;
+use crate::server::push_stream::subscribe::PollReplay;
+use crate::server::push_stream::subscribe::websocket::WebSocketPublisher;
+use crate::server::runtime::generation::LocationAddress;
 
 /// What the connection does next.
-pub(in crate::server::http) enum NextStep {
+pub(in crate::server) enum NextStep {
     /// Send this response.
     Respond(Response),
     /// Read the body and finish the plan with it, after a hook has been called if there is one.
@@ -48,7 +52,7 @@ pub(in crate::server::http) enum NextStep {
 
 impl NextStep {
     /// Returns whether the head of the request is parsed again.
-    pub(in crate::server::http) fn needs_head(&self) -> bool {
+    pub(in crate::server) fn needs_head(&self) -> bool {
         matches!(
             self,
             Self::DiscardBody(_) | Self::File(_) | Self::Check(_) | Self::Proxy(_)
@@ -71,7 +75,7 @@ impl From<statistics::StatisticsReply> for NextStep {
 }
 
 /// How a connection follows.
-pub(in crate::server::http) enum FollowMode {
+pub(in crate::server) enum FollowMode {
     /// A response without end; input is ignored.
     Stream,
     /// One response; input is further requests. Polls like this one can be replayed.
@@ -85,32 +89,32 @@ pub(in crate::server::http) enum FollowMode {
 }
 
 /// A routed request.
-pub(in crate::server::http) struct RoutedRequest {
-    pub(in crate::server::http) next: NextStep,
+pub(in crate::server) struct RoutedRequest {
+    pub(in crate::server) next: NextStep,
     /// The client waits for `100 Continue` before it sends the body.
-    pub(in crate::server::http) expects_continue: bool,
+    pub(in crate::server) expects_continue: bool,
     /// Largest body that is read; 0 without a limit of the location.
-    pub(in crate::server::http) max_body: u64,
+    pub(in crate::server) max_body: u64,
     /// The location that responds.
-    pub(in crate::server::http) location: LocationAddress,
-    pub(in crate::server::http) context: ResponsePlan,
+    pub(in crate::server) location: LocationAddress,
+    pub(in crate::server) context: ResponsePlan,
 }
 
 /// What completes the response to a routed request.
-pub(in crate::server::http) struct ResponsePlan {
-    pub(in crate::server::http) connection: ResponseContext,
+pub(in crate::server) struct ResponsePlan {
+    pub(in crate::server) connection: ResponseContext,
     /// Additional header lines.
-    pub(in crate::server::http) added: AddedHeaders,
-    pub(in crate::server::http) compression: Compression,
+    pub(in crate::server) added: AddedHeaders,
+    pub(in crate::server) compression: Compression,
     /// Access log entry.
-    pub(in crate::server::http) log: Option<Box<LogEntry>>,
+    pub(in crate::server) log: Option<Box<LogEntry>>,
     /// Content type of an error page.
-    pub(in crate::server::http) page_type: Bytes,
+    pub(in crate::server) page_type: Bytes,
 }
 
 impl ResponsePlan {
     /// Discards the log entry, because the request is routed again.
-    pub(in crate::server::http) fn forget_log(&mut self) {
+    pub(in crate::server) fn forget_log(&mut self) {
         if let Some(log) = &mut self.log {
             log.forget();
         }

@@ -4,17 +4,21 @@ use std::rc::Rc;
 
 use axum::http::Method;
 
-use super::super::backend::{HookCall, HookError};
-use super::super::hooks::{self, Notices};
-use super::super::live_hooks::LiveHooks;
 use super::{FollowMode, NextStep, Router};
-use crate::server::config::web::AddedHeaders;
+use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
-use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
+use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{Channels, Subscription};
-use crate::server::request::RequestVariables;
-use crate::server::response::{Response, Status};
-use crate::server::subscriber::{self, SubscribeReply, SubscriberHooks};
+use crate::server::http::upstream::backend_request::{HookCall, HookError};
+use crate::server::http::upstream::hooks;
+use crate::server::http::upstream::hooks::Notices;
+use crate::server::http::upstream::live_hooks::LiveHooks;
+use crate::server::nchan::negotiation;
+use crate::server::nchan::negotiation::RequestedAction;
+use crate::server::nchan::subscribe::SubscriberHooks;
+use crate::server::push_stream::subscribe as subscriber;
+use crate::server::push_stream::subscribe::SubscribeReply;
 
 impl Router<'_> {
     /// Answers a subscriber. With `is_cached` the result is prepared for a replay.

@@ -1,9 +1,9 @@
 //! Conditional requests and ranges, as nginx evaluates them.
 
 use crate::message::parse_http_date;
-use crate::server::config::web::IfModifiedSince;
-use crate::server::request::Request;
-use crate::server::response::Status;
+use crate::server::config::model::web::IfModifiedSince;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::Status;
 
 /// Request headers that make the response depend on the file.
 pub(super) struct Conditions {

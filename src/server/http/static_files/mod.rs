@@ -28,16 +28,17 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use tower_http::services::fs::ServeFileSystemResponseBody;
 
-use super::return_response;
+use super::route::return_response;
 use crate::message::http_date;
-use crate::server::compression::{self, Compression};
 use crate::server::config::{LocationSettings, Variables, WebSettings};
-use crate::server::request::Request;
-use crate::server::response::{Response, Status};
+use crate::server::exchange::compression;
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::{Response, Status};
 use conditions::{Conditions, Validators};
 
 /// A request for a static file.
-pub(super) struct FileRequest {
+pub(in crate::server) struct FileRequest {
     path: PathBuf,
     /// Path of the request, for indexes.
     uri: Vec<u8>,
@@ -55,7 +56,7 @@ pub(super) struct FileRequest {
 }
 
 /// Result of looking for a file.
-pub(super) enum FileOutcome {
+pub(in crate::server) enum FileOutcome {
     Respond(Response),
     /// The head, and the body that follows it.
     Stream(Response, FileBody),
@@ -64,7 +65,7 @@ pub(super) enum FileOutcome {
 }
 
 /// The body of a file, or of a range of it.
-pub(super) struct FileBody {
+pub(in crate::server) struct FileBody {
     /// Its length before compression.
     length: u64,
     body: Body,
@@ -74,7 +75,7 @@ pub(super) struct FileBody {
 
 impl FileRequest {
     /// Prepares a request at a location; `None` if the location has no files.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         settings: &LocationSettings,
         request: &Request<'_>,
         variables: &dyn Variables,
@@ -108,12 +109,12 @@ impl FileRequest {
     }
 
     /// Returns whether the request is for a directory, by its path.
-    pub(super) fn is_directory(&self) -> bool {
+    pub(in crate::server) fn is_directory(&self) -> bool {
         self.uri.ends_with(b"/")
     }
 
     /// Looks for the file.
-    pub(super) async fn find(self) -> FileOutcome {
+    pub(in crate::server) async fn find(self) -> FileOutcome {
         if self.is_directory() {
             return self.find_index().await;
         }

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{FileBody, FileOutcome, FileRequest};
-use crate::server::compression::{self, Deflating};
+use crate::server::exchange::compression;
+use crate::server::exchange::compression::Deflating;
+use crate::server::exchange::response::{Framing, Head, Response};
 use crate::server::http::connection::Disconnected;
-use crate::server::http::pending_check::RoutingState;
-use crate::server::http::requests::{PendingBody, Requests, ServeOutcome};
+use crate::server::http::connection::requests::{PendingBody, Requests, ServeOutcome};
 use crate::server::http::route::ResponsePlan;
-use crate::server::response::{Framing, Head, Response};
+use crate::server::http::route::pending_check::RoutingState;
 
 impl Requests<'_> {
     /// Looks for a file, and sends it.

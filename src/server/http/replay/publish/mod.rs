@@ -11,11 +11,11 @@ use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
-use crate::server::failpoints;
-use crate::server::http::requests::Requests;
-use crate::server::publisher::{Plan, PublishReplay};
-use crate::server::request::Request;
-use crate::server::response::ResponseContext;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::ResponseContext;
+use crate::server::http::connection::requests::Requests;
+use crate::server::observe::failpoints;
+use crate::server::push_stream::publish::{Plan, PublishReplay};
 
 /// Most digits of a `Content-Length` that is matched.
 const MAX_LENGTH_DIGITS: usize = 9;
@@ -32,15 +32,15 @@ pub(super) struct CachedPublish {
 
 /// The variable parts of a publisher's request that matches a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server::http) struct PublishMatch<'a> {
-    pub(in crate::server::http) id: &'a [u8],
-    pub(in crate::server::http) head_bytes: usize,
-    pub(in crate::server::http) text: &'a [u8],
+pub(in crate::server) struct PublishMatch<'a> {
+    pub(in crate::server) id: &'a [u8],
+    pub(in crate::server) head_bytes: usize,
+    pub(in crate::server) text: &'a [u8],
 }
 
 /// Returns the name of the argument that carries the channel id, if requests to this location
 /// depend on nothing else in their target.
-pub(in crate::server::http) fn only_argument<'a>(
+pub(in crate::server) fn only_argument<'a>(
     server: &VirtualServer,
     location: &Location,
     settings: &'a LocationSettings,
@@ -54,7 +54,7 @@ pub(in crate::server::http) fn only_argument<'a>(
 
 /// Returns whether all requests with the same head take the same way through the server and the
 /// location.
-pub(in crate::server::http) fn is_replayable(
+pub(in crate::server) fn is_replayable(
     server: &VirtualServer,
     location: &Location,
     settings: &LocationSettings,
@@ -147,7 +147,7 @@ fn is_web_replayable(web: &WebSettings) -> bool {
 
 /// Returns the ranges of channel id and length in the head of a publisher's request at the front of
 /// `buffer`.
-pub(in crate::server::http) fn find_holes(
+pub(in crate::server) fn find_holes(
     buffer: &[u8],
     request: &Request<'_>,
     argument: &[u8],
@@ -158,7 +158,7 @@ pub(in crate::server::http) fn find_holes(
 }
 
 /// Matches the request at the front of `buffer` against `template`, if its whole body is there.
-pub(in crate::server::http) fn match_publish<'a>(
+pub(in crate::server) fn match_publish<'a>(
     template: &HeadTemplate,
     buffer: &'a [u8],
 ) -> Option<PublishMatch<'a>> {
@@ -252,7 +252,7 @@ impl Requests<'_> {
 
     /// Caches the current request of a publisher, which `plan` has answered with these additional
     /// header lines.
-    pub(in crate::server::http) fn cache_publish(
+    pub(in crate::server) fn cache_publish(
         &mut self,
         plan: Plan,
         max_body: u64,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::head_template::{template_of, tests::assert_others_differ};
 use super::*;
-use crate::server::config::nginx;
+use crate::server::config::source::nginx;
 
 const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\n\
                      Content-Length:  5 \r\nAccept: */*\r\n\r\n";

@@ -1,0 +1,396 @@
+//! Protects the built-in locations from web pages of other origins, and from DNS rebinding.
+//!
+//! A browser sends requests to any address that a page contains. A page of another origin is
+//! rejected here, before the location, unless `--allow-origin` lists its origin. Clients other than
+//! browsers send none of the headers that are checked. Locations of a configuration file are not
+//! protected.
+//!
+//! | request | response |
+//! |---|---|
+//! | `Host` of another name, at a listener on a loopback address | 421 |
+//! | of a page of another origin, unless the user opened the address | 403 |
+//! | preflight (OPTIONS) of an allowed origin | 204 with the allowed methods and headers |
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::protocol::EXPLAIN;
+use crate::server::config::model::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
+use crate::server::config::model::web::AddedHeaders;
+use crate::server::config::{ListenAddress, VirtualServer};
+use crate::server::exchange::request::{Endpoints, Request};
+use crate::server::exchange::response::{Response, Status, push_line};
+use crate::server::exchange::target::RequestTarget;
+use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
+use crate::server::observe::log_throttle::LogThrottle;
+
+static LOGGED_NAMES: LogThrottle = LogThrottle::new();
+static LOGGED_ORIGINS: LogThrottle = LogThrottle::new();
+
+/// Longest name or origin that is repeated in a response or a log line, in bytes.
+const MAX_SHOWN_BYTES: usize = 200;
+
+/// Sent with every response: browsers must not guess that its content is a script or a page.
+const NOSNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
+/// Sent with pages: in addition, no other site may show them in a frame.
+const NOSNIFF_OF_PAGE: &[u8] =
+    b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: frame-ancestors 'self'\r\n";
+/// Response headers that pages of allowed origins may read.
+const EXPOSED: &str = "Last-Modified, Etag, X-Pushctl-Missed, X-Nginx-PushStream-Explain";
+/// Methods and headers that pages of allowed origins may send.
+const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n\
+    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Id, Event-Type, \
+    If-Modified-Since, If-None-Match, \
+Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
+
+/// The decision about a request.
+pub(in crate::server) struct BrowserGuard {
+    /// Header lines for any response.
+    pub(in crate::server) added: AddedHeaders,
+    /// `Some`: the guard responds; `None`: the location does.
+    pub(in crate::server) response: Option<Response>,
+}
+
+impl BrowserGuard {
+    /// Decides about a request; `None` if the server is not the built-in one. `peer` is the other
+    /// end of the connection.
+    pub(in crate::server) fn of(
+        server: &VirtualServer,
+        request: &Request<'_>,
+        peer: &Endpoints,
+        snapshot: &ListenerSnapshot,
+    ) -> Option<Self> {
+        let access = server.browser_access.as_ref()?;
+        let is_page = request.path.as_ref() == b"/" || request.path.starts_with(b"/iframe/");
+        if let Some(name) = find_wrong_name(access, request, peer, snapshot) {
+            return Some(Self {
+                added: AddedHeaders::to_all(NOSNIFF),
+                response: Some(misdirected(&name)),
+            });
+        }
+        let origin = match page_origin(access, request) {
+            PageOrigin::Own => {
+                return Some(Self {
+                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    response: None,
+                });
+            }
+            PageOrigin::Other(origin) => {
+                return Some(Self {
+                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    response: Some(forbidden(&origin)),
+                });
+            }
+            PageOrigin::Allowed(origin) => origin,
+        };
+        let mut added = header_lines(access, is_page).into_owned();
+        push_cors(access, &origin, &mut added);
+        let is_preflight = request.method == "OPTIONS"
+            && request.header("access-control-request-method").is_some();
+        let response = is_preflight.then(|| preflight(request));
+        Some(Self {
+            added: AddedHeaders::to_all(added),
+            response,
+        })
+    }
+}
+
+/// Origin of the page that sent a request.
+enum PageOrigin {
+    /// A page of this server, or no page: the user opened the address.
+    Own,
+    /// An allowed origin as it was sent; empty where the browser sent none.
+    Allowed(Vec<u8>),
+    /// Another origin; empty if it is unknown.
+    Other(Vec<u8>),
+}
+
+/// Headers with which browsers name the origin of a request.
+#[derive(Default)]
+struct OriginHeaders<'a> {
+    origins: Vec<&'a [u8]>,
+    sites: Vec<&'a [u8]>,
+    mode: Option<&'a [u8]>,
+    destination: Option<&'a [u8]>,
+    referer: Option<&'a [u8]>,
+    /// `User-Agent` is that of a browser.
+    is_browser: bool,
+}
+
+impl<'a> OriginHeaders<'a> {
+    fn of(request: &Request<'a>) -> Self {
+        let mut sent = Self::default();
+        for header in request.headers {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                6 if is("origin") => sent.origins.push(header.value.trim_ascii()),
+                7 if is("referer") => sent.referer = Some(header.value),
+                // All browsers begin like this, and a page cannot change it for an element.
+                10 if is("user-agent") => sent.is_browser = header.value.starts_with(b"Mozilla/"),
+                14 if is("sec-fetch-site") => sent.sites.push(header.value.trim_ascii()),
+                14 if is("sec-fetch-mode") => sent.mode = Some(header.value),
+                14 if is("sec-fetch-dest") => sent.destination = Some(header.value),
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    /// Origin of the page in `Referer`; empty if there is none.
+    fn referring_origin(&self) -> Vec<u8> {
+        self.referer.map(origin_of_url).unwrap_or_default()
+    }
+
+    /// Returns whether the user opened the address or followed a link to it: the page with the link
+    /// cannot read the response.
+    fn is_opened(&self, request: &Request<'_>) -> bool {
+        matches!(request.method, "GET" | "HEAD")
+            && self.mode == Some(b"navigate")
+            && self
+                .destination
+                .is_none_or(|destination| destination == b"document")
+    }
+}
+
+/// Determines the origin of a request. `sec-fetch-site` takes precedence over `origin`: only the
+/// browser can set it, and it is right even where a proxy has changed the name (as in
+/// `CrossOriginProtection` of Go's net/http).
+fn page_origin(access: &BrowserAccess, request: &Request<'_>) -> PageOrigin {
+    let sent = OriginHeaders::of(request);
+    if sent.origins.is_empty() && sent.sites.is_empty() {
+        return script_page_origin(access, request, &sent);
+    }
+    if !sent.origins.is_empty()
+        && sent.origins.iter().all(|origin| is_allowed(access, origin))
+        && !is_own(request, sent.origins[0])
+    {
+        return PageOrigin::Allowed(sent.origins[0].to_vec());
+    }
+    let is_own = match sent.sites.as_slice() {
+        [] => sent.origins.iter().all(|origin| is_own(request, origin)),
+        sites => sites
+            .iter()
+            .all(|site| matches!(*site, b"same-origin" | b"none")),
+    };
+    let origin = sent
+        .origins
+        .first()
+        .map_or_else(|| sent.referring_origin(), |origin| origin.to_vec());
+    match is_own || sent.is_opened(request) {
+        true => PageOrigin::Own,
+        // Browsers send no `Origin` for script elements and images.
+        false if sent.origins.is_empty() && is_allowed(access, &origin) => {
+            PageOrigin::Allowed(Vec::new())
+        }
+        false => PageOrigin::Other(origin),
+    }
+}
+
+/// Determines the origin of a request without `origin` and `sec-fetch-site`. Browsers send neither
+/// for a script element over plain HTTP, except to loopback addresses (which 0.0.0.0 is not). A
+/// script can read JSONP; the page is named only in `Referer`, which it can suppress.
+fn script_page_origin(
+    access: &BrowserAccess,
+    request: &Request<'_>,
+    sent: &OriginHeaders<'_>,
+) -> PageOrigin {
+    if request.argument(b"callback").is_none() {
+        return PageOrigin::Own;
+    }
+    let origin = sent.referring_origin();
+    let is_own = if origin.is_empty() {
+        !sent.is_browser
+    } else {
+        is_own(request, &origin)
+    };
+    match is_own {
+        true => PageOrigin::Own,
+        false if is_allowed(access, &origin) => PageOrigin::Allowed(Vec::new()),
+        false => PageOrigin::Other(origin),
+    }
+}
+
+fn is_allowed(access: &BrowserAccess, origin: &[u8]) -> bool {
+    access.allowed_origins == AllowedOrigins::All
+        || Origin::parse(origin).is_some_and(|origin| access.allowed_origins.include(&origin))
+}
+
+/// Returns whether the origin is this server under the name in the request.
+fn is_own(request: &Request<'_>, origin: &[u8]) -> bool {
+    let host = request
+        .header("host")
+        .and_then(|host| std::str::from_utf8(host.trim_ascii()).ok());
+    host.is_some_and(|host| Origin::parse(origin).is_some_and(|origin| origin.is_at(host)))
+}
+
+/// Cuts the URL in a `Referer` to its origin.
+fn origin_of_url(url: &[u8]) -> Vec<u8> {
+    let Some(start) = memchr::memmem::find(url, b"://").map(|at| at + 3) else {
+        return url.to_vec();
+    };
+    let length = url[start..]
+        .iter()
+        .take_while(|byte| !matches!(byte, b'/' | b'?' | b'#'))
+        .count();
+    url[..start + length].to_vec()
+}
+
+/// Returns the name in the request if it is not a name of the server. Names are checked at
+/// listeners on loopback addresses, whose names are all known, and with `--server-name`. Requests
+/// of a trusted proxy are not checked.
+fn find_wrong_name(
+    access: &BrowserAccess,
+    request: &Request<'_>,
+    peer: &Endpoints,
+    snapshot: &ListenerSnapshot,
+) -> Option<Vec<u8>> {
+    let ListenAddress::Tcp(address) = &snapshot.listener.address else {
+        return None;
+    };
+    if !address.ip().to_canonical().is_loopback() && access.server_names.is_empty() {
+        return None;
+    }
+    let of_target = RequestTarget::of(request.target).and_then(|target| target.authority);
+    let mut named = [of_target, request.header("host")].into_iter().flatten();
+    let wrong = named.find(|named| !is_known(access, named))?;
+    let real_ip = snapshot.limits.real_ip.as_ref();
+    (!real_ip.is_some_and(|real_ip| real_ip.trusts(&peer.remote_address))).then(|| wrong.to_vec())
+}
+
+/// Returns whether a `Host` is an address, `localhost` or a name of the server. Browsers take names
+/// that end in a number for addresses.
+fn is_known(access: &BrowserAccess, authority: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(authority.trim_ascii()) else {
+        return false;
+    };
+    let (host, _) = split_port(text);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if let Some(address) = host.strip_prefix('[') {
+        return address
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || hexadecimal.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    // Only clients other than browsers send an empty one.
+    host.is_empty()
+        || host.eq_ignore_ascii_case("localhost")
+        || host.parse::<Ipv4Addr>().is_ok()
+        || (is_number && !last.is_empty())
+        || access
+            .server_names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(host))
+}
+
+/// Header lines for responses to any page.
+fn header_lines(access: &BrowserAccess, is_page: bool) -> Cow<'static, [u8]> {
+    let AllowedOrigins::Named(origins) = &access.allowed_origins else {
+        return Cow::Borrowed(NOSNIFF);
+    };
+    if origins.is_empty() {
+        return Cow::Borrowed(if is_page { NOSNIFF_OF_PAGE } else { NOSNIFF });
+    }
+    let mut lines = [NOSNIFF, b"Vary: Origin\r\n"].concat();
+    if is_page {
+        let origins: String = origins
+            .iter()
+            .filter(|origin| **origin != Origin::Opaque)
+            .map(|origin| format!(" {origin}"))
+            .collect();
+        push_line(
+            b"Content-Security-Policy: ",
+            format!("frame-ancestors 'self'{origins}").as_bytes(),
+            &mut lines,
+        );
+    }
+    Cow::Owned(lines)
+}
+
+/// Appends header lines that let a page of an allowed origin read the response. With `*`
+/// credentials are not allowed.
+fn push_cors(access: &BrowserAccess, origin: &[u8], out: &mut Vec<u8>) {
+    if access.allowed_origins == AllowedOrigins::All {
+        out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n");
+    } else if !origin.is_empty() {
+        push_line(b"Access-Control-Allow-Origin: ", origin, out);
+        out.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
+    }
+    push_line(b"Access-Control-Expose-Headers: ", EXPOSED.as_bytes(), out);
+}
+
+fn preflight(request: &Request<'_>) -> Response {
+    let mut headers = PREFLIGHT.to_vec();
+    if request
+        .header("access-control-request-private-network")
+        .is_some()
+    {
+        headers.extend_from_slice(b"Access-Control-Allow-Private-Network: true\r\n");
+    }
+    Response {
+        bodiless: true,
+        ..Response::header_only(Status(204), headers)
+    }
+}
+
+fn misdirected(name: &[u8]) -> Response {
+    let name = shown(name);
+    let host = split_port(&name).0;
+    LOGGED_NAMES.warn(|suppressed| {
+        tracing::warn!(
+            suppressed,
+            "rejected a request: \"{host}\" is not a name of this server (--server-name, or \
+             --real-ip-from for a proxy)"
+        );
+    });
+    explained(
+        Status(421),
+        &format!(
+            "\"{host}\" is not a name of this server (start it with --server-name NAME, or with \
+             --real-ip-from for a proxy)"
+        ),
+    )
+}
+
+fn forbidden(origin: &[u8]) -> Response {
+    let page = if origin.is_empty() {
+        "another origin".to_owned()
+    } else {
+        format!("the origin \"{}\"", shown(origin))
+    };
+    LOGGED_ORIGINS.warn(|suppressed| {
+        tracing::warn!(
+            suppressed,
+            "rejected a request of a page of {page} (--allow-origin)"
+        );
+    });
+    explained(
+        Status::FORBIDDEN,
+        &format!("pages of {page} may not use this server (start it with --allow-origin ORIGIN)"),
+    )
+}
+
+/// Renders a rejection as text, with the reason in the header that other rejections use as well.
+fn explained(status: Status, reason: &str) -> Response {
+    let mut headers = Vec::new();
+    push_line(
+        format!("{EXPLAIN}: ").as_bytes(),
+        reason.as_bytes(),
+        &mut headers,
+    );
+    Response::sized(
+        status,
+        "text/plain; charset=utf-8",
+        headers,
+        format!("{reason}\n").into_bytes(),
+    )
+}
+
+/// Escapes and shortens bytes of a request for a header, a response or the log.
+fn shown(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(MAX_SHOWN_BYTES)]
+        .escape_ascii()
+        .to_string()
+}

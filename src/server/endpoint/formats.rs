@@ -1,0 +1,206 @@
+//! The formats of a shard's followers. Followers whose responses have the same form share one
+//! format, and with it encoded frames.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::server::config::LocationSettings;
+use crate::server::exchange::compression::ClientTraits;
+use crate::server::exchange::response::{Framing, ResponseContext};
+use crate::server::fanout::Format;
+use crate::server::nchan::negotiation::Mode;
+use crate::server::push_stream::subscribe::SharedFormat;
+
+/// Maximum number of cached formats (every origin or callback creates one). Beyond it the cache is
+/// cleared, which costs only sharing.
+const MAX_FORMATS: usize = 256;
+
+/// Maximum size of a key, in bytes. A format with a larger key is unlikely to be shared, and is not
+/// cached.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// All inputs of a format.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::server) struct FormatKey {
+    /// Address of the location's settings, which the cache keeps alive.
+    pub(in crate::server) settings: *const LocationSettings,
+    pub(in crate::server) kind: FormatKind,
+    pub(in crate::server) framing: Framing,
+    pub(in crate::server) keep_alive: bool,
+    pub(in crate::server) content_type: Bytes,
+    pub(in crate::server) cors: Vec<u8>,
+    pub(in crate::server) callback: Option<Bytes>,
+    pub(in crate::server) padding: Option<(usize, usize)>,
+    pub(in crate::server) added: Vec<u8>,
+    pub(in crate::server) compression: ClientTraits,
+    /// Compression level of a stream.
+    pub(in crate::server) level: Option<u32>,
+    /// Further inputs, encoded by the dialect.
+    pub(in crate::server) detail: Vec<u8>,
+}
+
+/// The modes that have formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::server) enum FormatKind {
+    Streaming,
+    EventSource,
+    LongPolling,
+    EventSourceLongPolling,
+    WebSocket,
+    Nhpm,
+    NchanLongPoll,
+    NchanStream(Mode),
+    NchanWebSocket {
+        has_meta: bool,
+        takes_deflated: bool,
+    },
+}
+
+impl FormatKey {
+    /// Creates a key with default values for everything else.
+    pub(in crate::server) fn new(
+        settings: &Arc<LocationSettings>,
+        kind: FormatKind,
+        framing: Framing,
+        keep_alive: bool,
+    ) -> Self {
+        let settings = Arc::as_ptr(settings);
+        Self {
+            settings,
+            kind,
+            framing,
+            keep_alive,
+            content_type: Bytes::new(),
+            cors: Vec::new(),
+            callback: None,
+            padding: None,
+            added: Vec::new(),
+            compression: ClientTraits::default(),
+            level: None,
+            detail: Vec::new(),
+        }
+    }
+}
+
+impl FormatKey {
+    fn own_bytes(&self) -> usize {
+        self.content_type.len()
+            + self.cors.len()
+            + self.detail.len()
+            + self.callback.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Caches the formats in use and the newest responses to polls.
+#[derive(Default)]
+pub struct Formats {
+    formats: RefCell<HashMap<FormatKey, (Arc<LocationSettings>, SharedFormat)>>,
+    responses: RefCell<VecDeque<(PollResponseKey, Arc<LocationSettings>, PreparedResponse)>>,
+    boundary: OnceCell<String>,
+}
+
+/// An encoded response, and whether its connection stays open.
+pub(in crate::server) type PreparedResponse = (Rc<Vec<u8>>, bool);
+
+/// Maximum number of cached responses to polls: many clients poll from the same position in the
+/// same second.
+const MAX_CACHED_RESPONSES: usize = 8;
+
+/// Maximum size of a cached response, in bytes.
+const MAX_CACHED_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// All inputs of a response to a poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct PollResponseKey {
+    pub(in crate::server) traits: PollResponseTraits,
+    pub(in crate::server) content: PollResponseContent,
+}
+
+/// The inputs that come from the request and its location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct PollResponseTraits {
+    pub(in crate::server) settings: *const LocationSettings,
+    pub(in crate::server) is_eventsource: bool,
+    pub(in crate::server) connection: ResponseContext,
+    pub(in crate::server) compression: ClientTraits,
+    pub(in crate::server) content_type: Bytes,
+    /// Header lines that the location adds.
+    pub(in crate::server) added: Bytes,
+}
+
+/// The inputs that come from the channel and the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct PollResponseContent {
+    /// Number of the channel, the id after which messages are sent, and the newest id.
+    pub(in crate::server) messages: (u64, u64, u64),
+    /// The second of the Date header.
+    pub(in crate::server) second: u64,
+}
+
+impl Formats {
+    /// The boundary of multipart streams, which their heads and frames share.
+    pub(in crate::server) fn boundary(&self, make: impl FnOnce() -> String) -> String {
+        self.boundary.get_or_init(make).clone()
+    }
+
+    /// Returns the response with these inputs, if it is cached.
+    pub(in crate::server) fn cached_response(
+        &self,
+        traits: &PollResponseTraits,
+        content: PollResponseContent,
+    ) -> Option<PreparedResponse> {
+        let cached = self.responses.borrow();
+        let is_it = |key: &PollResponseKey| key.content == content && key.traits == *traits;
+        cached
+            .iter()
+            .find(|(key, ..)| is_it(key))
+            .map(|(.., response)| response.clone())
+    }
+
+    /// Returns the cached response for `key`, or inserts the result of `make`.
+    pub(in crate::server) fn response_or_insert(
+        &self,
+        key: PollResponseKey,
+        settings: &Arc<LocationSettings>,
+        make: impl FnOnce() -> Option<PreparedResponse>,
+    ) -> Option<PreparedResponse> {
+        if let Some(response) = self.cached_response(&key.traits, key.content) {
+            return Some(response);
+        }
+        let response = make()?;
+        let mut cached = self.responses.borrow_mut();
+        if response.0.len() <= MAX_CACHED_RESPONSE_BYTES {
+            cached.truncate(MAX_CACHED_RESPONSES - 1);
+            // Holding the settings keeps their address unique.
+            cached.push_front((key, Arc::clone(settings), response.clone()));
+        }
+        Some(response)
+    }
+
+    /// Returns the cached format for `key`, or inserts the result of `make`.
+    pub(in crate::server) fn shared<F: Format + 'static>(
+        &self,
+        key: FormatKey,
+        settings: &Arc<LocationSettings>,
+        make: impl FnOnce() -> F,
+    ) -> SharedFormat {
+        let mut cached = self.formats.borrow_mut();
+        if let Some((_, format)) = cached.get(&key) {
+            return Rc::clone(format);
+        }
+        let format: SharedFormat = Rc::new(make());
+        if key.own_bytes() > MAX_KEY_BYTES {
+            return format;
+        }
+        if cached.len() >= MAX_FORMATS {
+            cached.clear();
+        }
+        // Holding the settings keeps their address unique.
+        cached.insert(key, (Arc::clone(settings), Rc::clone(&format)));
+        format
+    }
+}

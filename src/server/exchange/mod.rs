@@ -1,0 +1,8 @@
+//! What every endpoint speaks: requests with their variables, responses, compression. No sockets.
+
+pub(in crate::server) mod buffer_pool;
+pub mod compression;
+pub mod request;
+pub mod response;
+pub(in crate::server) mod target;
+pub(in crate::server) mod variables;

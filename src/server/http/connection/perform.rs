@@ -1,0 +1,231 @@
+//! Carrying out the result of routing: reads or discards the body of a request, and responds.
+
+use bytes::Bytes;
+
+use super::Disconnected;
+use super::read::LINGER_BYTES;
+use super::requests::{PendingBody, Requests, ServeOutcome};
+use crate::server::exchange::response::Response;
+use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::log_entry::record_rendered;
+use crate::server::http::pages;
+use crate::server::http::route::pending_check::PendingCheck;
+use crate::server::http::route::{NextStep, ResponsePlan, RoutedRequest};
+use crate::server::http::upstream::backend_request::{HookCall, HookError};
+use crate::server::push_stream::publish::Plan;
+use crate::server::push_stream::statistics::Listing;
+
+impl Requests<'_> {
+    /// Carries out the result of routing. What few requests need is boxed, so that the others do
+    /// not hold its state.
+    pub(in crate::server) async fn perform(
+        &mut self,
+        routed: RoutedRequest,
+        length: BodyLength,
+        head: Bytes,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let RoutedRequest {
+            next,
+            expects_continue,
+            max_body,
+            location,
+            mut context,
+        } = routed;
+        let body = PendingBody {
+            length,
+            max_bytes: max_body,
+            expects_continue,
+        };
+        match next {
+            NextStep::Read(plan, hook) => {
+                let response = self.publish(plan, hook, body, &mut context).await?;
+                self.finish(response, context).await
+            }
+            NextStep::Respond(response) => self.respond_without_body(response, body, context).await,
+            NextStep::Page(method, target) => {
+                let response = Box::pin(pages::render(&method, &target)).await;
+                self.respond_without_body(response, body, context).await
+            }
+            NextStep::Follow(mode, hooks) => {
+                Ok(Some(self.follow(mode, hooks, context.log, location)))
+            }
+            NextStep::SendPrepared(bytes, keeps_alive, replay) => {
+                self.connection
+                    .cache_poll(self.replay.template.take(), replay, location);
+                self.send_rendered(&bytes, keeps_alive, context).await
+            }
+            NextStep::SendAndClose(bytes) => self.send_rendered(&bytes, false, context).await,
+            NextStep::ReadBatch(batch) => Box::pin(self.publish_batch(batch, body, context))
+                .await
+                .map(|()| None),
+            NextStep::List(listing) => {
+                Box::pin(self.respond_with_list(*listing, body, context)).await
+            }
+            NextStep::File(request) => {
+                Box::pin(self.serve_file(*request, head, body, context)).await
+            }
+            NextStep::DiscardBody(state) => {
+                Box::pin(self.discard_and_reroute(head, body, *state)).await
+            }
+            NextStep::Check(check) => {
+                Box::pin(self.check_and_reroute(*check, head, body, context)).await
+            }
+            NextStep::Proxy(call) => Box::pin(self.proxy(*call, head, body, context)).await,
+        }
+    }
+
+    /// Completes the response to a routed request, and sends it.
+    pub(in crate::server) async fn finish(
+        &mut self,
+        response: Response,
+        context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let ResponsePlan {
+            connection,
+            added,
+            compression,
+            log,
+            page_type,
+        } = context;
+        let status = response.status.0;
+        let response = response.with_page_type(page_type);
+        let response = if added.is_empty() {
+            response
+        } else {
+            response.with_headers(added.for_status(status))
+        };
+        let response = compression.apply(response, connection.is_head);
+        self.respond(response, connection, log).await
+    }
+
+    /// Discards the body, and sends the response.
+    pub(in crate::server) async fn respond_without_body(
+        &mut self,
+        response: Response,
+        body: PendingBody,
+        context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let response = self.without_body(response, body).await?;
+        self.finish(response, context).await
+    }
+
+    /// Queues a rendered response, and closes the connection if it is the last one.
+    async fn send_rendered(
+        &mut self,
+        bytes: &[u8],
+        keeps_alive: bool,
+        mut context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        record_rendered(context.log.as_mut(), bytes);
+        drop(context);
+        self.out.extend_from_slice(bytes);
+        if keeps_alive {
+            Ok(None)
+        } else {
+            self.close().await
+        }
+    }
+
+    /// Reads the message of a publisher, and carries out its plan.
+    async fn publish(
+        &mut self,
+        plan: Box<Plan>,
+        hook: Option<Box<Result<HookCall, HookError>>>,
+        body: PendingBody,
+        context: &mut ResponsePlan,
+    ) -> Result<Response, Disconnected> {
+        self.held = plan.own_bytes();
+        let max_body = body.max_bytes;
+        let body = self.read_body(body).await?;
+        if let (Ok(body), Some(log)) = (&body, &mut context.log) {
+            log.record_body(body);
+        }
+        Ok(match body {
+            Ok(body) if hook.is_some() => Box::pin(self.publish_checked(&plan, hook, body)).await,
+            Ok(body) => {
+                let response = plan.finish(self.connection.shard.broker(), body);
+                self.record_published();
+                self.cache_publish(*plan, max_body, context.connection, &context.added.good);
+                response
+            }
+            Err(response) => response.with_headers(plan.headers()),
+        })
+    }
+
+    /// Sends a list of channels.
+    async fn respond_with_list(
+        &mut self,
+        listing: Listing,
+        body: PendingBody,
+        context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let has_no_body = self.discard_body(body).await?;
+        let compression = context.compression.clone();
+        match self.list(listing, &context.added, compression).await? {
+            Ok(list) => self.send_list(list, has_no_body, context).await,
+            Err(response) if has_no_body => self.finish(response, context).await,
+            Err(response) => self.finish(response.closing(), context).await,
+        }
+    }
+
+    /// Runs a check of a request and routes the request again, or rejects it.
+    async fn check_and_reroute(
+        &mut self,
+        check: PendingCheck,
+        head: Bytes,
+        body: PendingBody,
+        mut context: ResponsePlan,
+    ) -> Result<Option<ServeOutcome>, Disconnected> {
+        let outcome = self.run_check(check, head, body.length).await;
+        if !matches!(outcome, Ok(Err(_))) {
+            // The second pass has its own log entry.
+            context.forget_log();
+        }
+        match outcome? {
+            Ok(outcome) => Ok(outcome),
+            Err(response) => self.respond_without_body(response, body, context).await,
+        }
+    }
+
+    /// Discards an unused body, so that the next request can be read; the response closes the
+    /// connection where the body is too large for that.
+    pub(in crate::server) async fn without_body(
+        &mut self,
+        response: Response,
+        body: PendingBody,
+    ) -> Result<Response, Disconnected> {
+        if response.close {
+            return Ok(response);
+        }
+        self.held = response.own_bytes();
+        Ok(if self.discard_body(body).await? {
+            response
+        } else {
+            response.closing()
+        })
+    }
+
+    /// Discards an unused body before there is a response; returns whether the next request can be
+    /// read.
+    async fn discard_body(&mut self, body: PendingBody) -> Result<bool, Disconnected> {
+        if body.length == BodyLength::None {
+            return Ok(true);
+        }
+        // After a final response the client may or may not send the body (RFC 9110, section
+        // 10.1.1).
+        if body.expects_continue && self.connection.buffer.is_empty() {
+            return Ok(false);
+        }
+        let max_bytes = if body.max_bytes == 0 {
+            LINGER_BYTES as u64
+        } else {
+            body.max_bytes
+        };
+        let discarded = PendingBody {
+            max_bytes,
+            expects_continue: false,
+            ..body
+        };
+        Ok(self.read_body(discarded).await?.is_ok())
+    }
+}

@@ -1,0 +1,5 @@
+//! HTTP/1.x on the wire: heads, targets, header rules and chunked bodies of requests.
+
+pub(in crate::server) mod chunked_body;
+pub(in crate::server) mod head;
+pub(in crate::server) mod headers;

@@ -1,0 +1,223 @@
+//! Publishing in the dialect of nchan (nhpm-nchan.md, section 2.4): the settings of the messages of
+//! a request or websocket, and the statistics reported for them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::events;
+use super::events::ChannelEvent;
+use super::info::NchanChannelStats;
+use super::variables::NchanValues;
+use super::{NamedChannels, deflate, groups, text};
+use crate::message::unix_now;
+use crate::server::broker::{
+    Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
+};
+use crate::server::config::model::nchan::Setting;
+use crate::server::config::source::nginx::{number, time};
+use crate::server::config::{Expression, NchanSettings, Variables};
+use crate::server::exchange::response::{Response, Status};
+
+/// The channels and settings for the messages of a request or websocket.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    channels: SmallVec<[Arc<Channel>; 1]>,
+    group: Option<Bytes>,
+    settings: Arc<NchanSettings>,
+    timeout: Option<Duration>,
+    buffer_length: u64,
+    event_type: Option<Bytes>,
+    event: Option<ChannelEvent>,
+}
+
+/// Why a message was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// A limit of its group is reached.
+    Group(GroupLimitError),
+    /// No memory left.
+    NoRoom,
+}
+
+/// Evaluates the time-out and the length of the message buffer.
+///
+/// # Errors
+/// The response to an invalid value, without CORS headers.
+pub fn check_settings(
+    settings: &NchanSettings,
+    variables: &dyn Variables,
+) -> Result<(Option<Duration>, u64), Box<Response>> {
+    let rejected =
+        |what: &str, name: &str| Box::new(text(Status::FORBIDDEN, &format!("{what} {name} value")));
+    let evaluated = |expression: &Expression, name: &str| -> Result<Vec<u8>, Box<Response>> {
+        let value: Cow<'_, [u8]> = expression.evaluate(variables);
+        if value.is_empty() {
+            Err(rejected("missing", name))
+        } else {
+            Ok(value.into_owned())
+        }
+    };
+    let timeout = match &settings.message_timeout {
+        Setting::Fixed(timeout) => *timeout,
+        Setting::Variable(expression) => {
+            const NAME: &str = "nchan_message_timeout";
+            let value = evaluated(expression, NAME)?;
+            let time = time(&value).ok_or_else(|| rejected("invalid", NAME))?;
+            Some(time).filter(|time| !time.is_zero())
+        }
+    };
+    let length = match &settings.message_buffer_length {
+        Setting::Fixed(length) => *length,
+        Setting::Variable(expression) => {
+            const NAME: &str = "nchan_message_buffer_length";
+            let value = evaluated(expression, NAME)?;
+            number(&value).ok_or_else(|| rejected("invalid", NAME))?
+        }
+    };
+    Ok((timeout, length))
+}
+
+/// The combined statistics of several channels.
+#[must_use]
+pub fn combined_stats(infos: &[ChannelInfo]) -> NchanChannelStats {
+    let requested = infos
+        .iter()
+        .map(|info| info.requested_second)
+        .max()
+        .unwrap_or(0);
+    NchanChannelStats {
+        messages: 1,
+        requested: Some(requested)
+            .filter(|since| *since > 0)
+            .map(|since| unix_now().saturating_sub(since)),
+        subscribers: infos.iter().map(|info| info.subscribers).sum(),
+        last_message_id: "0".to_owned(),
+    }
+}
+
+impl Publication {
+    /// The number of its channels.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Creates the missing channels and evaluates the settings of their messages. `publisher_type`
+    /// is the value of `$nchan_publisher_type`: `http` or `websocket`.
+    ///
+    /// # Errors
+    /// The response to an invalid setting, an exceeded group limit or a lack of memory; without
+    /// CORS headers.
+    pub fn new(
+        settings: &Arc<NchanSettings>,
+        named: &NamedChannels,
+        broker: &Broker,
+        variables: &dyn Variables,
+        publisher_type: &'static str,
+        event_type: Option<Bytes>,
+    ) -> Result<Self, Box<Response>> {
+        let (timeout, buffer_length) = check_settings(settings, variables)?;
+        let group = settings.group_accounting.then(|| named.group.clone());
+        if let Some(group) = &group {
+            groups::set_limits(broker, group, &settings.group_limits, variables)?;
+            for key in &named.keys {
+                let check = broker
+                    .group_info(group)
+                    .check_publication(0, broker.find(key).is_none());
+                check.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
+            }
+        }
+        let mut channels = SmallVec::new();
+        for key in &named.keys {
+            channels.push(
+                broker.find_or_create(key).map_err(|_no_room| {
+                    Box::new(Response::error_page(Status::INTERNAL).closing())
+                })?,
+            );
+        }
+        let values = NchanValues {
+            channel_ids: named.ids.clone(),
+            publisher_type,
+            event: "channel_publish",
+            ..NchanValues::default()
+        };
+        let event = ChannelEvent::new(settings, variables, &values);
+        let event_type = settings.eventsource_event.clone().or(event_type);
+        Ok(Self {
+            channels,
+            group,
+            settings: Arc::clone(settings),
+            timeout,
+            buffer_length,
+            event_type,
+            event,
+        })
+    }
+
+    /// Publishes a message to every channel. Returns the status and statistics to report.
+    ///
+    /// # Errors
+    /// A limit of the group, or of memory, is reached.
+    pub fn publish(
+        &self,
+        broker: &Broker,
+        body: Bytes,
+        content_type: Option<Bytes>,
+    ) -> Result<(Status, NchanChannelStats), PublishError> {
+        if let Some(group) = &self.group {
+            broker
+                .group_info(group)
+                .check_publication(body.len() as u64, false)
+                .map_err(PublishError::Group)?;
+        }
+        let settings = &self.settings;
+        let attributes = Attributes {
+            content_type,
+            expires_after: Some(self.timeout.map_or(u64::MAX, |timeout| {
+                unix_now().saturating_add(timeout.as_secs())
+            })),
+            deflated: if settings.deflate_message {
+                deflate::compress(&body, settings.deflate)
+            } else {
+                None
+            },
+            ..Attributes::default()
+        };
+        let message = NewMessage {
+            text: body,
+            event_id: None,
+            event_type: self.event_type.clone(),
+            attributes: Some(Arc::new(attributes)),
+        };
+        let store = settings.store_messages && self.buffer_length > 0;
+        let keeping = StoreOptions {
+            store,
+            max_stored: settings.store_messages.then_some(self.buffer_length),
+            takes_channel_tag: true,
+        };
+        let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
+        for (channel, message) in message.for_each(&self.channels) {
+            infos.push(
+                broker
+                    .publish_with(channel, message, keeping)
+                    .map_err(|_| PublishError::NoRoom)?,
+            );
+        }
+        events::emit(broker, self.event.as_ref());
+        let numbers = if let [info] = infos.as_slice() {
+            NchanChannelStats::of(info)
+        } else {
+            combined_stats(&infos)
+        };
+        let status = if infos.iter().any(|info| info.subscribers > 0) {
+            Status(201)
+        } else {
+            Status(202)
+        };
+        Ok((status, numbers))
+    }
+}

@@ -1,0 +1,364 @@
+//! Long-poll and interval-poll (nhpm-nchan.md, section 2.5).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::NchanSubscribeCall;
+use super::ids;
+use super::ids::MessageIds;
+use crate::server::broker::{Broker, ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
+use crate::server::config::NchanSettings;
+use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
+use crate::server::endpoint::formats::FormatKind;
+use crate::server::exchange::response::{
+    Response, ResponseBody, ResponseContext, Status, push_line,
+};
+use crate::server::fanout::{
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
+};
+use crate::server::nchan;
+use crate::server::nchan::VARY;
+use crate::server::nchan::message_id::MessageId;
+use crate::server::nchan::negotiation::Mode;
+use crate::server::push_stream::subscribe::SubscribeReply;
+
+/// Maximum size of the messages read for one response, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
+/// Maximum size of the messages in a multipart response, in bytes.
+const MAX_MULTIPART_BYTES: usize = 1024 * 1024;
+
+/// Builds the responses for one location and origin.
+struct PollResponder {
+    settings: Arc<NchanSettings>,
+    expose: Vec<u8>,
+    cors: Vec<u8>,
+}
+
+/// The responses to waiting long-polls.
+struct NchanLongPollFormat {
+    responder: PollResponder,
+    ids: MessageIds,
+    /// The Etag line of responses without messages: the position of the request.
+    position: Vec<u8>,
+    connection: ResponseContext,
+    added: Vec<u8>,
+    slow: SlowConsumerSettings,
+}
+
+pub(super) fn interval_poll(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    channels: &Channels,
+) -> Response {
+    let responder = PollResponder::new(subscribing);
+    if let Some(response) = respond_from_backlog(subscribing, &responder, channels) {
+        return response;
+    }
+    let settings = subscribing.settings;
+    let mut response = nchan::empty(Status::NOT_MODIFIED);
+    let mut lines = Vec::new();
+    match &subscribing.id {
+        Some(id) => {
+            response.last_modified = responder.last_modified(id);
+            responder.push_etag(id, &mut lines);
+        }
+        None if settings.compound_etag => responder.push_etag(&MessageId::single(0, 0), &mut lines),
+        None => {}
+    }
+    response
+        .with_headers(&lines)
+        .with_headers(VARY)
+        .with_headers(&responder.cors)
+}
+
+pub(super) fn long_poll(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    channels: Channels,
+) -> SubscribeReply {
+    let responder = PollResponder::new(subscribing);
+    let waits =
+        subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
+    if !waits && let Some(response) = respond_from_backlog(subscribing, &responder, &channels) {
+        return SubscribeReply::Respond(response);
+    }
+    let call = subscribing.call;
+    let ids = MessageIds::new(
+        call.broker,
+        &subscribing.named.keys,
+        subscribing.id.as_ref(),
+    );
+    let has_messages = channels
+        .iter()
+        .any(|requested| requested.channel.has_stored_messages());
+    let mut position = Vec::new();
+    if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages) {
+        responder.push_etag(id, &mut position);
+    }
+    let key = subscribing.key(
+        FormatKind::NchanLongPoll,
+        [&position[..], b"\n", &ids.detail()].concat(),
+    );
+    let format = call
+        .formats
+        .shared(key, call.settings, || NchanLongPollFormat {
+            responder,
+            ids,
+            position,
+            connection: ResponseContext {
+                minor_version: call.request.minor_version,
+                keep_alive: call.request.keep_alive,
+                is_head: false,
+            },
+            added: call.added.to_vec(),
+            slow: call.slow_consumers(),
+        });
+    let subscription = Subscription {
+        channels,
+        cursor: Cursor::default(),
+        format,
+        head: Vec::new(),
+        time_to_live: subscribing.settings.subscriber_timeout,
+        ping_interval: None,
+        merges_backlog: true,
+        restarts_ttl: false,
+        concurrency: Concurrency::Broadcast,
+    };
+    SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
+}
+
+/// The response with stored messages; `None` if there are none to send.
+fn respond_from_backlog(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    responder: &PollResponder,
+    channels: &Channels,
+) -> Option<Response> {
+    if let [requested] = channels.as_slice() {
+        Broker::record_request(&requested.channel);
+    }
+    let readers: Vec<ChannelReader> = channels
+        .iter()
+        .map(|requested| {
+            let start = requested.start.unwrap_or(ChannelStart::Oldest);
+            Broker::open_reader_at(&requested.channel, start)
+        })
+        .collect();
+    if readers.iter().all(|reader| !reader.cursor.is_in_backlog()) {
+        return None;
+    }
+    let is_multipart = subscribing.mode == Mode::LongPoll
+        && subscribing.settings.longpoll_multipart != MultipartResponse::Off;
+    let max_bytes = match readers.len() {
+        _ if is_multipart => MAX_MULTIPART_BYTES,
+        1 => 1,
+        _ => MAX_BYTES,
+    };
+    let keys = &subscribing.named.keys;
+    let mut found = read_in_tag_order(&readers, keys, max_bytes);
+    if !is_multipart {
+        found.truncate(1);
+    }
+    let mut id = subscribing.id.clone();
+    for (number, message) in &found {
+        id = Some(ids::after(id.as_ref(), keys.len(), *number, message));
+    }
+    let messages: Vec<&Message> = found.iter().map(|(_, message)| &**message).collect();
+    let id = id.unwrap_or_else(|| MessageId::single(0, 0));
+    (!messages.is_empty()).then(|| responder.messages(&messages, &id))
+}
+
+/// Reads stored messages of up to `max_bytes`, each with the index of its channel in the request.
+/// Within a second they are in the order of tag, then of channel.
+fn read_in_tag_order(
+    readers: &[ChannelReader],
+    keys: &[Bytes],
+    max_bytes: usize,
+) -> Vec<(usize, Arc<Message>)> {
+    let snapshot = read_snapshot(readers, max_bytes);
+    let mut found = Vec::new();
+    for (reader, slice) in readers.iter().zip(snapshot.slices) {
+        let number = keys.iter().position(|key| *key == reader.channel.id);
+        let number = number.unwrap_or(0);
+        found.extend(slice.messages.into_iter().map(|message| (number, message)));
+    }
+    found.sort_by_key(|(number, message): &(usize, Arc<Message>)| {
+        (message.position.time, message.channel_tag, *number)
+    });
+    found
+}
+
+impl PollResponder {
+    fn new(subscribing: &NchanSubscribeCall<'_, '_>) -> Self {
+        let settings = Arc::clone(subscribing.settings);
+        Self {
+            expose: subscribing.cors.expose(&settings),
+            cors: subscribing.cors.lines.clone(),
+            settings,
+        }
+    }
+
+    fn last_modified(&self, id: &MessageId) -> Option<String> {
+        (!self.settings.compound_etag).then(|| crate::message::http_date(id.time))
+    }
+
+    fn push_etag(&self, id: &MessageId, out: &mut Vec<u8>) {
+        let value = if self.settings.compound_etag {
+            id.to_string()
+        } else {
+            id.tags().to_string()
+        };
+        push_line(
+            &[&self.settings.etag_header[..], b": "].concat(),
+            value.as_bytes(),
+            out,
+        );
+    }
+
+    /// A response with messages; `id` is that of the last one.
+    fn messages(&self, messages: &[&Message], id: &MessageId) -> Response {
+        let mut lines = Vec::new();
+        self.push_etag(id, &mut lines);
+        for more in [&self.expose[..], VARY, &self.cors] {
+            lines.extend_from_slice(more);
+        }
+        let (content_type, body) = match messages {
+            [message] => (message.content_type().cloned(), message.text.clone()),
+            messages => self.join_messages(messages),
+        };
+        Response {
+            content_type,
+            last_modified: self.last_modified(id),
+            body: ResponseBody::Sized(body),
+            ..Response::header_only(Status::OK, lines)
+        }
+    }
+
+    /// Joins several messages into one body, and returns its content type.
+    fn join_messages(&self, messages: &[&Message]) -> (Option<Bytes>, Bytes) {
+        let mut body = Vec::with_capacity(
+            messages
+                .iter()
+                .map(|message| message.text.len() + 128)
+                .sum(),
+        );
+        if self.settings.longpoll_multipart == MultipartResponse::Raw {
+            for message in messages {
+                body.extend_from_slice(&message.text);
+                body.extend_from_slice(&self.settings.raw_separator);
+            }
+            return (None, body.into());
+        }
+        let boundary = super::streams::boundary();
+        for message in messages {
+            body.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+            if let Some(content_type) = message.content_type() {
+                push_line(b"Content-Type: ", content_type, &mut body);
+            }
+            body.extend_from_slice(b"\r\n");
+            body.extend_from_slice(&message.text);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+        (
+            Some(format!("multipart/mixed; boundary={boundary}").into()),
+            body.into(),
+        )
+    }
+
+    /// A response without messages.
+    fn without_messages(&self, status: Status, position: &[u8]) -> Response {
+        nchan::empty(status).with_headers(&[position, &self.expose, VARY, &self.cors].concat())
+    }
+}
+
+impl NchanLongPollFormat {
+    fn write(&self, response: Response, out: &mut Vec<u8>) {
+        let is_good = response.status == Status::OK;
+        let response = if is_good && !self.added.is_empty() {
+            response.with_headers(&self.added)
+        } else {
+            response
+        };
+        response.write(self.connection, out);
+    }
+}
+
+impl Format for NchanLongPollFormat {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        let [first, ..] = batch.deliveries else {
+            return;
+        };
+        let deliveries = if self.responder.settings.longpoll_multipart == MultipartResponse::Off {
+            std::slice::from_ref(first)
+        } else {
+            batch.deliveries
+        };
+        let messages: Vec<&Message> = deliveries.iter().map(|delivery| delivery.message).collect();
+        let mut ids = self.ids.sequence();
+        let mut id = None;
+        for delivery in deliveries {
+            id = Some(ids.next(delivery));
+        }
+        let id = id.unwrap_or_else(|| MessageId::single(0, 0));
+        self.write(self.responder.messages(&messages, &id), out);
+    }
+
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
+
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+        self.write(
+            self.responder.without_messages(Status(410), &self.position),
+            out,
+        );
+    }
+
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+        match ending {
+            EndReason::TimeToLive => {
+                let mut answer = Vec::new();
+                self.write(
+                    self.responder.without_messages(Status(408), &self.position),
+                    &mut answer,
+                );
+                // The reason phrase of nchan differs from that of nginx.
+                let line = memchr::memchr(b'\r', &answer).unwrap_or(0);
+                out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
+                out.extend_from_slice(&answer[line..]);
+            }
+            EndReason::Interrupted => self.write(
+                self.responder.without_messages(Status::BAD_REQUEST, b""),
+                out,
+            ),
+            EndReason::Shutdown => self.write(
+                self.responder
+                    .without_messages(Status(410), &self.position)
+                    .closing(),
+                out,
+            ),
+            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => self.write(
+                self.responder.without_messages(Status(410), &self.position),
+                out,
+            ),
+        }
+    }
+
+    fn slow_consumers(&self) -> SlowConsumerSettings {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        true
+    }
+
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive
+    }
+
+    fn ends_with_input(&self) -> bool {
+        true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.position.len() + self.ids.own_bytes() + self.responder.cors.len()
+    }
+}

@@ -1,0 +1,341 @@
+//! WebSockets of nchan (nhpm-nchan.md, section 2.8): handshake, and frames sent to followers.
+
+use std::sync::Arc;
+
+use super::NchanSubscribeCall;
+use super::ids::MessageIds;
+use super::socket::Socket;
+use crate::server::broker::{Cursor, Message};
+use crate::server::config::NchanSettings;
+use crate::server::config::model::nchan::Roles;
+use crate::server::endpoint::formats::FormatKind;
+use crate::server::endpoint::websocket_frame as frame;
+use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::exchange::response::{Response, Status, push_line};
+use crate::server::fanout::{
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
+};
+use crate::server::nchan;
+use crate::server::nchan::cors;
+use crate::server::nchan::deflate;
+use crate::server::nchan::deflate_negotiation;
+use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
+use crate::server::nchan::info::NchanNotation;
+use crate::server::nchan::publication::Publication;
+use crate::server::push_stream::subscribe::websocket::accept;
+use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
+
+/// The subprotocol whose messages carry their ids.
+const META: &[u8] = b"ws+meta.nchan";
+
+/// Close codes (RFC 6455, section 7.4.1).
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+
+/// The encoding of websocket followers.
+struct NchanWebSocketFormat {
+    settings: Arc<NchanSettings>,
+    ids: MessageIds,
+    has_meta: bool,
+    takes_deflated: bool,
+    slow: SlowConsumerSettings,
+}
+
+/// Result of a handshake.
+struct Handshake {
+    head: Vec<u8>,
+    has_meta: bool,
+    extension: Option<NegotiatedDeflate>,
+}
+
+pub(super) fn respond(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+) -> Result<SubscribeReply, Box<Response>> {
+    let call = subscribing.call;
+    let settings = subscribing.settings;
+    let handshake = handshake(call, settings, &subscribing.cors)?;
+    let channels = subscribing.channels()?;
+    let ids = MessageIds::new(
+        call.broker,
+        &subscribing.named.keys,
+        subscribing.id.as_ref(),
+    );
+    let takes_deflated = handshake.extension.is_some();
+    let kind = FormatKind::NchanWebSocket {
+        has_meta: handshake.has_meta,
+        takes_deflated,
+    };
+    let key = crate::server::endpoint::formats::FormatKey {
+        cors: Vec::new(),
+        added: Vec::new(),
+        ..subscribing.key(kind, ids.detail())
+    };
+    let has_meta = handshake.has_meta;
+    let make = || NchanWebSocketFormat {
+        settings: Arc::clone(settings),
+        ids,
+        has_meta,
+        takes_deflated,
+        slow: call.slow_consumers(),
+    };
+    let format = call.formats.shared(key, call.settings, make);
+    let roles = roles(call);
+    let publication = if roles.has(Roles::PUBLISH_WEBSOCKET) {
+        Some(publication(call, settings, &subscribing.cors)?)
+    } else {
+        None
+    };
+    let subscription = Subscription {
+        channels,
+        cursor: Cursor::default(),
+        format,
+        head: handshake.head,
+        time_to_live: settings.subscriber_timeout,
+        ping_interval: settings.websocket_ping_interval,
+        merges_backlog: true,
+        restarts_ttl: true,
+        concurrency: Concurrency::Broadcast,
+    };
+    let socket = Socket::new(call, settings, publication, None, handshake.extension);
+    Ok(SubscribeReply::FollowSocket(
+        Box::new(subscription),
+        Box::new(socket),
+        Box::new(subscribing.subscriber_hooks()),
+    ))
+}
+
+/// The reply at a location that supports publishing, but not subscribing.
+pub(super) fn respond_to_publisher(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+) -> Result<SubscribeReply, Box<Response>> {
+    let cors = cors::of_request(settings, call.variables);
+    let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
+    if cors.is_rejected {
+        return Err(rejected(Status::FORBIDDEN));
+    }
+    if settings.redis {
+        return Err(rejected(Status(503)));
+    }
+    let handshake = handshake(call, settings, &cors)?;
+    let publication = publication(call, settings, &cors)?;
+    let format = std::rc::Rc::new(NchanWebSocketFormat {
+        settings: Arc::clone(settings),
+        ids: MessageIds::Single,
+        has_meta: false,
+        takes_deflated: false,
+        slow: call.slow_consumers(),
+    });
+    let subscription = Subscription {
+        channels: Channels::new(),
+        cursor: Cursor::default(),
+        format,
+        head: handshake.head,
+        time_to_live: None,
+        ping_interval: settings.websocket_ping_interval,
+        merges_backlog: true,
+        restarts_ttl: false,
+        concurrency: Concurrency::Broadcast,
+    };
+    let notation = NchanNotation::accepted(call.request.header("accept"));
+    let socket = Socket::new(
+        call,
+        settings,
+        Some(publication),
+        Some(notation),
+        handshake.extension,
+    );
+    Ok(SubscribeReply::FollowSocket(
+        Box::new(subscription),
+        Box::new(socket),
+        Box::default(),
+    ))
+}
+
+fn roles(call: &SubscribeCall<'_>) -> Roles {
+    match call.endpoint {
+        crate::server::config::Endpoint::Nchan(roles) => roles,
+        _ => Roles::default(),
+    }
+}
+
+fn publication(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+    cors: &cors::Cors,
+) -> Result<Publication, Box<Response>> {
+    let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
+    let named =
+        nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
+    if nchan::is_forged_event_group(settings, &named.group)
+        || named
+            .keys
+            .iter()
+            .any(|key| call.broker.is_events_channel(key))
+    {
+        return Err(with_cors(Box::new(nchan::empty(Status::FORBIDDEN))));
+    }
+    Publication::new(
+        settings,
+        &named,
+        call.broker,
+        call.variables,
+        "websocket",
+        None,
+    )
+    .map_err(with_cors)
+}
+
+/// Checks the handshake and encodes the response head.
+fn handshake(
+    call: &SubscribeCall<'_>,
+    settings: &NchanSettings,
+    cors: &cors::Cors,
+) -> Result<Handshake, Box<Response>> {
+    let rejected =
+        |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
+    let header = |name| call.request.header(name);
+    let version = header("sec-websocket-version")
+        .ok_or_else(|| rejected("No Sec-Websocket-Version header present"))?;
+    if version.trim_ascii() != b"13" {
+        return Err(rejected(
+            "Unsupported websocket protocol version (only version 13 is supported)",
+        ));
+    }
+    let key = header("sec-websocket-key")
+        .ok_or_else(|| rejected("No Sec-Websocket-Key header present"))?;
+    // Several header lines form one list (RFC 6455, section 11.3.2).
+    let lines = call
+        .request
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
+    let offers: Vec<&[u8]> = lines.map(|header| header.value).collect();
+    let extension =
+        deflate_negotiation::negotiate(Some(&offers.join(&b", "[..])), settings.deflate)
+            .map_err(rejected)?;
+    let has_meta =
+        header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
+    let mut head = Vec::with_capacity(320);
+    head.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n",
+    );
+    // Only an accepted subprotocol is in the response (RFC 6455, section 4.2.2).
+    if has_meta {
+        push_line(b"Sec-WebSocket-Protocol: ", META, &mut head);
+    }
+    if let Some(NegotiatedDeflate { extension, .. }) = &extension {
+        push_line(
+            b"Sec-WebSocket-Extensions: ",
+            extension.as_bytes(),
+            &mut head,
+        );
+    }
+    push_line(b"Sec-WebSocket-Accept: ", accept(key).as_bytes(), &mut head);
+    head.extend_from_slice(b"Upgrade: websocket\r\n");
+    head.extend_from_slice(&cors.lines);
+    head.extend_from_slice(b"\r\n");
+    Ok(Handshake {
+        head,
+        has_meta,
+        extension,
+    })
+}
+
+impl NchanWebSocketFormat {
+    fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
+        let is_binary = message
+            .content_type()
+            .is_some_and(|content_type| content_type == "application/octet-stream");
+        let opcode = if is_binary {
+            Opcode::Binary
+        } else {
+            Opcode::Text
+        };
+        match (meta, message.deflated().filter(|_| self.takes_deflated)) {
+            (Some(meta), None) => {
+                frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out)
+            }
+            (Some(meta), Some(deflated)) => {
+                let mut payload = Vec::with_capacity(meta.len() + deflated.len() + 8);
+                deflate::push_with_head(meta.as_bytes(), deflated, &mut payload);
+                push_compressed(opcode, &payload, out);
+            }
+            (None, Some(deflated)) => push_compressed(opcode, deflated, out),
+            (None, None) => frame::push(opcode, &message.text, out),
+        }
+    }
+}
+
+/// Appends a frame with a compressed message.
+fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    let first = out.len();
+    frame::push(opcode, payload, out);
+    out[first] |= frame::RSV1;
+}
+
+impl Format for NchanWebSocketFormat {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        let mut ids = self.ids.sequence();
+        for delivery in batch.deliveries {
+            let meta = self.has_meta.then(|| {
+                let content_type = delivery
+                    .message
+                    .content_type()
+                    .map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
+                format!(
+                    "id: {}\n{}\n",
+                    ids.next(delivery),
+                    content_type.unwrap_or_default()
+                )
+            });
+            self.message(delivery.message, meta, out);
+        }
+    }
+
+    fn encode_ping(&self, out: &mut Vec<u8>) {
+        frame::push(Opcode::Ping, b"", out);
+    }
+
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
+
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+        out.extend_from_slice(&match ending {
+            EndReason::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
+            EndReason::UnansweredPing => frame::close(NORMAL, "410 Gone"),
+            EndReason::Deleted
+            | EndReason::Shutdown
+            | EndReason::Conflict
+            | EndReason::Interrupted => frame::close(GOING_AWAY, "410 Gone"),
+        });
+    }
+
+    fn slow_consumers(&self) -> SlowConsumerSettings {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        false
+    }
+
+    fn keeps_connection(&self) -> bool {
+        false
+    }
+
+    fn expects_pongs(&self) -> bool {
+        true
+    }
+
+    fn pong_timeout(&self) -> Option<std::time::Duration> {
+        self.settings.websocket_ping_interval
+    }
+
+    fn ends_with_any_channel(&self) -> bool {
+        true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.ids.own_bytes()
+    }
+}

@@ -1,0 +1,172 @@
+//! Channel info bodies and their negotiation (nhpm-nchan.md, section 1.4).
+
+use crate::message::unix_now;
+use crate::server::broker::ChannelInfo;
+use crate::server::exchange::response::{Response, Status};
+
+/// The notation of an info body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NhpmNotation {
+    /// Lines.
+    Plain,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// XML
+    Xml,
+}
+
+/// The notation of a response, and the Content-Type that the client named for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedNotation {
+    /// Notation of the body.
+    pub notation: NhpmNotation,
+    /// Value of Content-Type.
+    pub content_type: &'static str,
+}
+
+/// Chooses the notation by the Accept header: the first supported media type wins, whatever its
+/// quality. The Content-Type of the response is that media type.
+#[must_use]
+pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
+    const TYPES: [(&str, NhpmNotation); 11] = [
+        ("text/plain", NhpmNotation::Plain),
+        ("text/json", NhpmNotation::Json),
+        ("text/x-json", NhpmNotation::Json),
+        ("text/yaml", NhpmNotation::Yaml),
+        ("text/x-yaml", NhpmNotation::Yaml),
+        ("text/xml", NhpmNotation::Xml),
+        ("application/json", NhpmNotation::Json),
+        ("application/x-json", NhpmNotation::Json),
+        ("application/yaml", NhpmNotation::Yaml),
+        ("application/x-yaml", NhpmNotation::Yaml),
+        ("application/xml", NhpmNotation::Xml),
+    ];
+    let accept = accept.unwrap_or_default();
+    let at = |start: usize| {
+        TYPES
+            .iter()
+            .find(|(name, _)| accept[start..].starts_with(name.as_bytes()))
+    };
+    let found = (0..accept.len()).find_map(at);
+    let (content_type, notation) = found
+        .copied()
+        .unwrap_or(("text/plain", NhpmNotation::Plain));
+    AcceptedNotation {
+        notation,
+        content_type,
+    }
+}
+
+/// The statistics in an info body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NhpmChannelStats {
+    /// Number of stored messages.
+    pub messages: u64,
+    /// Seconds since the last request for messages.
+    pub requested: u64,
+    /// Number of waiting subscribers.
+    pub subscribers: u64,
+}
+
+impl NhpmChannelStats {
+    /// The statistics of a channel. Before the first request, the time counts from its creation.
+    #[must_use]
+    pub fn of(info: &ChannelInfo) -> Self {
+        let since = if info.requested_second == 0 {
+            info.created_second
+        } else {
+            info.requested_second
+        };
+        Self {
+            messages: info.stored,
+            requested: unix_now().saturating_sub(since),
+            subscribers: info.subscribers,
+        }
+    }
+
+    /// Renders the info body.
+    #[must_use]
+    pub fn body(self, notation: NhpmNotation) -> String {
+        let Self {
+            messages,
+            requested,
+            subscribers,
+        } = self;
+        match notation {
+            NhpmNotation::Plain => {
+                format!(
+                    "queued messages: {messages}\r\n\
+                     last requested: {requested} sec. ago (-1=never)\r\n\
+                     active subscribers: {subscribers}"
+                )
+            }
+            NhpmNotation::Json => format!(
+                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
+                 {subscribers} }}"
+            ),
+            NhpmNotation::Yaml => format!(
+                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
+                 subscribers: {subscribers}\r\n\r\n"
+            ),
+            NhpmNotation::Xml => format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+                 <channel>\r\n  <messages>{messages}</messages>\r\n  \
+                 <requested>{requested}</requested>\r\n  \
+                 <subscribers>{subscribers}</subscribers>\r\n</channel>"
+            ),
+        }
+    }
+
+    /// A response with this body.
+    #[must_use]
+    pub fn response(self, status: Status, accepted: AcceptedNotation) -> Response {
+        let body = self.body(accepted.notation).into_bytes();
+        Response::sized(status, accepted.content_type, &b""[..], body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_media_type_wins() {
+        for (accept, expected) in [
+            ("", "text/plain"),
+            ("*/*", "text/plain"),
+            ("text/html", "text/plain"),
+            ("TEXT/JSON", "text/plain"),
+            ("text/html, application/xml;q=0.9", "application/xml"),
+            ("application/json;q=0.1, text/xml", "application/json"),
+            ("text/plain, text/json", "text/plain"),
+            ("text/json, text/plain", "text/json"),
+            ("application/x-yaml", "application/x-yaml"),
+        ] {
+            let found = accepted(Some(accept.as_bytes())).content_type;
+            assert_eq!(found, expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_as_recorded() {
+        let numbers = NhpmChannelStats {
+            messages: 1,
+            requested: 2,
+            subscribers: 3,
+        };
+        assert_eq!(
+            numbers.body(NhpmNotation::Plain),
+            "queued messages: 1\r\nlast requested: 2 sec. ago (-1=never)\r\nactive subscribers: 3"
+        );
+        assert_eq!(
+            numbers.body(NhpmNotation::Json),
+            "{\"messages\": 1, \"requested\": 2, \"subscribers\": 3 }"
+        );
+        assert_eq!(
+            numbers.body(NhpmNotation::Yaml),
+            "---\r\nmessages: 1\r\nrequested: 2\r\nsubscribers: 3\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! The dialect of nginx_http_push_module 0.73 (nhpm-nchan.md, part 1).
+//!
+//! Behaviour that nhpm-nchan.md calls a bug of the module is not reproduced: the junk byte after
+//! the Content-Type of info bodies, ids truncated at the maximum length (rejected with 403
+//! instead), empty messages that close the connection.
+
+pub mod cursor;
+pub mod info;
+pub(in crate::server) mod publish;
+pub(in crate::server) mod subscribe;
+
+use bytes::Bytes;
+
+use crate::server::exchange::response::{Response, Status};
+
+/// The response to a request without a channel id, whatever its method.
+#[must_use]
+pub fn no_channel_id() -> Response {
+    Response::sized(
+        Status::NOT_FOUND,
+        "text/plain",
+        &b""[..],
+        b"No channel id provided.".to_vec(),
+    )
+}
+
+/// The response to an unsupported method.
+#[must_use]
+pub fn not_allowed(allow: &str) -> Response {
+    Response::error_page(Status::NOT_ALLOWED).with_headers(format!("Allow: {allow}\r\n").as_bytes())
+}
+
+/// The response to OPTIONS.
+#[must_use]
+pub fn options(headers: &str, methods: &str) -> Response {
+    let lines = format!(
+        "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\n\
+         Access-Control-Allow-Methods: {methods}\r\n"
+    );
+    Response::header_only(Status::OK, lines.into_bytes())
+}
+
+/// The header lines of a response with a message, after Last-Modified.
+#[must_use]
+pub fn message_lines(tag: u32) -> Vec<u8> {
+    format!("Etag: {tag}\r\nVary: If-None-Match, If-Modified-Since\r\n").into_bytes()
+}
+
+/// A response with this message.
+#[must_use]
+pub fn message_response(message: &super::broker::Message) -> Response {
+    Response {
+        content_type: message.content_type().cloned(),
+        last_modified: Some(message.position.http_date()),
+        body: crate::server::exchange::response::ResponseBody::Sized(Bytes::clone(&message.text)),
+        ..Response::header_only(Status::OK, message_lines(message.channel_tag))
+    }
+}

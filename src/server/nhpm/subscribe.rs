@@ -1,0 +1,279 @@
+//! Subscriber locations of NHPM: long-poll and interval-poll (nhpm-nchan.md, sections
+//! 1.5 to 1.7).
+//!
+//! | method | response |
+//! |---|---|
+//! | GET | 200 a message; 304 no message in time; 403; 409 replaced; 410 deleted |
+//! | OPTIONS | 200 |
+//! | any other | 405 |
+//!
+//! 404 without a channel id.
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::cursor;
+use crate::server::broker::channel_key::channel_key;
+use crate::server::broker::{
+    AttachError, Broker, Channel, ChannelStart, Cursor, Message, read_snapshot,
+};
+use crate::server::config::NhpmSettings;
+use crate::server::config::model::nhpm::Concurrency;
+use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::exchange::response::{Framing, Response, ResponseContext, Status};
+use crate::server::fanout::{
+    ChannelRequest, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
+};
+use crate::server::nhpm;
+use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
+
+/// The responses to waiting long-polls.
+struct NhpmLongPollFormat {
+    connection: ResponseContext,
+    /// Header lines that the location adds.
+    added: Vec<u8>,
+    slow: SlowConsumerSettings,
+}
+
+pub(in crate::server) fn respond(
+    call: &SubscribeCall<'_>,
+    settings: &NhpmSettings,
+    interval_poll: bool,
+) -> SubscribeReply {
+    let id = settings
+        .channel_id
+        .evaluate_name(call.variables)
+        .unwrap_or_default();
+    if id.is_empty() {
+        return SubscribeReply::Respond(nhpm::no_channel_id());
+    }
+    match call.request.method {
+        "GET" => {}
+        "OPTIONS" => {
+            return SubscribeReply::Respond(nhpm::options(
+                "If-None-Match, If-Modified-Since, Origin",
+                "GET, OPTIONS",
+            ));
+        }
+        _ => return SubscribeReply::Respond(nhpm::not_allowed("GET, OPTIONS")),
+    }
+    let key = channel_key(&settings.channel_group, &id);
+    if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
+        return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
+    }
+    call.broker.keep_alive(&key, settings.channel_timeout);
+    if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
+        return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
+    }
+    let Ok(channel) = call.broker.find_or_create(&key) else {
+        return SubscribeReply::Respond(Response::error_page(Status::INTERNAL).closing());
+    };
+    call.broker.keep_alive(&key, settings.channel_timeout);
+    if interval_poll {
+        poll(call, &channel)
+    } else {
+        wait(call, settings, channel)
+    }
+}
+
+/// The response to a subscriber that could not be attached.
+pub(in crate::server) fn reject(error: &AttachError) -> Response {
+    match error {
+        AttachError::TooManySubscribers => rejection(Status::FORBIDDEN),
+        AttachError::AlreadySubscribed => rejection(Status(409)),
+        AttachError::Create(_) => Response::error_page(Status::INTERNAL).closing(),
+    }
+}
+
+fn rejection(status: Status) -> Response {
+    Response::header_only(status, &b""[..])
+}
+
+fn start(call: &SubscribeCall<'_>) -> ChannelStart {
+    cursor::start(
+        call.request.header("if-modified-since"),
+        call.request.header("if-none-match"),
+    )
+}
+
+/// Returns the first stored message from `start` on.
+///
+/// # Errors
+/// The id of the newest message, if there is none.
+fn first_message(
+    call: &SubscribeCall<'_>,
+    channel: &Arc<Channel>,
+    start: ChannelStart,
+) -> Result<Arc<Message>, u64> {
+    call.broker.touch(channel);
+    Broker::record_request(channel);
+    let reader = Broker::open_reader_at(channel, start);
+    let newest = reader.cursor.live_from;
+    let mut snapshot = if reader.cursor.is_in_backlog() {
+        read_snapshot(&[reader], 1)
+    } else {
+        return Err(newest);
+    };
+    let message = snapshot
+        .slices
+        .first_mut()
+        .and_then(|slice| slice.messages.drain(..).next());
+    message
+        .inspect(|message| call.broker.record_read(channel, message.id))
+        .ok_or(newest)
+}
+
+fn poll(call: &SubscribeCall<'_>, channel: &Arc<Channel>) -> SubscribeReply {
+    SubscribeReply::Respond(match first_message(call, channel, start(call)) {
+        Ok(message) => nhpm::message_response(&message),
+        Err(_newest) => {
+            let mut lines = Vec::new();
+            if let Some(tag) = call.request.header("if-none-match") {
+                crate::server::exchange::response::push_line(b"Etag: ", tag, &mut lines);
+            }
+            Response::header_only(Status::NOT_MODIFIED, lines)
+        }
+    })
+}
+
+fn wait(
+    call: &SubscribeCall<'_>,
+    settings: &NhpmSettings,
+    channel: Arc<Channel>,
+) -> SubscribeReply {
+    let info = channel.info();
+    if settings
+        .max_channel_subscribers
+        .is_some_and(|max| info.subscribers >= max)
+    {
+        return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
+    }
+    if settings.concurrency == Concurrency::First && info.waiting > 0 {
+        return SubscribeReply::Respond(rejection(Status(409)));
+    }
+    let header = |name| call.request.header(name);
+    let ignores_queue = settings.ignore_queue_on_no_cache
+        && cursor::is_no_cache(header("cache-control"), header("pragma"));
+    let start = if ignores_queue {
+        ChannelStart::Newest
+    } else {
+        match first_message(call, &channel, start(call)) {
+            Ok(message) => {
+                // A subscriber that gets a stored message replaces the waiting ones, too.
+                if settings.concurrency == Concurrency::Last && info.waiting > 0 {
+                    call.broker.evict_waiting(&channel);
+                }
+                return SubscribeReply::Respond(nhpm::message_response(&message));
+            }
+            // Whatever its cursor, it receives the next message.
+            Err(newest) => ChannelStart::AfterId(newest),
+        }
+    };
+    SubscribeReply::Follow(Box::new(subscription(call, settings, channel, start)))
+}
+
+/// The subscription of a long poll that waits for the next message after `start`.
+fn subscription(
+    call: &SubscribeCall<'_>,
+    settings: &NhpmSettings,
+    channel: Arc<Channel>,
+    start: ChannelStart,
+) -> Subscription {
+    let framing_version = call.request.framing_version();
+    let keep_alive = call.request.keep_alive;
+    let framing = Framing::of(framing_version);
+    let key = FormatKey {
+        added: call.added.to_vec(),
+        ..FormatKey::new(call.settings, FormatKind::Nhpm, framing, keep_alive)
+    };
+    let format = call
+        .formats
+        .shared(key, call.settings, || NhpmLongPollFormat {
+            connection: ResponseContext {
+                minor_version: framing_version,
+                keep_alive,
+                is_head: false,
+            },
+            added: call.added.to_vec(),
+            slow: call.slow_consumers(),
+        });
+    let requested = ChannelRequest {
+        start: Some(start),
+        max_subscribers: settings.max_channel_subscribers,
+        ..ChannelRequest::new(channel)
+    };
+    Subscription {
+        channels: smallvec![requested],
+        cursor: Cursor::default(),
+        format,
+        head: Vec::new(),
+        time_to_live: settings.subscriber_timeout,
+        ping_interval: None,
+        merges_backlog: false,
+        restarts_ttl: false,
+        concurrency: settings.concurrency,
+    }
+}
+
+impl NhpmLongPollFormat {
+    fn write(&self, response: Response, out: &mut Vec<u8>) {
+        let is_good = matches!(response.status.0, 200 | 304);
+        let response = if is_good && !self.added.is_empty() {
+            response.with_headers(&self.added)
+        } else {
+            response
+        };
+        response.write(self.connection, out);
+    }
+}
+
+impl Format for NhpmLongPollFormat {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        if let Some(first) = batch.deliveries.first() {
+            self.write(nhpm::message_response(first.message), out);
+        }
+    }
+
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
+
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+        self.write(rejection(Status(410)), out);
+    }
+
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+        let response = rejection(match ending {
+            EndReason::Conflict => Status(409),
+            EndReason::Deleted => Status(410),
+            EndReason::TimeToLive
+            | EndReason::Shutdown
+            | EndReason::UnansweredPing
+            | EndReason::Interrupted => Status::NOT_MODIFIED,
+        });
+        self.write(
+            if ending == EndReason::Shutdown {
+                response.closing()
+            } else {
+                response
+            },
+            out,
+        );
+    }
+
+    fn slow_consumers(&self) -> SlowConsumerSettings {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        true
+    }
+
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive
+    }
+
+    fn yields_to_new(&self) -> bool {
+        true
+    }
+}

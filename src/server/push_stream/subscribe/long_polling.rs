@@ -1,0 +1,358 @@
+//! Long-polling: responds with stored messages, or waits for the next one (push-stream.md, section
+//! 10).
+//!
+//! If several messages arrive at once, a JSON location sends all of them, with the cursor of the
+//! last one; with templates only the first one is sent, as in the module. The cursor of a response
+//! without messages (time-out, deleted channel) is the current second in the module, which may
+//! repeat messages; JSON locations send the position of the client.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::polling;
+use super::polling::JAVASCRIPT;
+use super::{SharedFormat, SubscribeCall, SubscribeReply};
+use crate::message::{Position, unix_now};
+use crate::protocol::{DELETED_ID, TIMEOUT_ID};
+use crate::server::broker::{Broker, Channel, Cursor};
+use crate::server::config::{LocationSettings, SubscriberMode};
+use crate::server::endpoint::formats::{
+    FormatKey, FormatKind, PollResponseContent, PollResponseKey, PollResponseTraits,
+    PreparedResponse,
+};
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::response::{
+    Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
+};
+use crate::server::fanout::{
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, Gap, ResumePoint,
+    SlowConsumerSettings, Subscription,
+};
+use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
+
+/// The text of a time-out response with a body.
+const TIMED_OUT: &[u8] = b"Timed out";
+
+/// The responses to waiting long-polls.
+struct LongPollFormat {
+    renderer: Renderer,
+    connection: ResponseContext,
+    content_type: Bytes,
+    headers: Vec<u8>,
+    /// Header lines that the location adds.
+    added: Vec<u8>,
+    callback: Option<Bytes>,
+    timeout_with_body: bool,
+    compression: Compression,
+    slow: SlowConsumerSettings,
+}
+
+pub(in crate::server) fn respond(
+    call: &SubscribeCall<'_>,
+    channels: Channels,
+    cursor: Cursor,
+) -> SubscribeReply {
+    if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
+        return SubscribeReply::Prepared(bytes, keeps);
+    }
+    if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
+        return SubscribeReply::Respond(response);
+    }
+    SubscribeReply::Follow(Box::new(subscription(
+        call.settings,
+        format(call),
+        channels,
+        cursor,
+    )))
+}
+
+/// Creates the subscription of a poll that waits.
+pub(in crate::server) fn subscription(
+    settings: &LocationSettings,
+    format: SharedFormat,
+    channels: Channels,
+    cursor: Cursor,
+) -> Subscription {
+    Subscription {
+        channels,
+        cursor,
+        format,
+        head: Vec::new(),
+        time_to_live: settings.longpolling_connection_ttl,
+        ping_interval: None,
+        merges_backlog: false,
+        restarts_ttl: false,
+        concurrency: Concurrency::Broadcast,
+    }
+}
+
+/// The format of the response to a poll that waits.
+pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
+    let framing = Framing::of(call.request.framing_version());
+    let is_eventsource = call.mode == SubscriberMode::EventSource;
+    let callback = call.callback();
+    let content_type = match &callback {
+        _ if is_eventsource => Bytes::from_static(b"text/event-stream; charset=utf-8"),
+        Some(_) => Bytes::from_static(JAVASCRIPT),
+        None => call.content_type(),
+    };
+    let cors = call.cors();
+    let kind = if is_eventsource {
+        FormatKind::EventSourceLongPolling
+    } else {
+        FormatKind::LongPolling
+    };
+    let keep_alive = call.request.keep_alive;
+    let key = FormatKey {
+        cors: cors.clone(),
+        callback: callback.clone(),
+        content_type: content_type.clone(),
+        added: call.added.to_vec(),
+        compression: call.compression.client(),
+        ..FormatKey::new(call.settings, kind, framing, keep_alive)
+    };
+    call.formats.shared(key, call.settings, || {
+        let style = match &callback {
+            _ if is_eventsource => RenderStyle::EventSource,
+            Some(_) => RenderStyle::Unframed,
+            None => RenderStyle::Lines,
+        };
+        LongPollFormat {
+            renderer: Renderer::new(call.settings.clone(), style),
+            connection: ResponseContext {
+                minor_version: call.request.framing_version(),
+                keep_alive,
+                is_head: false,
+            },
+            content_type,
+            headers: [&cors[..], NO_CACHE].concat(),
+            added: call.added.to_vec(),
+            callback,
+            timeout_with_body: call.broker.settings().timeout_with_body,
+            compression: call.compression.clone(),
+            slow: call.slow_consumers(),
+        }
+    })
+}
+
+/// As [`polling::respond_from_backlog`], encoded once for all clients that poll from the same
+/// position.
+fn prepared(
+    call: &SubscribeCall<'_>,
+    channels: &Channels,
+    cursor: &Cursor,
+) -> Option<PreparedResponse> {
+    let [requested] = channels.as_slice() else {
+        return None;
+    };
+    if requested.backtrack > 0 || cursor.event_id.is_some() {
+        return None;
+    }
+    let traits = response_traits(call)?;
+    let BacklogState::Messages(content) = backlog_state(&requested.channel, cursor) else {
+        return None;
+    };
+    let key = PollResponseKey { traits, content };
+    call.formats.response_or_insert(key, call.settings, || {
+        let response =
+            polling::respond_from_backlog(call, channels, cursor)?.with_headers(call.added);
+        let response = call.compression.apply(response, false);
+        let mut bytes = Vec::new();
+        let keeps = response.write(call.connection, &mut bytes);
+        Some((Rc::new(bytes), keeps))
+    })
+}
+
+/// The traits of the response; `None` if it depends on more than them and its messages.
+pub(in crate::server) fn response_traits(call: &SubscribeCall<'_>) -> Option<PollResponseTraits> {
+    let is_plain = call.settings.allowed_origins.is_none() && call.callback().is_none();
+    is_plain.then(|| PollResponseTraits {
+        settings: Arc::as_ptr(call.settings),
+        is_eventsource: call.mode == SubscriberMode::EventSource,
+        connection: call.connection,
+        compression: call.compression.client(),
+        content_type: call.content_type(),
+        added: Bytes::copy_from_slice(call.added),
+    })
+}
+
+/// What a channel has after a cursor.
+pub(in crate::server) enum BacklogState {
+    /// Stored messages without a gap.
+    Messages(PollResponseContent),
+    /// Messages are missing.
+    Gap,
+    Nothing,
+}
+
+/// Determines what a channel has after this cursor.
+pub(in crate::server) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) -> BacklogState {
+    let (reader, missed) = Broker::open_reader(channel, 0, cursor);
+    match (missed.is_gap(), reader.cursor.is_in_backlog()) {
+        (false, false) => BacklogState::Nothing,
+        (false, true) => {
+            let messages = (
+                channel.number(),
+                reader.cursor.last_seen,
+                reader.cursor.live_from,
+            );
+            BacklogState::Messages(PollResponseContent {
+                messages,
+                second: unix_now(),
+            })
+        }
+        _ => BacklogState::Gap,
+    }
+}
+
+impl LongPollFormat {
+    fn response<'a>(
+        &self,
+        gaps: &[Gap],
+        messages: impl Iterator<Item = MessageView<'a>>,
+        position: Position,
+        out: &mut Vec<u8>,
+    ) {
+        let messages = messages.map(|view| {
+            let mut piece = Vec::new();
+            self.renderer.message(&view, &mut piece);
+            piece
+        });
+        let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
+        let body = ResponseBody::Pieces(pieces);
+        self.compression
+            .apply(self.head(Status::OK, gaps, position, body), false)
+            .write(self.connection, out);
+    }
+
+    /// The cursor of a response without messages.
+    fn cursor(&self, resume_point: ResumePoint) -> Position {
+        if self.renderer.is_json() {
+            resume_point.exact()
+        } else {
+            resume_point.start_of_second()
+        }
+    }
+
+    fn head(
+        &self,
+        status: Status,
+        gaps: &[Gap],
+        position: Position,
+        body: ResponseBody,
+    ) -> Response {
+        Response {
+            status,
+            content_type: Some(self.content_type.clone()),
+            last_modified: Some(position.http_date()),
+            headers: self.headers(position, gaps),
+            body,
+            bodiless: false,
+            close: false,
+        }
+    }
+
+    fn headers(&self, position: Position, gaps: &[Gap]) -> Cow<'static, [u8]> {
+        let etag = format!("Etag: W/{}\r\n", position.tag);
+        [
+            &self.headers[..],
+            etag.as_bytes(),
+            &polling::missed_line(gaps),
+            &self.added,
+        ]
+        .concat()
+        .into()
+    }
+}
+
+impl Format for LongPollFormat {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        let gaps = if self.renderer.reports_gaps() {
+            batch.gaps
+        } else {
+            &[]
+        };
+        if self.renderer.is_json() && !(gaps.is_empty() && batch.deliveries.is_empty()) {
+            let all = batch
+                .deliveries
+                .iter()
+                .map(|delivery| MessageView::published(delivery.channel, delivery.message));
+            return self.response(gaps, all, batch.horizon, out);
+        }
+        // Templates may lack a separator, so that the module sends one message; the cursor leads to
+        // the others.
+        match batch.deliveries.first() {
+            Some(first) => {
+                let view = MessageView::published(first.channel, first.message);
+                self.response(gaps, std::iter::once(view), first.message.position, out);
+            }
+            None if gaps.is_empty() => {}
+            // A template cannot show a gap, so that only the header reports it.
+            None => drop(
+                self.head(
+                    Status::NOT_MODIFIED,
+                    gaps,
+                    batch.horizon,
+                    ResponseBody::Sized(Bytes::new()),
+                )
+                .write(self.connection, out),
+            ),
+        }
+    }
+
+    fn encode_ping(&self, _: &mut Vec<u8>) {}
+
+    fn encode_deletion(
+        &self,
+        channel: &[u8],
+        text: &[u8],
+        resume_point: ResumePoint,
+        out: &mut Vec<u8>,
+    ) {
+        self.response(
+            &[],
+            std::iter::once(MessageView::special(DELETED_ID, channel, text)),
+            self.cursor(resume_point),
+            out,
+        );
+    }
+
+    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
+        let cursor = self.cursor(resume_point);
+        if self.timeout_with_body {
+            return self.response(
+                &[],
+                std::iter::once(MessageView::special(TIMEOUT_ID, b"", TIMED_OUT)),
+                cursor,
+                out,
+            );
+        }
+        let mut response = self.head(
+            Status::NOT_MODIFIED,
+            &[],
+            cursor,
+            ResponseBody::Sized(Bytes::new()),
+        );
+        response.close = ending == EndReason::Shutdown || !self.keeps_connection();
+        response.write(self.connection, out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumerSettings {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive && self.connection.minor_version > 0
+    }
+}

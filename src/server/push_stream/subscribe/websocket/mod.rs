@@ -1,0 +1,282 @@
+//! WebSocket: handshake, rejections, and the frames sent to a follower (push-stream.md, section
+//! 12).
+//!
+//! `frame` parses what the client sends, `inbound` checks it.
+
+pub mod inbound;
+
+use crate::server::endpoint::websocket_frame as frame;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use smallvec::SmallVec;
+
+use super::{SubscribeCall, SubscribeReply, rejection_for};
+use crate::protocol::{DELETED_ID, EXPLAIN};
+use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
+use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::exchange::buffer_pool;
+use crate::server::exchange::response::{Framing, NO_CACHE, Response, Status, push_line};
+use crate::server::fanout::{
+    ChannelRequest, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
+    SlowConsumerSettings, Subscription,
+};
+use crate::server::push_stream::explain::Rejection;
+use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
+
+/// RFC 6455, section 1.3.
+const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Close code of a rejected subscription: policy violation (RFC 6455, section 7.4.1).
+const POLICY_VIOLATION: u16 = 1008;
+
+/// Publishes the texts that a client sends, where the location allows it.
+#[derive(Clone, Debug)]
+pub struct WebSocketPublisher {
+    is_allowed: bool,
+    as_module: bool,
+    /// The channels to which texts are published; empty until the connection follows them.
+    channels: SmallVec<[Arc<Channel>; 1]>,
+    store: bool,
+}
+
+impl WebSocketPublisher {
+    /// Sets the channels to publish to, if publishing is allowed; never the events channel.
+    #[must_use]
+    pub fn to(mut self, channels: &[ChannelRequest]) -> Self {
+        let own = channels
+            .iter()
+            .map(|requested| &requested.channel)
+            .filter(|channel| self.is_allowed && !channel.is_events);
+        self.channels = own.cloned().collect();
+        self
+    }
+
+    /// Creates the parser of the client's frames.
+    #[must_use]
+    pub fn inbound(&self) -> inbound::Inbound {
+        inbound::Inbound::new(self.as_module)
+    }
+
+    /// Publishes `text` to every channel of the connection.
+    ///
+    /// # Errors
+    /// A limit on memory or channels is reached; the caller closes the connection.
+    pub fn publish(&self, broker: &Broker, text: Vec<u8>) -> Result<(), CreateError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        // A boxed slice has no spare capacity, which the memory limit would not count.
+        let message = NewMessage {
+            text: text.into_boxed_slice().into(),
+            ..NewMessage::default()
+        };
+        // A deleted channel no longer belongs to the connection.
+        for (channel, message) in message
+            .for_each(&self.channels)
+            .filter(|(channel, _)| channel.deletion_text().is_none())
+        {
+            broker.publish(channel, message, self.store)?;
+        }
+        Ok(())
+    }
+}
+
+/// The encoding of websocket followers.
+struct WebSocketFormat {
+    renderer: Renderer,
+    slow: SlowConsumerSettings,
+}
+
+pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
+    let accept = match handshake(call) {
+        Ok(accept) => accept,
+        Err(response) => return SubscribeReply::Respond(response.closing()),
+    };
+    let mut head = Vec::with_capacity(320);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    head.extend_from_slice(NO_CACHE);
+    head.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
+    push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut head);
+    head.extend_from_slice(b"\r\n");
+    let mut channels = match call.channels() {
+        Ok(channels) => channels,
+        // The module sends no explanation in this case.
+        Err(Rejection::NoChannelId) => return SubscribeReply::Last(head),
+        Err(rejection) => {
+            push_rejection(rejection, &mut head);
+            return SubscribeReply::Last(head);
+        }
+    };
+    let publishing = WebSocketPublisher {
+        is_allowed: call.settings.websocket_allow_publish,
+        as_module: !call.settings.is_json(),
+        channels: SmallVec::new(),
+        store: call.settings.store_messages,
+    };
+    let renderer = Renderer::new(call.settings.clone(), RenderStyle::Unframed);
+    let header = renderer.header();
+    if !header.is_empty() {
+        frame::push(Opcode::Text, &header, &mut head);
+    }
+    let merges_backlog = renderer.is_json();
+    let key = FormatKey::new(call.settings, FormatKind::WebSocket, Framing::Raw, false);
+    let cursor = call.cursor(&mut channels);
+    let subscription = Subscription {
+        channels,
+        cursor,
+        format: call.formats.shared(key, call.settings, || WebSocketFormat {
+            renderer,
+            slow: call.slow_consumers(),
+        }),
+        head,
+        time_to_live: call.settings.subscriber_connection_ttl,
+        ping_interval: call.settings.ping_message_interval,
+        merges_backlog,
+        restarts_ttl: false,
+        concurrency: Concurrency::Broadcast,
+    };
+    SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
+}
+
+/// The bytes for a follower that could not be attached after the handshake was accepted.
+pub(in crate::server) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> Vec<u8> {
+    // The handshake was checked before; the head is that of an accepted follower.
+    let SubscribeReply::FollowWebSocket(subscription, _) = respond(call) else {
+        return Vec::new();
+    };
+    let mut head = subscription.head;
+    let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+    head.truncate(end);
+    push_rejection(rejection_for(error), &mut head);
+    head
+}
+
+fn push_rejection(rejection: Rejection, out: &mut Vec<u8>) {
+    rejection.log();
+    let status = rejection.status().0;
+    let reason = format!(
+        "{{\"http_status\": {status}, \"explain\":\"{}\"}}",
+        rejection.text().unwrap_or_default()
+    );
+    out.extend_from_slice(&frame::close(POLICY_VIOLATION, &reason));
+}
+
+/// Checks the handshake. Returns the value of `Sec-WebSocket-Accept`.
+fn handshake(call: &SubscribeCall<'_>) -> Result<String, Response> {
+    let explained = |headers: &str, text: &str| {
+        Response::header_only(
+            Status::BAD_REQUEST,
+            [
+                NO_CACHE,
+                headers.as_bytes(),
+                format!("{EXPLAIN}: {text}\r\n").as_bytes(),
+            ]
+            .concat(),
+        )
+    };
+    if call.request.method != "GET" {
+        return Err(Response::header_only(
+            Status::NOT_ALLOWED,
+            &b"Allow: GET\r\n"[..],
+        ));
+    }
+    let header = |name| call.request.header(name);
+    let (Some(key), Some(version), true) = (
+        header("sec-websocket-key"),
+        header("sec-websocket-version"),
+        header("upgrade").is_some() && header("connection").is_some(),
+    ) else {
+        let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, \
+                    Sec-WebSocket-Key and Sec-WebSocket-Version";
+        return Err(explained("", text));
+    };
+    let version = std::str::from_utf8(version)
+        .ok()
+        .and_then(|version| version.parse::<u64>().ok());
+    if !matches!(version, Some(8 | 13)) {
+        return Err(explained(
+            "Sec-WebSocket-Version: 8, 13\r\n",
+            "Version not supported. Supported versions: 8, 13",
+        ));
+    }
+    Ok(accept(key))
+}
+
+/// Computes the value of `Sec-WebSocket-Accept`.
+pub(in crate::server) fn accept(key: &[u8]) -> String {
+    STANDARD.encode(
+        Sha1::new()
+            .chain_update(key)
+            .chain_update(ACCEPT_SUFFIX)
+            .finalize(),
+    )
+}
+
+impl WebSocketFormat {
+    fn text(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        self.renderer.message(view, scratch);
+        frame::push(Opcode::Text, scratch, out);
+    }
+}
+
+impl Format for WebSocketFormat {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        let mut scratch = buffer_pool::take(0);
+        for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
+            scratch.clear();
+            self.renderer
+                .gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            frame::push(Opcode::Text, &scratch, out);
+        }
+        for delivery in batch.deliveries {
+            self.text(
+                &MessageView::published(delivery.channel, delivery.message),
+                &mut scratch,
+                out,
+            );
+        }
+        buffer_pool::give(scratch);
+    }
+
+    fn encode_ping(&self, out: &mut Vec<u8>) {
+        frame::push(Opcode::Ping, b"", out);
+    }
+
+    fn encode_deletion(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+        self.text(
+            &MessageView::special(DELETED_ID, channel, text),
+            &mut Vec::new(),
+            out,
+        );
+    }
+
+    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+        let footer = self.renderer.footer();
+        if !footer.is_empty() {
+            frame::push(Opcode::Text, &footer, out);
+        }
+        frame::push(Opcode::Close, b"", out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumerSettings {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        false
+    }
+
+    fn keeps_connection(&self) -> bool {
+        false
+    }
+
+    /// The module sends pings and ignores missing pongs.
+    fn expects_pongs(&self) -> bool {
+        self.renderer.is_json()
+    }
+}
