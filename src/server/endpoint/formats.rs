@@ -13,7 +13,9 @@ use crate::server::exchange::compression::ClientTraits;
 use crate::server::exchange::response::{Framing, ResponseContext};
 use crate::server::fanout::Format;
 use crate::server::nchan::negotiation::Mode;
-use crate::server::push_stream::subscribe::SharedFormat;
+
+/// A format that many followers share.
+pub(in crate::server) type SharedFormat = Rc<dyn Format>;
 
 /// Maximum number of cached formats (every origin or callback creates one). Beyond it the cache is
 /// cleared, which costs only sharing.

@@ -2,4 +2,9 @@
 //! followers, websocket frames.
 
 pub(in crate::server) mod formats;
+mod publish_call;
+mod subscribe_call;
 pub mod websocket_frame;
+
+pub use publish_call::{PublishCall, PublishReply};
+pub use subscribe_call::{SubscribeCall, SubscribeReply};

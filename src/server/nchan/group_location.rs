@@ -13,9 +13,9 @@ use super::info::{NchanNotation, group_body};
 use super::{cors, groups};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::GroupMethods;
+use crate::server::endpoint::PublishCall;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
-use crate::server::push_stream::publish::PublishCall;
 
 /// Responds to a request.
 #[must_use]

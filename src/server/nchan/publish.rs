@@ -22,9 +22,9 @@ use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
 use crate::server::broker::{Broker, ChannelInfo};
 use crate::server::config::NchanSettings;
+use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
-use crate::server::push_stream::publish::{Action, Plan, PublishCall, PublishReply};
 
 /// A message whose body is being read.
 pub(in crate::server) struct NchanPublishing {
@@ -38,7 +38,7 @@ pub(in crate::server) struct NchanPublishing {
 pub(in crate::server) fn respond(
     call: &PublishCall<'_>,
     settings: &Arc<NchanSettings>,
-) -> PublishReply {
+) -> PublishReply<NchanPublishing> {
     let cors = cors::of_request(settings, call.variables);
     match try_respond(call, settings, &cors) {
         Ok(answer) => answer,
@@ -57,7 +57,7 @@ fn try_respond(
     call: &PublishCall<'_>,
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
-) -> Result<PublishReply, Box<Response>> {
+) -> Result<PublishReply<NchanPublishing>, Box<Response>> {
     if cors.is_rejected {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
@@ -98,7 +98,7 @@ fn publish(
     settings: &Arc<NchanSettings>,
     named: &NamedChannels,
     cors: &cors::Cors,
-) -> Result<PublishReply, Box<Response>> {
+) -> Result<PublishReply<NchanPublishing>, Box<Response>> {
     let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
     let publication = Publication::new(
         settings,
@@ -114,8 +114,7 @@ fn publish(
         notation: NchanNotation::accepted(call.request.header("accept")),
         cors: cors.lines.clone(),
     };
-    let action = Action::Nchan(Box::new(publishing));
-    Ok(PublishReply::Read(Box::new(Plan::of(action))))
+    Ok(PublishReply::Read(Box::new(publishing)))
 }
 
 fn channel_info(broker: &Broker, named: &NamedChannels, notation: NchanNotation) -> Response {
@@ -168,7 +167,8 @@ fn delete(
 impl NchanPublishing {
     /// Memory held for the request, in bytes.
     pub(in crate::server) fn own_bytes(&self) -> usize {
-        self.publication.channel_count() * size_of::<usize>()
+        size_of::<Self>()
+            + self.publication.channel_count() * size_of::<usize>()
             + self.content_type.as_ref().map_or(0, Bytes::len)
             + self.cors.len()
     }

@@ -19,9 +19,9 @@ use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{Attributes, Broker, Channel, NewMessage, StoreOptions};
 use crate::server::config::NhpmSettings;
+use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nhpm;
-use crate::server::push_stream::publish::{Action, Plan, PublishCall, PublishReply};
 
 /// A message whose body is being read.
 pub(in crate::server) struct NhpmPublication {
@@ -34,7 +34,7 @@ pub(in crate::server) struct NhpmPublication {
 pub(in crate::server) fn respond(
     call: &PublishCall<'_>,
     settings: &Arc<NhpmSettings>,
-) -> PublishReply {
+) -> PublishReply<NhpmPublication> {
     let id = settings
         .channel_id
         .evaluate_name(call.variables)
@@ -78,7 +78,7 @@ pub(in crate::server) fn respond(
                     content_type,
                     notation,
                 };
-                return PublishReply::Read(Box::new(Plan::of(Action::Nhpm(publication))));
+                return PublishReply::Read(Box::new(publication));
             }
             Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
         },
@@ -101,7 +101,7 @@ fn info_response(
 impl NhpmPublication {
     /// Memory held for the request, in bytes.
     pub(in crate::server) fn own_bytes(&self) -> usize {
-        self.content_type.as_ref().map_or(0, Bytes::len)
+        size_of::<Self>() + self.content_type.as_ref().map_or(0, Bytes::len)
     }
 
     /// Publishes the body.

@@ -21,13 +21,13 @@ use crate::server::broker::{
 use crate::server::config::NhpmSettings;
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Framing, Response, ResponseContext, Status};
 use crate::server::fanout::{
     ChannelRequest, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
     Subscription,
 };
 use crate::server::nhpm;
-use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
 
 /// The responses to waiting long-polls.
 struct NhpmLongPollFormat {

@@ -10,9 +10,9 @@ use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::log_entry::record_rendered;
 use crate::server::http::pages;
 use crate::server::http::route::pending_check::PendingCheck;
+use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::http::route::{NextStep, ResponsePlan, RoutedRequest};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
-use crate::server::push_stream::publish::Plan;
 use crate::server::push_stream::statistics::Listing;
 
 impl Requests<'_> {
@@ -129,7 +129,7 @@ impl Requests<'_> {
     /// Reads the message of a publisher, and carries out its plan.
     async fn publish(
         &mut self,
-        plan: Box<Plan>,
+        plan: PublishPlan,
         hook: Option<Box<Result<HookCall, HookError>>>,
         body: PendingBody,
         context: &mut ResponsePlan,
@@ -145,7 +145,7 @@ impl Requests<'_> {
             Ok(body) => {
                 let response = plan.finish(self.connection.shard.broker(), body);
                 self.record_published();
-                self.cache_publish(*plan, max_body, context.connection, &context.added.good);
+                self.cache_publish(plan, max_body, context.connection, &context.added.good);
                 response
             }
             Err(response) => response.with_headers(plan.headers()),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
+use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
 use crate::server::http::connection::Connection;
 use crate::server::http::connection::requests::Requests;
@@ -168,11 +169,11 @@ impl Requests<'_> {
         failpoints::point("request");
         failpoints::point("repeated poll");
         match reply {
-            subscriber::SubscribeReply::Prepared(bytes, keeps_alive) => {
+            SubscribeReply::Prepared(bytes, keeps_alive) => {
                 self.out.extend_from_slice(&bytes);
                 self.replay.is_last = !keeps_alive;
             }
-            subscriber::SubscribeReply::Follow(subscription) => {
+            SubscribeReply::Follow(subscription) => {
                 connection
                     .shard
                     .attach(connection.key, Rc::clone(&connection.outlet), *subscription)

@@ -6,21 +6,23 @@ use axum::http::Method;
 use bytes::Bytes;
 
 use super::pending_check::Check;
+use super::publish_plan::PublishPlan;
 use super::{LocationRequest, NextStep, Resolution, Router, find_file};
 use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
+use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::replay;
+use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::proxy_request;
 use crate::server::nchan::group_location;
-use crate::server::nchan::negotiation;
+use crate::server::nchan::negotiation::{self, RequestedAction};
 use crate::server::nchan::status;
 use crate::server::observe::limits_log::Limit;
-use crate::server::push_stream::publish as publisher;
 use crate::server::push_stream::statistics;
-use crate::server::push_stream::subscribe as subscriber;
+use crate::server::{nchan, nhpm, push_stream};
 
 impl Router<'_> {
     /// Checks the limits and hooks of a location, and passes the request to its endpoint.
@@ -39,7 +41,7 @@ impl Router<'_> {
         }
         let max_body = self.max_body(settings);
         // The limit is that of a message; a batch has its own.
-        let is_batch = publisher::is_batch(request, settings, location.endpoint);
+        let is_batch = push_stream::publish::is_batch(request, settings, location.endpoint);
         if !is_batch
             && matches!(incoming.length, BodyLength::Bytes(announced) if announced > max_body)
         {
@@ -94,28 +96,40 @@ impl Router<'_> {
         is_batch: bool,
         max_body: u64,
     ) -> NextStep {
-        let call = publisher::PublishCall {
+        let call = PublishCall {
             request: variables.request,
             variables,
             settings,
             admin: matches!(location.endpoint, Endpoint::Publisher { admin: true }),
             broker: self.shard.broker(),
             max_channels: self.snapshot.limits.max_channels_per_request,
-            is_batch,
             max_body,
         };
-        if let (Endpoint::NchanGroup(verbs), Some(nchan)) = (location.endpoint, &settings.nchan) {
-            return NextStep::Respond(group_location::respond(&call, nchan, verbs));
+        if is_batch {
+            return match push_stream::publish::respond_to_batch(&call) {
+                Ok(batch) => NextStep::ReadBatch(batch),
+                Err(response) => NextStep::Respond(response),
+            };
         }
-        match call.respond() {
-            publisher::PublishReply::Respond(response) => NextStep::Respond(response),
-            publisher::PublishReply::Read(mut plan) => {
-                plan.set_argument_alone(only_argument(variables, location, settings));
-                let hook =
-                    Self::message_hook(settings, variables, negotiation::RequestedAction::Publish);
-                NextStep::Read(plan, hook)
+        match (location.endpoint, &settings.nhpm, &settings.nchan) {
+            (Endpoint::NchanGroup(verbs), _, Some(nchan)) => {
+                NextStep::Respond(group_location::respond(&call, nchan, verbs))
             }
-            publisher::PublishReply::ReadBatch(batch) => NextStep::ReadBatch(batch),
+            (_, Some(nhpm), _) => {
+                read_body(nhpm::publish::respond(&call, nhpm), PublishPlan::Nhpm, None)
+            }
+            (_, None, Some(nchan)) => {
+                let reply = nchan::publish::respond(&call, nchan);
+                let hook = Self::message_hook(settings, variables, RequestedAction::Publish);
+                read_body(reply, PublishPlan::Nchan, hook)
+            }
+            (_, None, None) => {
+                let mut reply = push_stream::publish::respond(&call);
+                if let PublishReply::Read(plan) = &mut reply {
+                    plan.set_argument_alone(only_argument(variables, location, settings));
+                }
+                read_body(reply, PublishPlan::PushStream, None)
+            }
         }
     }
 
@@ -133,7 +147,7 @@ impl Router<'_> {
         } else {
             SubscriberMode::LongPolling
         };
-        let call = subscriber::SubscribeCall {
+        let call = SubscribeCall {
             request,
             variables,
             settings,
@@ -150,6 +164,18 @@ impl Router<'_> {
             && variables.frame.uri.is_none()
             && replay::is_replayable(variables.server, location, settings);
         self.subscribe(&call, incoming.added, is_cached)
+    }
+}
+
+/// Reads the body for the plan of a publisher's request, unless it has a response already.
+fn read_body<P>(
+    reply: PublishReply<P>,
+    family: impl FnOnce(Box<P>) -> PublishPlan,
+    hook: Option<Box<Result<HookCall, HookError>>>,
+) -> NextStep {
+    match reply {
+        PublishReply::Respond(response) => NextStep::Respond(response),
+        PublishReply::Read(plan) => NextStep::Read(family(plan), hook),
     }
 }
 
@@ -186,7 +212,7 @@ fn is_publish(endpoint: Endpoint, request: &Request<'_>) -> bool {
     match endpoint {
         Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) => true,
         Endpoint::Nchan(roles) => {
-            negotiation::requested_action(request, roles) == negotiation::RequestedAction::Publish
+            negotiation::requested_action(request, roles) == RequestedAction::Publish
         }
         _ => false,
     }

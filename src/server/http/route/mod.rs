@@ -10,6 +10,7 @@ mod location;
 mod logging;
 mod next_step;
 pub(in crate::server) mod pending_check;
+pub(in crate::server) mod publish_plan;
 pub(in crate::server) mod return_response;
 pub(in crate::server) mod rewriting;
 mod subscribing;

@@ -9,11 +9,11 @@ use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::log_entry::LogEntry;
+use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::http::static_files::FileRequest;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::live_hooks::LiveHooks;
 use crate::server::nchan::subscribe::Socket;
-use crate::server::push_stream::publish::Plan;
 use crate::server::push_stream::publish::batch::Batch;
 use crate::server::push_stream::statistics;
 use crate::server::push_stream::statistics::Listing;
@@ -26,7 +26,7 @@ pub(in crate::server) enum NextStep {
     /// Send this response.
     Respond(Response),
     /// Read the body and finish the plan with it, after a hook has been called if there is one.
-    Read(Box<Plan>, Option<Box<Result<HookCall, HookError>>>),
+    Read(PublishPlan, Option<Box<Result<HookCall, HookError>>>),
     /// Run a check, and route the request again.
     Check(Box<PendingCheck>),
     /// Pass the request to a back-end.

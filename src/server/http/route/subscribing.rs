@@ -5,8 +5,10 @@ use std::rc::Rc;
 use axum::http::Method;
 
 use super::{FollowMode, NextStep, Router};
+use crate::server::broker::AttachError;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{Channels, Subscription};
@@ -17,25 +19,29 @@ use crate::server::http::upstream::live_hooks::LiveHooks;
 use crate::server::nchan::negotiation;
 use crate::server::nchan::negotiation::RequestedAction;
 use crate::server::nchan::subscribe::SubscriberHooks;
-use crate::server::push_stream::subscribe as subscriber;
-use crate::server::push_stream::subscribe::SubscribeReply;
+use crate::server::push_stream::subscribe::poll_replay;
+use crate::server::{nchan, nhpm, push_stream};
 
 impl Router<'_> {
     /// Answers a subscriber. With `is_cached` the result is prepared for a replay.
     pub(super) fn subscribe(
         &self,
-        call: &subscriber::SubscribeCall<'_>,
+        call: &SubscribeCall<'_>,
         added: &AddedHeaders,
         is_cached: bool,
     ) -> NextStep {
         if !call.settings.web.access_logs.is_empty() {
             self.outlet.begin_tap();
         }
-        let attached = match call.respond() {
+        let attached = match respond(call) {
             SubscribeReply::Follow(subscription) => {
                 let mut mode = follow_mode(&subscription);
                 if let FollowMode::LongPoll(replay) = &mut mode {
-                    *replay = if is_cached { call.replay() } else { None };
+                    *replay = if is_cached {
+                        poll_replay::replay(call)
+                    } else {
+                        None
+                    };
                 }
                 self.attach(call, *subscription, &added.good)
                     .map(|_| self.follow(call, mode, SubscriberHooks::default()))
@@ -68,7 +74,11 @@ impl Router<'_> {
         match reply {
             SubscribeReply::Respond(response) => NextStep::Respond(response),
             SubscribeReply::Prepared(bytes, keeps_alive) => {
-                let replay = if is_cached { call.replay() } else { None };
+                let replay = if is_cached {
+                    poll_replay::replay(call)
+                } else {
+                    None
+                };
                 NextStep::SendPrepared(bytes, keeps_alive, replay)
             }
             SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
@@ -86,20 +96,20 @@ impl Router<'_> {
     /// is the response to a rejected subscriber.
     fn attach(
         &self,
-        call: &subscriber::SubscribeCall<'_>,
+        call: &SubscribeCall<'_>,
         mut subscription: Subscription,
         lines: &[u8],
     ) -> Result<Channels, SubscribeReply> {
         insert_lines(&mut subscription.head, lines);
         self.shard
             .attach(self.key, Rc::clone(self.outlet), subscription)
-            .map_err(|error| call.reject(&error))
+            .map_err(|error| reject(call, &error))
     }
 
     /// Follows with an attached subscription, and begins its hooks.
     fn follow(
         &self,
-        call: &subscriber::SubscribeCall<'_>,
+        call: &SubscribeCall<'_>,
         mode: FollowMode,
         hooks: SubscriberHooks,
     ) -> NextStep {
@@ -117,7 +127,7 @@ impl Router<'_> {
     }
 
     /// Notices about a subscriber, where its location sends any.
-    fn subscription_notices(call: &subscriber::SubscribeCall<'_>) -> Notices {
+    fn subscription_notices(call: &SubscribeCall<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
             (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(
                 nchan,
@@ -145,6 +155,35 @@ impl Router<'_> {
             &Method::POST,
             true,
         )))
+    }
+}
+
+/// Responds in the protocol family of the location.
+fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
+    match (call.endpoint, &call.settings.nhpm, &call.settings.nchan) {
+        (Endpoint::NchanSubscriberInfo, _, Some(settings)) => {
+            nchan::subscribe::subscriber_info::respond(call, settings)
+        }
+        (Endpoint::NhpmSubscriber { interval_poll }, Some(settings), _) => {
+            nhpm::subscribe::respond(call, settings, interval_poll)
+        }
+        (Endpoint::Nchan(roles), _, Some(settings)) => {
+            nchan::subscribe::respond_to_any(call, settings, roles)
+        }
+        _ => push_stream::subscribe::respond(call),
+    }
+}
+
+/// The reply to a subscriber whose follower could not be attached.
+fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> SubscribeReply {
+    if call.settings.nhpm.is_some() {
+        return SubscribeReply::Respond(nhpm::subscribe::reject(error));
+    }
+    match (call.endpoint, &call.settings.nchan) {
+        (Endpoint::Nchan(roles), Some(settings)) => {
+            nchan::subscribe::reject_any(call, settings, roles, error)
+        }
+        _ => push_stream::subscribe::reject(call, error),
     }
 }
 

@@ -7,7 +7,7 @@ use super::backend_request::{HookCall, HookError};
 use super::hook_response::HookResponse;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::http::connection::requests::Requests;
-use crate::server::push_stream::publish::Plan;
+use crate::server::http::route::publish_plan::PublishPlan;
 
 /// Decision of a hook about a message.
 pub(in crate::server) enum MessageDecision {
@@ -46,7 +46,7 @@ impl Requests<'_> {
     /// Carries out the plan of a publisher; with `hook` only as that decides.
     pub(in crate::server) async fn publish_checked(
         &mut self,
-        plan: &Plan,
+        plan: &PublishPlan,
         hook: Option<Box<Result<HookCall, HookError>>>,
         body: Bytes,
     ) -> Response {

@@ -21,17 +21,17 @@ pub(crate) use self::socket::{Incoming, Received, Socket};
 use super::events::ChannelEvent;
 use super::message_id;
 use super::message_id::MessageId;
-use super::negotiation::Mode;
+use super::negotiation::{self, Mode, RequestedAction};
 use super::variables::{NchanValues, NchanVariables};
 use super::{NamedChannels, VARY, cors, groups};
 use crate::server::broker::{AttachError, ChannelStart, GroupInfo};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, Roles};
 use crate::server::endpoint::formats::FormatKey;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 use crate::server::nchan;
-use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
 
 /// A request at a subscriber location of nchan.
 pub(in crate::server) struct NchanSubscribeCall<'a, 'c> {
@@ -75,6 +75,39 @@ impl SubscriberHooks {
         });
         size_of::<Self>() + events + info
     }
+}
+
+/// Responds to a request at a location that supports these modes.
+pub(in crate::server) fn respond_to_any(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+    roles: Roles,
+) -> SubscribeReply {
+    match negotiation::requested_action(call.request, roles) {
+        RequestedAction::Subscribe(mode) => respond(call, settings, mode),
+        RequestedAction::PublishWebSocket => respond_to_publisher(call, settings),
+        requested => {
+            let is_options = requested == RequestedAction::Options;
+            let is_known = requested != RequestedAction::UnknownMethod;
+            SubscribeReply::Respond(respond_to_other_method(
+                call, settings, roles, is_options, is_known,
+            ))
+        }
+    }
+}
+
+/// The reply to a subscriber whose follower could not be attached.
+pub(in crate::server) fn reject_any(
+    call: &SubscribeCall<'_>,
+    settings: &NchanSettings,
+    roles: Roles,
+    error: &AttachError,
+) -> SubscribeReply {
+    let mode = match negotiation::requested_action(call.request, roles) {
+        RequestedAction::Subscribe(mode) => mode,
+        _ => negotiation::Mode::WebSocket,
+    };
+    SubscribeReply::Respond(reject(call, settings, mode, error))
 }
 
 /// Responds to a request that subscribes in this mode.

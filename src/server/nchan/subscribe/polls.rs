@@ -10,6 +10,7 @@ use super::ids::MessageIds;
 use crate::server::broker::{Broker, ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
+use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::exchange::response::{
     Response, ResponseBody, ResponseContext, Status, push_line,
@@ -22,7 +23,6 @@ use crate::server::nchan;
 use crate::server::nchan::VARY;
 use crate::server::nchan::message_id::MessageId;
 use crate::server::nchan::negotiation::Mode;
-use crate::server::push_stream::subscribe::SubscribeReply;
 
 /// Maximum size of the messages read for one response, in bytes.
 const MAX_BYTES: usize = 256 * 1024;

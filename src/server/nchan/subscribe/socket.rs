@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::server::broker::Broker;
 use crate::server::config::NchanSettings;
+use crate::server::endpoint::SubscribeCall;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::{Frame, Opcode, Parsed};
 use crate::server::nchan::deflate::{InflateError, Inflater};
@@ -12,7 +13,6 @@ use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
 use crate::server::nchan::info::NchanNotation;
 use crate::server::nchan::publication::{Publication, PublishError};
 use crate::server::observe::limits_log::Limit;
-use crate::server::push_stream::subscribe::SubscribeCall;
 
 /// Maximum payload of a control frame, in bytes.
 const MAX_CONTROL_BYTES: usize = 1023;

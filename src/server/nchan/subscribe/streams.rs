@@ -7,6 +7,7 @@ use super::NchanSubscribeCall;
 use super::ids::MessageIds;
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
+use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::exchange::response::{Framing, Head, Status, push_line};
 use crate::server::fanout::{
@@ -15,7 +16,6 @@ use crate::server::fanout::{
 };
 use crate::server::nchan::message_id::MessageId;
 use crate::server::nchan::negotiation::Mode;
-use crate::server::push_stream::subscribe::SubscribeReply;
 
 /// The encoding of streams.
 struct NchanStreamFormat {

@@ -12,12 +12,12 @@ use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{Attributes, NewMessage, StoreOptions};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::Roles;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
 use crate::server::nchan::negotiation;
 use crate::server::nchan::negotiation::RequestedAction;
 use crate::server::nchan::{EVENTS_GROUP, cors};
-use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
 
 /// Lifetime of the messages until the stream sends them.
 const LIFETIME_SECONDS: u64 = 60;

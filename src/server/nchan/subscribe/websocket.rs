@@ -11,6 +11,7 @@ use crate::server::config::model::nchan::Roles;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status, push_line};
 use crate::server::fanout::{
     Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
@@ -24,7 +25,6 @@ use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
 use crate::server::nchan::info::NchanNotation;
 use crate::server::nchan::publication::Publication;
 use crate::server::push_stream::subscribe::websocket::accept;
-use crate::server::push_stream::subscribe::{SubscribeCall, SubscribeReply};
 
 /// The subprotocol whose messages carry their ids.
 const META: &[u8] = b"ws+meta.nchan";

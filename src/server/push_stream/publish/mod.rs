@@ -11,14 +11,12 @@
 //! A POST or PUT of a batch has separate responses: see [`batch`].
 //!
 //! A request with a body is handled in two steps, because channels are created before the body is
-//! read: [`PublishCall::respond`] makes a [`Plan`], which is executed when the body is complete.
+//! read: [`respond`] makes a [`Plan`], which is executed when the body is complete.
 
 pub mod batch;
 mod plan;
 mod publish_replay;
 
-use crate::server::nchan::publish as nchan;
-use crate::server::nhpm::publish as nhpm;
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -32,7 +30,8 @@ use super::explain::Rejection;
 use super::info::InfoNotation;
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use crate::server::broker::{Broker, ChannelInfo, CreateError};
-use crate::server::config::{Endpoint, LocationSettings, Variables};
+use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 
@@ -40,36 +39,6 @@ pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
 use self::plan::ReplyTraits;
 pub use self::publish_replay::PublishReplay;
-
-/// Outcome of a publisher's request.
-pub enum PublishReply {
-    /// A response; the body of the request is discarded.
-    Respond(Response),
-    /// Read the body, then execute the plan.
-    Read(Box<Plan>),
-    /// Read the body line by line.
-    ReadBatch(Box<Batch>),
-}
-
-/// A request at a publisher location.
-pub struct PublishCall<'a> {
-    /// The request.
-    pub request: &'a Request<'a>,
-    /// Its variables.
-    pub variables: &'a dyn Variables,
-    /// The settings of the location, after its conditions.
-    pub settings: &'a LocationSettings,
-    /// `admin` mode.
-    pub admin: bool,
-    /// The broker.
-    pub broker: &'a Broker,
-    /// Maximum number of channels in one request.
-    pub max_channels: usize,
-    /// The result of [`is_batch`].
-    pub is_batch: bool,
-    /// Maximum length of a message, in bytes.
-    pub max_body: u64,
-}
 
 /// Whether the body of a request is a batch of messages.
 #[must_use]
@@ -85,121 +54,148 @@ pub fn is_batch(request: &Request<'_>, settings: &LocationSettings, endpoint: En
         })
 }
 
-impl PublishCall<'_> {
-    /// Responds to the request, or plans what to do with its body.
-    #[must_use]
-    pub fn respond(&self) -> PublishReply {
-        if let Some(settings) = &self.settings.nhpm {
-            return nhpm::respond(self, settings);
-        }
-        if let Some(settings) = &self.settings.nchan {
-            return nchan::respond(self, settings);
-        }
-        let headers = self.headers();
-        match self.request.method {
-            "OPTIONS" => return PublishReply::Respond(Response::header_only(Status::OK, headers)),
-            "GET" | "POST" | "PUT" => {}
-            "DELETE" if self.admin => {}
-            _ => {
-                let allow: &[u8] = if self.admin {
-                    b"Allow: GET, POST, PUT, DELETE\r\n"
-                } else {
-                    b"Allow: GET, POST, PUT\r\n"
-                };
-                return PublishReply::Respond(
-                    Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow),
-                );
-            }
-        }
-        match self.plan(headers.clone()) {
-            Ok(answer) => answer,
-            Err(rejection) => {
-                PublishReply::Respond(rejection.response(&headers[NO_CACHE.len()..], false))
-            }
+/// Responds to the request, or plans what to do with its body.
+#[must_use]
+pub fn respond(call: &PublishCall<'_>) -> PublishReply<Plan> {
+    let headers = headers(call);
+    if let Some(response) = respond_to_method(call, &headers) {
+        return PublishReply::Respond(response);
+    }
+    match plan(call, headers.clone()) {
+        Ok(reply) => reply,
+        Err(rejection) => PublishReply::Respond(reject(rejection, &headers)),
+    }
+}
+
+/// Responds to a request with a batch, or returns the batch, whose lines are to be read.
+///
+/// # Errors
+/// The response to a request that names too many channels.
+pub fn respond_to_batch(call: &PublishCall<'_>) -> Result<Box<Batch>, Response> {
+    let headers = headers(call);
+    match requested_channels(call) {
+        Ok(ids) => Ok(Box::new(batch(call, ids, headers))),
+        Err(rejection) => Err(reject(rejection, &headers)),
+    }
+}
+
+/// Responds to requests that neither publish, delete nor ask for the state of a channel.
+fn respond_to_method(call: &PublishCall<'_>, headers: &Cow<'static, [u8]>) -> Option<Response> {
+    match call.request.method {
+        "OPTIONS" => Some(Response::header_only(Status::OK, headers.clone())),
+        "GET" | "POST" | "PUT" => None,
+        "DELETE" if call.admin => None,
+        _ => {
+            let allow: &[u8] = if call.admin {
+                b"Allow: GET, POST, PUT, DELETE\r\n"
+            } else {
+                b"Allow: GET, POST, PUT\r\n"
+            };
+            let response = Response::header_only(Status::NOT_ALLOWED, headers.clone());
+            Some(response.with_headers(allow))
         }
     }
+}
 
-    fn plan(&self, headers: Cow<'static, [u8]>) -> Result<PublishReply, Rejection> {
-        let path = self
-            .settings
-            .channels_path
-            .as_ref()
-            .and_then(|path| path.evaluate_name(self.variables))
-            .unwrap_or_default();
-        let ids = channels_path::parse(&path);
-        if ids.len() > self.max_channels {
-            return Err(Rejection::TooManyIds);
-        }
-        if self.is_batch {
-            return Ok(PublishReply::ReadBatch(Box::new(self.batch(ids, headers))));
-        }
-        if ids.is_empty() {
-            return Err(Rejection::NoChannelId);
-        }
-        let publishes = matches!(self.request.method, "POST" | "PUT");
-        let mut channels = SmallVec::new();
-        for ChannelRef { id, .. } in &ids {
-            check_publish_channel(self.broker, id)?;
-            if publishes {
-                channels.push(self.broker.find_or_create(id).map_err(rejection_for)?);
-            }
-            if self.request.method != "GET" && self.broker.is_events_channel(id) {
-                return Err(Rejection::EventsChannel);
-            }
-        }
-        let notation = InfoNotation::accepted(self.request.header("accept"));
-        if self.request.method == "GET" {
-            return Ok(PublishReply::Respond(self.info(&ids, notation, &headers)));
-        }
-        let header = |name| self.request.header(name).map(Bytes::copy_from_slice);
-        let action = if publishes {
-            Action::Publish {
-                channels,
-                event_id: header(EVENT_ID),
-                event_type: header(EVENT_TYPE),
-                store: self.settings.store_messages,
-            }
-        } else {
-            Action::Delete { ids }
-        };
-        let reply = ReplyTraits {
-            notation,
-            shows_info: self.settings.channel_info_on_publish,
-            headers,
-        };
-        Ok(PublishReply::Read(Box::new(Plan::new(action, reply))))
+fn reject(rejection: Rejection, headers: &[u8]) -> Response {
+    rejection.response(&headers[NO_CACHE.len()..], false)
+}
+
+/// The channels that the request names.
+fn requested_channels(call: &PublishCall<'_>) -> Result<SmallVec<[ChannelRef; 1]>, Rejection> {
+    let path = call
+        .settings
+        .channels_path
+        .as_ref()
+        .and_then(|path| path.evaluate_name(call.variables))
+        .unwrap_or_default();
+    let ids = channels_path::parse(&path);
+    if ids.len() > call.max_channels {
+        return Err(Rejection::TooManyIds);
     }
+    Ok(ids)
+}
 
-    fn batch(&self, ids: SmallVec<[ChannelRef; 1]>, headers: Cow<'static, [u8]>) -> Batch {
-        let limits = BatchLimits {
-            max_channels: self.max_channels,
-            max_line_bytes: usize::try_from(self.max_body).unwrap_or(usize::MAX),
-        };
-        Batch::new(ids, self.settings.store_messages, headers, limits)
+fn plan(
+    call: &PublishCall<'_>,
+    headers: Cow<'static, [u8]>,
+) -> Result<PublishReply<Plan>, Rejection> {
+    let ids = requested_channels(call)?;
+    if ids.is_empty() {
+        return Err(Rejection::NoChannelId);
     }
-
-    fn info(&self, ids: &[ChannelRef], notation: InfoNotation, headers: &[u8]) -> Response {
-        let found: Vec<ChannelInfo> = ids
-            .iter()
-            .filter_map(|id| self.broker.find(&id.id))
-            .map(|channel| channel.info())
-            .collect();
-        notation.response(&found, self.broker, false, headers.to_vec())
-    }
-
-    /// The header lines of every response: cache headers, then CORS.
-    fn headers(&self) -> Cow<'static, [u8]> {
-        let methods = if self.admin {
-            "GET, POST, PUT, DELETE"
-        } else {
-            "GET, POST, PUT"
-        };
-        let cors = cors_lines(self.settings, self.variables, methods);
-        if cors.is_empty() {
-            Cow::Borrowed(NO_CACHE)
-        } else {
-            Cow::Owned([NO_CACHE, &cors].concat())
+    let publishes = matches!(call.request.method, "POST" | "PUT");
+    let mut channels = SmallVec::new();
+    for ChannelRef { id, .. } in &ids {
+        check_publish_channel(call.broker, id)?;
+        if publishes {
+            channels.push(call.broker.find_or_create(id).map_err(rejection_for)?);
         }
+        if call.request.method != "GET" && call.broker.is_events_channel(id) {
+            return Err(Rejection::EventsChannel);
+        }
+    }
+    let notation = InfoNotation::accepted(call.request.header("accept"));
+    if call.request.method == "GET" {
+        return Ok(PublishReply::Respond(info(call, &ids, notation, &headers)));
+    }
+    let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
+    let action = if publishes {
+        Action::Publish {
+            channels,
+            event_id: header(EVENT_ID),
+            event_type: header(EVENT_TYPE),
+            store: call.settings.store_messages,
+        }
+    } else {
+        Action::Delete { ids }
+    };
+    let reply = ReplyTraits {
+        notation,
+        shows_info: call.settings.channel_info_on_publish,
+        headers,
+    };
+    Ok(PublishReply::Read(Box::new(Plan::new(action, reply))))
+}
+
+fn batch(
+    call: &PublishCall<'_>,
+    ids: SmallVec<[ChannelRef; 1]>,
+    headers: Cow<'static, [u8]>,
+) -> Batch {
+    let limits = BatchLimits {
+        max_channels: call.max_channels,
+        max_line_bytes: usize::try_from(call.max_body).unwrap_or(usize::MAX),
+    };
+    Batch::new(ids, call.settings.store_messages, headers, limits)
+}
+
+fn info(
+    call: &PublishCall<'_>,
+    ids: &[ChannelRef],
+    notation: InfoNotation,
+    headers: &[u8],
+) -> Response {
+    let found: Vec<ChannelInfo> = ids
+        .iter()
+        .filter_map(|id| call.broker.find(&id.id))
+        .map(|channel| channel.info())
+        .collect();
+    notation.response(&found, call.broker, false, headers.to_vec())
+}
+
+/// The header lines of every response: cache headers, then CORS.
+fn headers(call: &PublishCall<'_>) -> Cow<'static, [u8]> {
+    let methods = if call.admin {
+        "GET, POST, PUT, DELETE"
+    } else {
+        "GET, POST, PUT"
+    };
+    let cors = cors_lines(call.settings, call.variables, methods);
+    if cors.is_empty() {
+        Cow::Borrowed(NO_CACHE)
+    } else {
+        Cow::Owned([NO_CACHE, &cors].concat())
     }
 }
 

@@ -9,8 +9,6 @@ use smallvec::SmallVec;
 use super::PublishReplay;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
-use crate::server::nchan::publish as nchan;
-use crate::server::nhpm::publish as nhpm;
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::{Rejection, explain_line};
@@ -43,8 +41,6 @@ pub(in crate::server) enum Action {
     Delete {
         ids: SmallVec<[ChannelRef; 1]>,
     },
-    Nhpm(nhpm::NhpmPublication),
-    Nchan(Box<nchan::NchanPublishing>),
 }
 
 impl Plan {
@@ -54,16 +50,6 @@ impl Plan {
             reply,
             argument_alone: None,
         }
-    }
-
-    /// A plan of another dialect, which writes its own response.
-    pub(in crate::server) fn of(action: Action) -> Self {
-        let reply = ReplyTraits {
-            notation: InfoNotation::Plain,
-            shows_info: false,
-            headers: Cow::Borrowed(b""),
-        };
-        Self::new(action, reply)
     }
 
     /// Records that requests which differ only in this query argument, which names their channels,
@@ -122,34 +108,8 @@ impl Plan {
                 size_of_val(&channels[..]) + text(event_id) + text(event_type)
             }
             Action::Delete { ids } => channels_path::own_bytes(ids),
-            Action::Nhpm(publication) => publication.own_bytes(),
-            Action::Nchan(publishing) => publishing.own_bytes(),
         };
         size_of::<Self>() + self.reply.headers.len() + action
-    }
-
-    /// The content type of the message, if the request decides it.
-    #[must_use]
-    pub fn content_type(&self) -> Option<Bytes> {
-        if let Action::Nchan(publishing) = &self.action {
-            publishing.content_type()
-        } else {
-            None
-        }
-    }
-
-    /// As [`Plan::finish`], with a message other than the body of the request.
-    #[must_use]
-    pub fn finish_with(
-        &self,
-        broker: &Broker,
-        text: Bytes,
-        content_type: Option<Bytes>,
-    ) -> Response {
-        match &self.action {
-            Action::Nchan(publishing) => publishing.finish_with(broker, text, content_type),
-            _ => self.finish(broker, text),
-        }
     }
 
     /// Executes the plan on the body and returns the response.
@@ -157,8 +117,6 @@ impl Plan {
     pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {
         match &self.action {
             Action::Delete { ids } => self.delete(broker, ids, &body),
-            Action::Nhpm(publication) => publication.finish(broker, body),
-            Action::Nchan(publishing) => publishing.finish(broker, body),
             Action::Publish { .. } if body.is_empty() => {
                 Rejection::EmptyBody.response(&self.reply.headers[NO_CACHE.len()..], false)
             }

@@ -14,15 +14,17 @@ use bytes::Bytes;
 
 use super::polling;
 use super::polling::JAVASCRIPT;
-use super::{SharedFormat, SubscribeCall, SubscribeReply};
+use super::{callback, content_type, cors};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Channel, Cursor};
 use crate::server::config::{LocationSettings, SubscriberMode};
+use crate::server::endpoint::formats::SharedFormat;
 use crate::server::endpoint::formats::{
     FormatKey, FormatKind, PollResponseContent, PollResponseKey, PollResponseTraits,
     PreparedResponse,
 };
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{
     Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
@@ -93,13 +95,13 @@ pub(in crate::server) fn subscription(
 pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
     let framing = Framing::of(call.request.framing_version());
     let is_eventsource = call.mode == SubscriberMode::EventSource;
-    let callback = call.callback();
+    let callback = callback(call);
     let content_type = match &callback {
         _ if is_eventsource => Bytes::from_static(b"text/event-stream; charset=utf-8"),
         Some(_) => Bytes::from_static(JAVASCRIPT),
-        None => call.content_type(),
+        None => content_type(call),
     };
-    let cors = call.cors();
+    let cors = cors(call);
     let kind = if is_eventsource {
         FormatKind::EventSourceLongPolling
     } else {
@@ -168,13 +170,13 @@ fn prepared(
 
 /// The traits of the response; `None` if it depends on more than them and its messages.
 pub(in crate::server) fn response_traits(call: &SubscribeCall<'_>) -> Option<PollResponseTraits> {
-    let is_plain = call.settings.allowed_origins.is_none() && call.callback().is_none();
+    let is_plain = call.settings.allowed_origins.is_none() && callback(call).is_none();
     is_plain.then(|| PollResponseTraits {
         settings: Arc::as_ptr(call.settings),
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
         compression: call.compression.client(),
-        content_type: call.content_type(),
+        content_type: content_type(call),
         added: Bytes::copy_from_slice(call.added),
     })
 }

@@ -8,13 +8,13 @@ use smallvec::smallvec;
 
 use super::long_polling;
 use super::long_polling::BacklogState;
-use super::{
-    SharedFormat, SubscribeCall, SubscribeReply, SubscriberMode, check_subscribe_channel, resume,
-};
+use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
 use crate::server::broker::Broker;
 use crate::server::config::{Expression, LocationSettings};
 use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
+use crate::server::endpoint::formats::SharedFormat;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::fanout::ChannelRequest;
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
@@ -29,38 +29,34 @@ pub struct PollReplay {
     response_traits: PollResponseTraits,
 }
 
-impl SubscribeCall<'_> {
-    /// Returns what responds to polls with the same head but another date and tag, if nothing else
-    /// depends on these. The call must have been accepted.
-    #[must_use]
-    pub fn replay(&self) -> Option<Box<PollReplay>> {
-        let path = find_channels_path(self.settings)?;
-        let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
-        if !is_poll
-            || !path.uses_only_target()
-            || !cursor::is_of_headers(self.settings, self.variables)
-        {
-            return None;
-        }
-        let path = path.evaluate(self.variables);
-        let [
-            ChannelRef {
-                id,
-                backtrack: None,
-            },
-        ] = &channels_path::parse(&path)[..]
-        else {
-            return None;
-        };
-        let response_traits = long_polling::response_traits(self)?;
-        let format = long_polling::format(self);
-        Some(Box::new(PollReplay {
-            settings: Arc::clone(self.settings),
-            id: id.clone(),
-            format,
-            response_traits,
-        }))
+/// Returns what responds to polls with the same head but another date and tag, if nothing else
+/// depends on these. The call must have been accepted.
+#[must_use]
+pub(crate) fn replay(call: &SubscribeCall<'_>) -> Option<Box<PollReplay>> {
+    let path = find_channels_path(call.settings)?;
+    let is_poll = requested_mode(call) == SubscriberMode::LongPolling;
+    if !is_poll || !path.uses_only_target() || !cursor::is_of_headers(call.settings, call.variables)
+    {
+        return None;
     }
+    let path = path.evaluate(call.variables);
+    let [
+        ChannelRef {
+            id,
+            backtrack: None,
+        },
+    ] = &channels_path::parse(&path)[..]
+    else {
+        return None;
+    };
+    let response_traits = long_polling::response_traits(call)?;
+    let format = long_polling::format(call);
+    Some(Box::new(PollReplay {
+        settings: Arc::clone(call.settings),
+        id: id.clone(),
+        format,
+        response_traits,
+    }))
 }
 
 /// Returns the path to the channels, if no other setting depends on what differs between polls: the

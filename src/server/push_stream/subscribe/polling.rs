@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::SubscribeCall;
 use super::streaming::renderer;
+use super::{callback, cors};
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
 use crate::server::broker::{
     Broker, ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
 };
 use crate::server::config::SubscriberMode;
+use crate::server::endpoint::SubscribeCall;
 use crate::server::exchange::response::{NO_CACHE, Response, ResponseBody, Status};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
@@ -46,7 +47,7 @@ pub(in crate::server) fn respond_from_backlog(
     {
         return None;
     }
-    let callback = call.callback();
+    let callback = callback(call);
     let renderer = if callback.is_some() {
         unframed_renderer(call)
     } else {
@@ -79,7 +80,7 @@ pub(in crate::server) fn respond_from_backlog(
         content_type: Some(content_type(call, callback.as_ref())),
         last_modified: Some(position.http_date()),
         headers: [
-            &call.cors()[..],
+            &cors(call)[..],
             NO_CACHE,
             format!("Etag: W/{}\r\n", position.tag).as_bytes(),
             &missed_line(reported),
@@ -107,7 +108,7 @@ fn content_type(call: &SubscribeCall<'_>, callback: Option<&Bytes>) -> Bytes {
     if callback.is_some() {
         Bytes::from_static(JAVASCRIPT)
     } else {
-        call.content_type()
+        super::content_type(call)
     }
 }
 
@@ -242,12 +243,12 @@ pub(in crate::server) fn pieces(
 }
 
 fn not_modified(call: &SubscribeCall<'_>, cursor: &Cursor) -> Response {
-    let mut headers = [&call.cors()[..], NO_CACHE].concat();
+    let mut headers = [&cors(call)[..], NO_CACHE].concat();
     if let Some(tag) = cursor.tag {
         headers.extend_from_slice(format!("Etag: W/{tag}\r\n").as_bytes());
     }
     Response {
-        content_type: Some(content_type(call, call.callback().as_ref())),
+        content_type: Some(content_type(call, callback(call).as_ref())),
         last_modified: cursor.time.filter(|time| *time > 0).map(http_date),
         ..Response::header_only(Status::NOT_MODIFIED, headers)
     }

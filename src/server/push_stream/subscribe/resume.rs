@@ -4,71 +4,69 @@
 //! The built-in `/ev` sends the position `TIME:TAG` as the id of every event. A browser returns the
 //! last one even if its URL names another position, so that it takes precedence.
 
-use super::SubscribeCall;
 use crate::message::Position;
 use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::{Broker, Channel, Cursor};
 use crate::server::config::SubscriberMode;
+use crate::server::endpoint::SubscribeCall;
 use crate::server::fanout::Channels;
 use crate::server::push_stream::cursor;
 
 /// September 2001: every position is later; an earlier time requests all messages.
 const FIRST_TIME: u64 = 1_000_000_000;
 
-impl SubscribeCall<'_> {
-    /// The cursor of the request. A position in an event id overrides the backtracks of the
-    /// channels.
-    pub(in crate::server) fn cursor(&self, channels: &mut Channels) -> Cursor {
-        let cursor = cursor::of_request(self.settings, self.variables);
-        if self.settings.is_builtin
-            && let Some(position) = self.position(&cursor, channels)
-        {
-            channels
-                .iter_mut()
-                .for_each(|requested| requested.backtrack = 0);
-            let cursor = Cursor {
-                time: Some(position.time),
-                tag: Some(u64::from(position.tag)),
-                event_id: None,
-                ..cursor
-            };
-            if cursor.finds_dropped && self.broker.is_before_start(position) {
-                return lost(self.broker);
-            }
-            return located(self.broker, cursor, channels);
+/// The cursor of the request. A position in an event id overrides the backtracks of the
+/// channels.
+pub(in crate::server) fn cursor(call: &SubscribeCall<'_>, channels: &mut Channels) -> Cursor {
+    let cursor = cursor::of_request(call.settings, call.variables);
+    if call.settings.is_builtin
+        && let Some(position) = position(call, &cursor, channels)
+    {
+        channels
+            .iter_mut()
+            .for_each(|requested| requested.backtrack = 0);
+        let cursor = Cursor {
+            time: Some(position.time),
+            tag: Some(u64::from(position.tag)),
+            event_id: None,
+            ..cursor
+        };
+        if cursor.finds_dropped && call.broker.is_before_start(position) {
+            return lost(call.broker);
         }
-        located(self.broker, cursor, channels)
+        return located(call.broker, cursor, channels);
     }
+    located(call.broker, cursor, channels)
+}
 
-    /// The position in the event id of the request.
-    fn position(&self, cursor: &Cursor, channels: &Channels) -> Option<Position> {
-        if self.mode == SubscriberMode::EventSource
-            && let Some(position) = self.request.header(LAST_EVENT_ID).and_then(parse)
-        {
-            return Some(position);
+/// The position in the event id of the request.
+fn position(call: &SubscribeCall<'_>, cursor: &Cursor, channels: &Channels) -> Option<Position> {
+    if call.mode == SubscriberMode::EventSource
+        && let Some(position) = call.request.header(LAST_EVENT_ID).and_then(parse)
+    {
+        return Some(position);
+    }
+    let event_id = cursor.event_id.as_ref()?;
+    parse(event_id).filter(|_| !is_known(event_id, channels))
+}
+
+/// The id with which a stream of new messages starts, so that a client that disconnects before
+/// the first message can resume.
+pub(in crate::server) fn first_id(
+    call: &SubscribeCall<'_>,
+    channels: &Channels,
+    cursor: &Cursor,
+) -> Option<String> {
+    let begins_with_news = channels.iter().all(|requested| {
+        let from_cursor = cursor.time.is_some() || cursor.event_id.is_some();
+        let wants_stored = requested.backtrack > 0 || cursor.lost_at.is_some();
+        if wants_stored {
+            !requested.channel.has_stored_messages()
+        } else {
+            !from_cursor
         }
-        let event_id = cursor.event_id.as_ref()?;
-        parse(event_id).filter(|_| !is_known(event_id, channels))
-    }
-
-    /// The id with which a stream of new messages starts, so that a client that disconnects before
-    /// the first message can resume.
-    pub(in crate::server) fn first_id(
-        &self,
-        channels: &Channels,
-        cursor: &Cursor,
-    ) -> Option<String> {
-        let begins_with_news = channels.iter().all(|requested| {
-            let from_cursor = cursor.time.is_some() || cursor.event_id.is_some();
-            let wants_stored = requested.backtrack > 0 || cursor.lost_at.is_some();
-            if wants_stored {
-                !requested.channel.has_stored_messages()
-            } else {
-                !from_cursor
-            }
-        });
-        (self.settings.is_builtin && begins_with_news).then(|| self.broker.position().event_id())
-    }
+    });
+    (call.settings.is_builtin && begins_with_news).then(|| call.broker.position().event_id())
 }
 
 /// Checks a cursor against the log. If its position is from an earlier run of the server, or its

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{SubscribeCall, SubscribeReply};
+use super::{content_type, cors, resume};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
@@ -72,14 +73,14 @@ pub(in crate::server) fn respond(
     let content_type = if is_eventsource {
         EVENT_STREAM
     } else {
-        call.content_type()
+        content_type(call)
     };
     let headers = headers(call);
     let decision = decide_compression(call, &content_type, &headers);
     let mut out = head(&content_type, &headers, framing, keep_alive, decision);
     let header = opening_text(&renderer, padding.as_ref(), is_eventsource);
     let opening = push_opening(&header, decision.level, framing, &mut out);
-    if let Some(id) = call.first_id(&channels, &cursor).filter(|_| is_eventsource) {
+    if let Some(id) = resume::first_id(call, &channels, &cursor).filter(|_| is_eventsource) {
         framing.piece(format!("id: {id}\n\n").as_bytes(), &mut out);
     }
     let merges_backlog = renderer.is_json();
@@ -126,7 +127,7 @@ fn headers(call: &SubscribeCall<'_>) -> Vec<u8> {
     } else {
         b""
     };
-    [&call.cors()[..], NO_CACHE, unbuffered].concat()
+    [&cors(call)[..], NO_CACHE, unbuffered].concat()
 }
 
 fn decide_compression(

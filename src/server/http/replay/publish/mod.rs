@@ -14,8 +14,9 @@ use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettin
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::ResponseContext;
 use crate::server::http::connection::requests::Requests;
+use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::observe::failpoints;
-use crate::server::push_stream::publish::{Plan, PublishReplay};
+use crate::server::push_stream::publish::PublishReplay;
 
 /// Most digits of a `Content-Length` that is matched.
 const MAX_LENGTH_DIGITS: usize = 9;
@@ -254,7 +255,7 @@ impl Requests<'_> {
     /// header lines.
     pub(in crate::server) fn cache_publish(
         &mut self,
-        plan: Plan,
+        plan: PublishPlan,
         max_body: u64,
         connection: ResponseContext,
         added: &[u8],

@@ -13,11 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
-use super::{SubscribeCall, SubscribeReply, rejection_for};
+use super::{channels, rejection_for, resume};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::response::{Framing, NO_CACHE, Response, Status, push_line};
 use crate::server::fanout::{
@@ -102,7 +103,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
     head.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
     push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut head);
     head.extend_from_slice(b"\r\n");
-    let mut channels = match call.channels() {
+    let mut channels = match channels(call) {
         Ok(channels) => channels,
         // The module sends no explanation in this case.
         Err(Rejection::NoChannelId) => return SubscribeReply::Last(head),
@@ -124,7 +125,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
     }
     let merges_backlog = renderer.is_json();
     let key = FormatKey::new(call.settings, FormatKind::WebSocket, Framing::Raw, false);
-    let cursor = call.cursor(&mut channels);
+    let cursor = resume::cursor(call, &mut channels);
     let subscription = Subscription {
         channels,
         cursor,

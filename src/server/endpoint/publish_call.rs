@@ -1,0 +1,32 @@
+//! The call of a publisher location, and its outcome.
+
+use crate::server::broker::Broker;
+use crate::server::config::{LocationSettings, Variables};
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::Response;
+
+/// A request at a publisher location.
+pub struct PublishCall<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its variables.
+    pub variables: &'a dyn Variables,
+    /// The settings of the location, after its conditions.
+    pub settings: &'a LocationSettings,
+    /// `admin` mode.
+    pub admin: bool,
+    /// The broker.
+    pub broker: &'a Broker,
+    /// Maximum number of channels in one request.
+    pub max_channels: usize,
+    /// Maximum length of a message, in bytes.
+    pub max_body: u64,
+}
+
+/// Outcome of a publisher's request. `P` is the plan of the protocol family.
+pub enum PublishReply<P> {
+    /// A response; the body of the request is discarded.
+    Respond(Response),
+    /// Read the body, then execute the plan.
+    Read(Box<P>),
+}

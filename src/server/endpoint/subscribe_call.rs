@@ -1,0 +1,87 @@
+//! The call of a subscriber location, and its outcome.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::formats::Formats;
+use crate::server::broker::Broker;
+use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
+use crate::server::exchange::compression::Compression;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::{Response, ResponseContext};
+use crate::server::exchange::variables::RequestVariables;
+use crate::server::fanout::{SlowConsumerSettings, Subscription};
+use crate::server::nchan::subscribe::SubscriberHooks;
+use crate::server::nchan::subscribe::socket::Socket;
+use crate::server::push_stream::subscribe::websocket;
+
+/// Outcome of a subscriber's request.
+pub enum SubscribeReply {
+    /// A response; the connection then reads the next request.
+    Respond(Response),
+    /// An encoded response, and whether the connection stays open.
+    Prepared(Rc<Vec<u8>>, bool),
+    /// These bytes, then the end of the connection (a rejected websocket).
+    Last(Vec<u8>),
+    /// The connection becomes a follower.
+    Follow(Box<Subscription>),
+    /// The connection becomes a follower with websocket frames.
+    FollowWebSocket(Box<Subscription>, websocket::WebSocketPublisher),
+    /// The connection becomes a follower with hooks for its arrival and departure.
+    FollowWith(Box<Subscription>, Box<SubscriberHooks>),
+    /// The connection becomes a follower with the websocket frames of nchan.
+    FollowSocket(Box<Subscription>, Box<Socket>, Box<SubscriberHooks>),
+}
+
+impl SubscribeReply {
+    pub(in crate::server) fn follow_with(
+        subscription: Subscription,
+        hooks: SubscriberHooks,
+    ) -> Self {
+        if hooks.is_empty() {
+            Self::Follow(Box::new(subscription))
+        } else {
+            Self::FollowWith(Box::new(subscription), Box::new(hooks))
+        }
+    }
+}
+
+/// A request at a subscriber location.
+pub struct SubscribeCall<'a> {
+    /// Head of the request; subscribers have no body.
+    pub request: &'a Request<'a>,
+    /// Variables for the expressions of the location.
+    pub variables: &'a RequestVariables<'a>,
+    /// The settings of the location, after its conditions.
+    pub settings: &'a Arc<LocationSettings>,
+    /// The endpoint of the location.
+    pub endpoint: Endpoint,
+    /// The mode of a push-stream location.
+    pub mode: SubscriberMode,
+    /// Has the channels, and counts rejections.
+    pub broker: &'a Broker,
+    /// The format cache of the shard.
+    pub formats: &'a Formats,
+    /// Maximum number of channels in one request.
+    pub max_channels: usize,
+    /// Properties of the connection that responses depend on.
+    pub connection: ResponseContext,
+    /// How responses are compressed.
+    pub compression: &'a Compression,
+    /// Header lines that the location adds to successful responses. Long-polls write them later.
+    pub added: &'a [u8],
+}
+
+impl SubscribeCall<'_> {
+    /// The policy for followers of the location that are too far behind.
+    pub(in crate::server) fn slow_consumers(&self) -> SlowConsumerSettings {
+        let max_lag = self
+            .settings
+            .slow_consumer_bytes
+            .unwrap_or_else(|| self.broker.max_lag_bytes());
+        SlowConsumerSettings {
+            policy: self.settings.slow_consumer,
+            max_lag,
+        }
+    }
+}
