@@ -9,7 +9,7 @@ use pushctl::client::Message;
 use pushctl::client::cursor::Cursor;
 use pushctl::client::fuzzing::{ResponseKind, messages};
 use pushctl::client::parse::{self, Splitter};
-use pushctl::client::raw_http::{frames, response};
+use pushctl::client::transport::raw_http::{frames, response};
 use pushctl_fuzz::cut;
 use tokio::runtime::{Builder, Runtime};
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::client::statistics::{Report, one_line};
-use pushctl::client::{Endpoints, Mode, http};
+use pushctl::client::Endpoints;
+use pushctl::client::mode::Mode;
+use pushctl::client::transport::http;
 use pushctl::cmd::args;
 
 fuzz_target!(|data: &[u8]| {

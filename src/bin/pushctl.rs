@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         .nth(1)
         .is_some_and(|word| word == "complete")
     {
-        return cmd::completions::complete_line();
+        return cmd::complete_line();
     }
     match cmd::usage::parse() {
         Ok(cli) => cmd::run(cli),

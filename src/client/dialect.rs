@@ -14,14 +14,14 @@
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use super::Message;
+use super::message::Message;
 use crate::message::parse_http_date;
 
 /// The websocket subprotocol in which nchan sends the ids of messages.
 pub const WS_META: &str = "ws+meta.nchan";
 
 /// The protocol family of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// nginx-push-stream-module, and the built-in locations of pushctl
     PushStream,

@@ -6,7 +6,8 @@ use axum::http::Response;
 use futures_util::stream;
 use reqwest::{Body, Url};
 
-use super::{MAX_MESSAGE_BYTES, Message, ev, lp, stream as streaming};
+use super::message::{MAX_MESSAGE_BYTES, Message};
+use super::transport::{ev, lp, stream as streaming};
 
 /// The kind of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::message::{Position, http_date, parse_http_date};
 use crate::protocol::{DELETED_ID, GAP_ID, PING_ID, TIMEOUT_ID};
 
+/// Maximum size in bytes of a message and of a poll response.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
 /// A received message; fields that the server's template does not include are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::Message;
+use super::message::Message;
 
 /// Parses the content of one frame.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::exit::Usage;
-use super::figures::Kind;
+use super::output::figures::Kind;
 
 /// Conditions that must all hold.
 #[derive(Clone, Debug, PartialEq)]

@@ -98,6 +98,19 @@ impl From<Code> for ExitCode {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// A message was published to a channel with too few subscribers.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; the \
+     message is published nevertheless)"
+)]
+pub struct TooFewSubscribers {
+    /// Lowest number of subscribers of a channel.
+    pub found: u64,
+    /// Required number.
+    pub wanted: u64,
+}
+
 /// Error of another process of this program: its message and exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -115,7 +128,7 @@ pub fn of(error: &anyhow::Error) -> Code {
         if let Some(error) = cause.downcast_ref::<Error>() {
             return of_client(error);
         }
-        if cause.is::<super::publish::TooFew>() {
+        if cause.is::<TooFewSubscribers>() {
             return Code::TooFewSubscribers;
         }
         if let Some(info) = cause.downcast_ref::<ExitInfo>() {

@@ -5,10 +5,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde_json::json;
 
-use super::escape::printable;
 use super::exit::{Code, exit_codes};
+use super::output::escape::printable;
 use super::{args, output};
-use crate::client::{Error, Http, http, page};
+use crate::client::transport::{http, page};
+use crate::client::{Error, Http};
 
 macro_rules! examples {
     () => {

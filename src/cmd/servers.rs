@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::exit::Code;
-use super::table::Table;
-use super::{args, output, profile};
-use crate::client::error::shown_text;
+use super::output;
+use super::output::table::Table;
+use super::profile::{self, ServerChoice};
+use crate::client::url::shown_text;
 
 /// Long help. Not a doc comment, because clap would re-wrap the example.
 pub(super) const ABOUT: &str = r#"List the named servers of the configuration file
@@ -41,10 +42,10 @@ pub struct Args {
 ///
 /// # Errors
 /// When the file is invalid.
-pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
-    let choice = &args::Choice {
+pub fn run(args: &Args, choice: &ServerChoice) -> anyhow::Result<Code> {
+    let choice = &ServerChoice {
         config_file: args.config_file.clone(),
-        ..args::Choice::default()
+        ..ServerChoice::default()
     }
     .within(choice);
     let servers = profile::list(choice)?;

@@ -13,15 +13,14 @@ use std::process::{Child as Broker, Command as Program, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::exit::Usage;
+use super::output;
 use super::profile::{TOKEN_VARIABLE, URL_VARIABLE};
-use super::{Cli, output};
 
 macro_rules! examples {
     () => {
@@ -100,16 +99,16 @@ const BY_SIGNAL: u8 = 128;
 /// Time limit for the broker to stop, longer than its --grace.
 const BROKER_END: Duration = Duration::from_secs(10);
 
-/// Starts the broker, runs the command, stops the broker, and returns the exit code of the command.
+/// Starts the broker with the command line `program`, runs the command, stops the broker, and returns the exit code of the command.
 ///
 /// # Errors
 /// When the options are invalid.
-pub async fn run(args: Args) -> anyhow::Result<u8> {
+pub async fn run(args: Args, program: clap::Command) -> anyhow::Result<u8> {
     let (options, command) = args.split()?;
     let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
     words.extend(options.iter().cloned());
     // Reports invalid options before anything is started.
-    if let Err(error) = Cli::try_parse_from(&words) {
+    if let Err(error) = program.try_get_matches_from(&words) {
         let text = error.render().to_string();
         output::report_lines(text.trim_start_matches("error: ").trim_end());
         return Ok(BROKER_FAILED);

@@ -15,14 +15,15 @@
 //! so a reconnect may repeat those of the last second. Ids are evaluated in `sequence`. Does no
 //! I/O.
 
+pub mod marks;
 mod resume_point;
 mod sequence;
 
 use std::collections::{HashMap, HashSet};
 
-use super::Message;
-use super::marks::{Mark, Marks, Step};
+use self::marks::{Mark, Marks, Step};
 use super::message::Gap;
+use super::message::Message;
 use crate::message::{Position, parse_http_date};
 
 pub use resume_point::ResumePoint;

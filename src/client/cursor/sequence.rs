@@ -10,9 +10,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use crate::client::Message;
-use crate::client::marks::{Mark, Step};
+use super::marks::{Mark, Step};
 use crate::client::message::Gap;
+use crate::client::message::Message;
 
 /// A gap detected from message ids.
 #[derive(Clone, Debug, PartialEq, Eq)]

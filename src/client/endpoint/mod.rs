@@ -5,8 +5,11 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::error::{shown, shown_text};
-use super::{Dialect, Error, Mode, unix_socket};
+use super::dialect::Dialect;
+use super::error::Error;
+use super::mode::Mode;
+use super::url::unix_socket;
+use super::url::{shown, shown_text};
 
 /// Path template of publishers: the built-in location, as in the sample configuration of
 /// nginx-push-stream-module.

@@ -1,16 +1,15 @@
 //! Errors of requests to a server. `cmd::exit` maps them to exit codes.
 
 mod reason;
-mod shown;
 
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::proxy;
+use crate::client::url::proxy::{self, shown_with_proxy};
+use crate::client::url::{origin, shown};
+
 pub use reason::{io_reason, lower_first};
-use shown::shown_with_proxy;
-pub use shown::{origin, shown, shown_text};
 
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +135,7 @@ pub enum Error {
     /// A message, a line, an event or a response exceeds the size limit.
     #[error(
         "{url} sent more than {} at once (see --max-message-size of 'sub')",
-        super::http::size(*.limit)
+        self::size(*.limit)
     )]
     TooLarge {
         /// URL of the request.
@@ -362,6 +361,16 @@ fn explanation(status: u16, explain: Option<&str>) -> String {
         }
         (None, 413) => " (the message is too large for this server)".to_owned(),
         (None, _) => String::new(),
+    }
+}
+
+/// Formats a limit in bytes.
+#[must_use]
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} bytes"),
     }
 }
 

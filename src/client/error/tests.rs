@@ -1,6 +1,7 @@
 //! Tests of the texts of errors and of the URLs in them.
 
 use super::*;
+use crate::client::url::shown_text;
 
 fn status(status: u16, explain: Option<&str>) -> Error {
     Error::Status {

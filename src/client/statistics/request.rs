@@ -3,12 +3,18 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::{Report, fetch, get, read, stub_status};
-use crate::client::error::shown;
-use crate::client::{Dialect, Endpoints, Error, Http, http, page, unframed_info};
+use super::json::stub_status;
+use super::report::Report;
+use super::unframed_info;
+use crate::client::dialect::Dialect;
+use crate::client::endpoint::Endpoints;
+use crate::client::error::Error;
+use crate::client::transport::http::Http;
+use crate::client::transport::{http, page};
+use crate::client::url::shown;
 
 /// A response with counters.
 #[derive(Debug)]
@@ -86,6 +92,29 @@ pub async fn request_statistics(
             .ok_or_else(|| error.without_unframed_statistics(&own)),
         None => Err(error.with_path_option("--stats-path")),
     }
+}
+
+/// Requests `url` and returns the body unchanged.
+///
+/// # Errors
+/// Any [`Error`]; [`Error::Status`] with 404 if the channel does not exist.
+pub async fn fetch(client: &Http, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
+    read(get(client, url, timeout).await?, url, timeout).await
+}
+
+async fn get(client: &Http, url: &Url, timeout: Duration) -> Result<Response, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert("Accept", HeaderValue::from_static("application/json"));
+    client
+        .request(Method::GET, url, headers, None, Some(timeout))
+        .await
+}
+
+async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
+    if !response.status().is_success() {
+        return Err(http::status_error(&response, url));
+    }
+    http::body(response, url, Some(timeout)).await
 }
 
 /// Requests counters from a server that speaks NHPM or nchan.

@@ -1,5 +1,7 @@
 //! Tests of the parsing of statistics.
 
+use serde_json::Number;
+
 use super::*;
 
 #[test]

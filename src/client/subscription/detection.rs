@@ -4,8 +4,13 @@
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 
-use super::{Event, Subscription};
-use crate::client::{Dialect, Endpoints, Error, Http, Mode};
+use super::Subscription;
+use super::event::Event;
+use crate::client::dialect::Dialect;
+use crate::client::endpoint::Endpoints;
+use crate::client::error::Error;
+use crate::client::mode::Mode;
+use crate::client::transport::http::Http;
 
 /// Requests the usual paths of nchan and NHPM. Returns the endpoints with the path that exists, and
 /// the protocol family of the server.

@@ -1,10 +1,12 @@
 //! The end of a connection: whether it was a success, when to reconnect, and in which mode.
 
-use super::{Connection, Event, MIN_POLL_WAIT, MODE_FAILURES, STABLE_AFTER, Subscription};
+use super::event::Event;
+use super::retry::{Backoff, random};
+use super::{Connection, MIN_POLL_WAIT, MODE_FAILURES, STABLE_AFTER, Subscription};
 use crate::client::cursor::ResumePoint;
-use crate::client::error::shown;
-use crate::client::retry::{Backoff, random};
-use crate::client::{Error, Mode};
+use crate::client::error::Error;
+use crate::client::mode::Mode;
+use crate::client::url::shown;
 
 impl Subscription {
     /// Handles the regular end of the connection.

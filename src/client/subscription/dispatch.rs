@@ -1,9 +1,11 @@
 //! Dispatch of received messages: each becomes an event, moves the cursor, or is dropped.
 
-use super::{Event, Subscription};
-use crate::client::marks::Step;
+use super::Subscription;
+use super::event::Event;
+use crate::client::cursor::marks::Step;
+use crate::client::message::Message;
 use crate::client::message::{Gap, Kind};
-use crate::client::{Message, lp};
+use crate::client::transport::lp;
 
 impl Subscription {
     pub(super) fn accept(&mut self, messages: Vec<Message>) {

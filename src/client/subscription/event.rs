@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::Notice;
-use crate::client::marks::Step;
+use super::notice::Notice;
+use crate::client::cursor::marks::Step;
+use crate::client::error::Error;
 use crate::client::message::Gap;
-use crate::client::{Error, Message, Mode};
+use crate::client::message::Message;
+use crate::client::mode::Mode;
 
-/// What happened, with the step for the [`Marks`](crate::client::marks::Marks) of the caller.
+/// What happened, with the step for the [`Marks`](crate::client::cursor::marks::Marks) of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.

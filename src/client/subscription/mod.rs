@@ -8,7 +8,9 @@ mod dispatch;
 mod event;
 mod notice;
 mod request;
+mod retry;
 mod settings;
+mod silence;
 mod unframed;
 mod wait;
 
@@ -17,10 +19,15 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode, Url};
 
+use self::retry::Backoff;
+use self::silence::Silence;
 use super::cursor::{Cursor, ResumePoint};
-use super::retry::Backoff;
-use super::silence::Silence;
-use super::{Dialect, Endpoints, Error, Http, Mode, ev, http, lp, stream, ws};
+use super::dialect::Dialect;
+use super::endpoint::Endpoints;
+use super::error::Error;
+use super::mode::Mode;
+use super::transport::http::Http;
+use super::transport::{ev, http, lp, stream, ws};
 
 pub use event::Event;
 pub use notice::Notice;

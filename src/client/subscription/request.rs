@@ -7,9 +7,12 @@ use reqwest::{Method, Response, Url};
 
 use super::{CLOCK_TIMEOUT, Subscription};
 use crate::client::cursor::ResumePoint;
+use crate::client::dialect::Dialect;
 use crate::client::dialect::WS_META;
 use crate::client::endpoint::split_backtrack;
-use crate::client::{Dialect, Error, Mode, http};
+use crate::client::error::Error;
+use crate::client::mode::Mode;
+use crate::client::transport::http;
 use crate::message::unix_now;
 use crate::protocol::LAST_EVENT_ID;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::client::cursor::Cursor;
-use crate::client::marks::Marks;
-use crate::client::{Dialect, Mode};
+use crate::client::cursor::marks::Marks;
+use crate::client::dialect::Dialect;
+use crate::client::mode::Mode;
 use crate::message::Position;
 
 /// The settings of a subscription.

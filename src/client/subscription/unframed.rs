@@ -3,10 +3,17 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 
-use super::{CLOCK_TIMEOUT, Connection, Event, Notice, Subscription};
+use super::event::Event;
+use super::notice::Notice;
+use super::{CLOCK_TIMEOUT, Connection, Subscription};
 use crate::client::cursor::ResumePoint;
-use crate::client::error::shown;
-use crate::client::{Dialect, Error, Message, Mode, http, page, unframed_info};
+use crate::client::dialect::Dialect;
+use crate::client::error::Error;
+use crate::client::message::Message;
+use crate::client::mode::Mode;
+use crate::client::statistics::unframed_info;
+use crate::client::transport::{http, page};
+use crate::client::url::shown;
 use crate::protocol::DELETED_ID;
 
 impl Subscription {

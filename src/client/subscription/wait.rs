@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
-use super::{Connection, Event, MIN_POLL_WAIT, Notice, Subscription};
-use crate::client::error::shown;
+use super::event::Event;
+use super::notice::Notice;
+use super::silence::FIRST_BYTES;
+use super::{Connection, MIN_POLL_WAIT, Subscription};
+use crate::client::dialect::Dialect;
+use crate::client::error::Error;
 use crate::client::message::Kind;
-use crate::client::silence::FIRST_BYTES;
-use crate::client::{Dialect, Error, Message, Mode};
+use crate::client::message::Message;
+use crate::client::mode::Mode;
+use crate::client::url::shown;
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
 

@@ -1,16 +1,20 @@
 //! Arguments that several commands have.
 
+mod value_enums;
 mod values;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
+use clap::Args;
 use reqwest::header::HeaderMap;
 
-use super::profile::{self, Settled, TokenCommand};
-use crate::client::{Dialect, Endpoints, Error, Http, Mode, http, unix_socket};
+use super::profile::{self, ServerChoice, Settled, TokenCommand};
+use crate::client::mode::Mode;
+use crate::client::transport::http;
+use crate::client::url::unix_socket;
+use crate::client::{Dialect, Endpoints, Error, Http};
 
 pub use values::{duration, interval, since, since_now, size};
 
@@ -22,62 +26,12 @@ macro_rules! more_options {
 }
 pub(crate) use more_options;
 
-/// Selection of the server, before the command or after it.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Server")]
-pub struct Choice {
-    /// Server URL [default: http://127.0.0.1:9080]
-    ///
-    /// The path in the URL is a prefix of all paths. A server on a unix socket is unix:PATH, or
-    /// unix:PATH:/PREFIX. [env: PUSHCTL_URL]
-    #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
-    pub url: Option<String>,
-    /// Name of a server in the configuration file
-    ///
-    /// The command line overrides the environment, which overrides the file: --url or --server,
-    /// PUSHCTL_URL, PUSHCTL_SERVER, 'default' in the file. PUSHCTL_TOKEN overrides the token in the
-    /// file. [env: PUSHCTL_SERVER]
-    #[arg(long, value_name = "NAME", conflicts_with = "url")]
-    pub server: Option<String>,
-    /// Configuration file with named servers [default: ~/.config/pushctl/config.toml]
-    ///
-    /// 'pushctl servers --help' describes it. [env: PUSHCTL_CONFIG]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
-    pub config_file: Option<PathBuf>,
-}
-
-impl Choice {
-    /// This choice, completed by `outer`.
-    #[must_use]
-    pub fn within(&self, outer: &Self) -> Self {
-        let named = if self.url.is_some() || self.server.is_some() {
-            self
-        } else {
-            outer
-        };
-        Self {
-            url: named.url.clone(),
-            server: named.server.clone(),
-            config_file: self
-                .config_file
-                .clone()
-                .or_else(|| outer.config_file.clone()),
-        }
-    }
-
-    /// True if no option was given.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.url.is_none() && self.server.is_none() && self.config_file.is_none()
-    }
-}
-
 /// Options about the server of a request.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Server {
     #[command(flatten)]
-    choice: Choice,
+    choice: ServerChoice,
     /// Send this header, or those in @FILE (repeatable)
     ///
     /// HEADER is 'NAME: VALUE'; the file has one per line. Other users can read the command line of
@@ -131,7 +85,7 @@ impl fmt::Debug for HeaderArgument {
 impl Server {
     /// Options for the server of `choice`, without other settings.
     #[must_use]
-    pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
+    pub fn of(choice: ServerChoice, stats_path: Option<String>) -> Self {
         Self {
             choice,
             headers: Vec::new(),
@@ -148,7 +102,7 @@ impl Server {
     ///
     /// # Errors
     /// When the configuration file is invalid or the token is not available.
-    pub fn settle(&mut self, outer: &Choice) -> anyhow::Result<String> {
+    pub fn settle(&mut self, outer: &ServerChoice) -> anyhow::Result<String> {
         self.settle_with(outer, TokenCommand::Run)
     }
 
@@ -158,7 +112,7 @@ impl Server {
     /// As [`Server::settle`].
     pub fn settle_with(
         &mut self,
-        outer: &Choice,
+        outer: &ServerChoice,
         token_command: TokenCommand,
     ) -> anyhow::Result<String> {
         let settled = profile::settle(&self.choice.within(outer), token_command)?;

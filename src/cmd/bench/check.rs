@@ -3,7 +3,7 @@
 use super::report::BenchReport;
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
-use crate::cmd::figures::Kind;
+use crate::cmd::output::figures::Kind;
 
 /// Returns a line for each condition that does not hold.
 ///

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::report::BenchReport;
 use crate::cmd::exit::Usage;
-use crate::cmd::figures::{grouped_f64, milliseconds};
-use crate::cmd::table::Table;
+use crate::cmd::output::figures::{grouped_f64, milliseconds};
+use crate::cmd::output::table::Table;
 
 /// Relative changes below this are noise.
 const NOISE: f64 = 0.05;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 
+use crate::client::mode::Mode;
 use crate::client::subscription::detection::detect_usual_paths;
-use crate::client::{Endpoints, Error, Http, Mode};
+use crate::client::{Endpoints, Error, Http};
 
 /// Time-out of the probing request.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report::rounded;
 use super::results::Latencies;
 
 /// A bar of the histogram.
@@ -85,6 +84,11 @@ pub(super) fn percentiles(latencies: &Latencies) -> Vec<Percentile> {
             ms: latencies.milliseconds_at(quantile),
         })
         .collect()
+}
+
+/// Rounds to six places: clocks are not more exact.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

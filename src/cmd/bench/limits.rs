@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::error::io_reason;
-use crate::client::raw_http::Target;
+use crate::client::transport::raw_http::Target;
 use crate::cmd::exit::Usage;
 
 /// Standard streams, files of the runtime, and the connection for statistics.

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::pool::SubscriberPool;
 use super::results::Tally;
-use crate::cmd::figures;
+use crate::cmd::output::figures;
 
 /// Interval of drawing.
 const TICK: Duration = Duration::from_millis(100);

@@ -16,9 +16,9 @@ use super::clock::{self, Alarm};
 use super::series::Series;
 use super::stamp::Stamp;
 use crate::client::Error;
-use crate::client::error::shown;
-use crate::client::raw_http::publisher::RawPublisher;
-use crate::client::raw_http::{BUFFER_BYTES, Buffer, Target};
+use crate::client::transport::raw_http::publisher::RawPublisher;
+use crate::client::transport::raw_http::{BUFFER_BYTES, Buffer, Target};
+use crate::client::url::shown;
 
 /// The load of a run.
 #[derive(Clone, Debug)]

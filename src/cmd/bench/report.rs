@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Args;
+use super::args::Args;
 use super::clock;
-use super::distribution::{Bar, Percentile, histogram, percentiles};
+use super::distribution::{Bar, Percentile, histogram, percentiles, rounded};
 use super::machine::Machine;
 use super::publish::Posted;
 use super::results::{Latencies, Results};
 use super::series::Series;
-use crate::client::Mode;
+use crate::client::mode::Mode;
 
 /// The result of a run. The field names are those of `--json`, and are stable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -269,9 +269,4 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::Stream => "stream",
         Mode::Poll => "poll",
     }
-}
-
-/// Rounds to six places: clocks are not more exact.
-pub(super) fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use tokio::time::{sleep, timeout};
 
-use super::Args;
+use super::args::Args;
 use super::clock;
 use super::detection::detect_endpoints;
 use super::limits;
@@ -21,11 +21,11 @@ use super::results::Tally;
 use super::server::{BenchServer, DELETE_TIMEOUT, TICK};
 use super::subscribers::{RunPart, Subscribers};
 use super::workers::Worker;
-use crate::client::raw_http::Target;
+use crate::client::transport::raw_http::Target;
 use crate::client::{Endpoints, Error, Http};
 use crate::cmd::exit::{self, Code};
-use crate::cmd::interrupted;
 use crate::cmd::output::note;
+use crate::cmd::runtime::interrupted;
 
 /// Time for deliveries in flight after a signal.
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -7,12 +7,13 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::sleep;
 
-use super::Args;
+use super::args::Args;
 use super::pool::SubscriberPool;
 use super::subscribers::RunPart;
-use crate::client::error::shown;
+use crate::client::mode::Mode;
 use crate::client::statistics::{self, Report as Statistics};
-use crate::client::{Endpoints, Error, Http, Mode};
+use crate::client::url::shown;
+use crate::client::{Endpoints, Error, Http};
 use crate::cmd::output::note;
 
 /// Interval of the checks while waiting.

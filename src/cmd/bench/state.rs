@@ -8,8 +8,8 @@ use super::results::{Latencies, Results, Tally};
 use super::series::Series;
 use super::stamp::Scanner;
 use crate::client::Error;
-use crate::client::raw_http::follow::Sink;
-use crate::client::raw_http::{BUFFER_BYTES, Buffer};
+use crate::client::transport::raw_http::follow::Sink;
+use crate::client::transport::raw_http::{BUFFER_BYTES, Buffer};
 
 /// The results of a process during the run.
 #[derive(Debug)]

@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
-use super::Args;
+use super::args::Args;
 use super::clock;
 use super::results::Results;
 use super::state::{RunState, SubscriberRecorder};
-use crate::client::raw_http::Target;
-use crate::client::raw_http::follow::{Sink, follow};
-use crate::client::raw_http::source::Sources;
-use crate::client::{Endpoints, Mode};
+use crate::client::Endpoints;
+use crate::client::mode::Mode;
+use crate::client::transport::raw_http::Target;
+use crate::client::transport::raw_http::follow::{Sink, follow};
+use crate::client::transport::raw_http::source::Sources;
 
 /// Number of concurrent connection attempts: more overflow the listen queue of most servers.
 const CONNECTING: usize = 128;

@@ -3,8 +3,8 @@
 use colored::Colorize as _;
 
 use super::report::BenchReport;
-use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, pad};
-use crate::cmd::table::Table;
+use crate::cmd::output::figures::{bytes, grouped, grouped_f64, milliseconds, pad};
+use crate::cmd::output::table::Table;
 
 /// Width of the text, whatever the terminal has: wider bars are not clearer.
 const COLUMNS: usize = 78;
@@ -193,7 +193,7 @@ fn verdict(report: &BenchReport, unicode: bool) -> String {
 mod tests {
     use super::*;
     use crate::cmd::bench::distribution::Bar;
-    use crate::cmd::figures::width;
+    use crate::cmd::output::figures::width;
 
     #[test]
     fn bars_fit_and_small_ones_are_seen() {

@@ -17,11 +17,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
+use super::args::Args;
 use super::detection::detect_endpoints;
+use super::limits;
 use super::results::{Results, Tally};
 use super::subscribers::{RunPart, Subscribers};
-use super::{Args, limits};
-use crate::client::raw_http::Target;
+use crate::client::transport::raw_http::Target;
 use crate::cmd::exit::{self, Code, ExitInfo};
 use crate::cmd::output;
 

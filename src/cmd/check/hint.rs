@@ -98,8 +98,26 @@ const FORMER: &[(&str, &str)] = &[
 /// Variables that set the channels in older versions, before `push_stream_channels_path`.
 const FORMER_VARIABLES: [&str; 2] = ["$push_stream_channel_id", "$push_stream_channels_path"];
 
+/// Appends the remedy of a mistake in brackets.
+pub(crate) fn add_hint(mistake: &mut nginx::Diagnostic) {
+    // A pipe has been read already and would block.
+    let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
+    let file = if is_file {
+        std::fs::read_to_string(&mistake.file).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    let line = file
+        .lines()
+        .nth(mistake.line.saturating_sub(1))
+        .unwrap_or_default();
+    if let Some(hint) = hint(&mistake.text, line) {
+        mistake.hints.push(hint);
+    }
+}
+
 /// Returns the remedy for the mistake `text` in the line `line`; `None` if there is none.
-pub(super) fn hint(text: &str, line: &str) -> Option<String> {
+fn hint(text: &str, line: &str) -> Option<String> {
     let mut hints = Vec::new();
     if let Some(space) = line
         .chars()

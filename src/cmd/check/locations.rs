@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::servers;
-use crate::cmd::escape;
+use crate::cmd::output::escape;
 use crate::server::config::model::nchan::Roles;
 use crate::server::config::{
     Config, Endpoint, Location, LocationSettings, RewriteStep, SlowPolicy, SubscriberMode,

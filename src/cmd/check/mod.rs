@@ -17,6 +17,8 @@ use crate::server::config::source::nginx;
 use crate::server::config::source::nginx::{FrontEnforces, ImportOptions};
 use report::CheckReport;
 
+pub(super) use hint::add_hint;
+
 /// Address at which pushctl listens behind nginx.
 const BEHIND: &str = "127.0.0.1:9080";
 
@@ -127,22 +129,4 @@ fn front(args: &Args, guards: &[String], address: &str) -> anyhow::Result<Vec<u8
 fn to_toml(args: &Args) -> anyhow::Result<String> {
     let text = std::fs::read(&args.file)?;
     Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
-}
-
-/// Appends the remedy of a mistake in brackets.
-pub(super) fn add_hint(mistake: &mut nginx::Diagnostic) {
-    // A pipe has been read already and would block.
-    let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
-    let file = if is_file {
-        std::fs::read_to_string(&mistake.file).unwrap_or_default()
-    } else {
-        String::new()
-    };
-    let line = file
-        .lines()
-        .nth(mistake.line.saturating_sub(1))
-        .unwrap_or_default();
-    if let Some(hint) = hint::hint(&mistake.text, line) {
-        mistake.hints.push(hint);
-    }
 }

@@ -1,9 +1,10 @@
 //! The report of `pushctl check`, as text and as lines of JSON.
 
 use super::advice::{NAMED, advice};
-use super::{add_hint, locations, todo};
-use crate::cmd::escape;
+use super::hint::add_hint;
+use super::{locations, todo};
 use crate::cmd::exit::Code;
+use crate::cmd::output::escape;
 use crate::server::config::Config;
 use crate::server::config::source::nginx;
 use crate::server::config::source::nginx::{DirectiveSupport, Support};

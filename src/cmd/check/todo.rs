@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cmd::escape::printable;
+use crate::cmd::output::escape::printable;
 
 /// A directive that is not served.
 pub(super) struct Unserved<'a> {

@@ -9,12 +9,12 @@
 
 mod names;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 use clap_complete::aot::generate;
 
 use super::exit::Code;
-use super::{Cli, output};
+use super::output;
 
 pub use names::complete_line;
 
@@ -38,16 +38,16 @@ pub struct Args {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn run(args: &Args) -> anyhow::Result<Code> {
-    output::text(&script(args.shell))?;
+pub fn run(args: &Args, program: Command) -> anyhow::Result<Code> {
+    output::text(&script(args.shell, program))?;
     Ok(Code::Success)
 }
 
-/// The script of `shell`.
+/// The script of `shell` for the command line `program`.
 #[must_use]
-pub fn script(shell: Shell) -> Vec<u8> {
+pub fn script(shell: Shell, mut program: Command) -> Vec<u8> {
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "pushctl", &mut script);
+    generate(shell, &mut program, "pushctl", &mut script);
     let text = String::from_utf8(script).expect("the generator writes text");
     match shell {
         Shell::Bash => text + BASH,

@@ -9,13 +9,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, Command, CommandFactory as _, Parser as _};
+use clap::{Arg, Command, Parser as _};
 
 use crate::client::statistics::{self, Report};
-use crate::cmd::args::{Choice, Server};
-use crate::cmd::escape::printable;
+use crate::cmd::args::Server;
+use crate::cmd::output;
+use crate::cmd::output::escape::printable;
+use crate::cmd::profile::ServerChoice;
 use crate::cmd::profile::{self, TokenCommand};
-use crate::cmd::{Cli, block_on, output};
+use crate::cmd::runtime::block_on;
 
 /// Arguments of `complete`.
 #[derive(Debug, clap::Parser)]
@@ -46,15 +48,15 @@ const MAX_NAMES: usize = 200;
 /// Exit code if the word is not a name.
 const NOT_A_NAME: u8 = 1;
 
-/// Prints the names for the line of this process.
+/// Prints the names for the line of this process. `program` is the command line.
 #[must_use]
-pub fn complete_line() -> ExitCode {
+pub fn complete_line(program: Command) -> ExitCode {
     let Ok(mut args) = Complete::try_parse_from(std::env::args_os().skip(1)) else {
         return NOT_A_NAME.into();
     };
     if args.kind == NameKind::Line {
         let current = args.words.pop().unwrap_or_default();
-        let Some(completed) = completed_name(&args.words, &current) else {
+        let Some(completed) = completed_name(program, &args.words, &current) else {
             return NOT_A_NAME.into();
         };
         args.kind = completed.kind;
@@ -101,13 +103,12 @@ struct CompletedName {
     prefix: String,
 }
 
-/// Parses `words`, and returns the kind and the prefix of the name that `current` begins; `None` if
+/// Parses the `words` of `program`, and returns the kind and the prefix of the name that `current` begins; `None` if
 /// it is not a name.
-fn completed_name(words: &[String], current: &str) -> Option<CompletedName> {
-    let mut root = Cli::command();
-    root.build();
+fn completed_name(mut program: Command, words: &[String], current: &str) -> Option<CompletedName> {
+    program.build();
     let mut line = LineParser {
-        command: &root,
+        command: &program,
         positionals: 0,
         option: None,
         has_ended_options: false,
@@ -221,9 +222,9 @@ fn takes_next(arg: &Arg) -> bool {
 }
 
 /// The server options of the line.
-fn choice(words: &[String]) -> Choice {
+fn choice(words: &[String]) -> ServerChoice {
     let value = |names: &[&str]| value(words, names);
-    Choice {
+    ServerChoice {
         url: value(&["--url", "-u"]),
         server: value(&["--server"]),
         config_file: value(&["--config-file"]).map(Into::into),
@@ -244,10 +245,10 @@ fn value(words: &[String], names: &[&str]) -> Option<String> {
         })
 }
 
-async fn channels(choice: &Choice, words: &[String], prefix: &str) -> Option<Vec<String>> {
+async fn channels(choice: &ServerChoice, words: &[String], prefix: &str) -> Option<Vec<String>> {
     let mut server = Server::of(choice.clone(), value(words, &["--stats-path"]));
     let url = server
-        .settle_with(&Choice::default(), TokenCommand::Skip)
+        .settle_with(&ServerChoice::default(), TokenCommand::Skip)
         .ok()?;
     // The protocol has no wildcard with a slash in it.
     let wanted = if prefix.is_empty() || prefix.contains(['/', '*', '?']) {

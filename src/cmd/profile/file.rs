@@ -9,9 +9,13 @@ use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{Settled, TOKEN_VARIABLE, TokenCommand, bearer, has_credentials, variable};
-use crate::client::{Dialect, Mode};
-use crate::cmd::args::Choice;
+use super::choice::ServerChoice;
+use super::credentials::{bearer, has_credentials};
+use super::environment::{TOKEN_VARIABLE, variable};
+use super::settled::Settled;
+use super::token_command::TokenCommand;
+use crate::client::Dialect;
+use crate::client::mode::Mode;
 use crate::cmd::exit::Usage;
 use crate::cmd::output;
 
@@ -69,15 +73,13 @@ impl Profile {
                 bearer(&token, &format!("the token of the server '{name}'"))?,
             );
         }
-        Ok(Settled {
-            url: self.url.clone(),
-            pub_path: self.pub_path.clone(),
-            sub_path: self.sub_path.clone(),
-            stats_path: self.stats_path.clone(),
-            mode: self.mode().map_err(invalid)?,
-            dialect: self.dialect().map_err(invalid)?,
-            headers,
-        })
+        let mut settled = Settled::new(self.url.clone(), headers);
+        settled.pub_path.clone_from(&self.pub_path);
+        settled.sub_path.clone_from(&self.sub_path);
+        settled.stats_path.clone_from(&self.stats_path);
+        settled.mode = self.mode().map_err(invalid)?;
+        settled.dialect = self.dialect().map_err(invalid)?;
+        Ok(settled)
     }
 
     fn check_single_token(&self) -> Result<(), String> {
@@ -172,7 +174,7 @@ impl Profile {
 
 /// Path of the configuration file.
 #[must_use]
-pub fn path(choice: &Choice) -> Option<PathBuf> {
+pub fn path(choice: &ServerChoice) -> Option<PathBuf> {
     let given = choice
         .config_file
         .clone()
@@ -191,7 +193,7 @@ fn default_path() -> Option<PathBuf> {
     Some(directory.join("pushctl/config.toml"))
 }
 
-pub(super) fn load(choice: &Choice) -> anyhow::Result<Option<(PathBuf, File)>> {
+pub(super) fn load(choice: &ServerChoice) -> anyhow::Result<Option<(PathBuf, File)>> {
     let Some(path) = path(choice) else {
         return Ok(None);
     };

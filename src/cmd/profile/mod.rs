@@ -14,70 +14,27 @@
 //! A token or a header of the file is sent to the URL of the same server only: with `--url` or
 //! `PUSHCTL_URL` the file is not read.
 
+mod choice;
+mod credentials;
+mod environment;
 mod file;
+mod settled;
+mod token_command;
 
-use std::fmt;
-
-use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-
-use super::args::Choice;
-use super::exit::Usage;
-use crate::client::{Dialect, Mode};
+use credentials::{bearer, has_credentials};
+use environment::variable;
 use file::load;
 
+use reqwest::header::HeaderMap;
+
+use super::exit::Usage;
+
+pub use choice::ServerChoice;
+pub use credentials::url_without_credentials;
+pub use environment::{DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE};
 pub use file::path;
-
-/// URL of the server if none is selected.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:9080";
-
-/// Environment variable with the URL of the server.
-pub const URL_VARIABLE: &str = "PUSHCTL_URL";
-/// Environment variable with a token for the server.
-pub const TOKEN_VARIABLE: &str = "PUSHCTL_TOKEN";
-
-/// Settings of the selected server. Headers may be secrets, so `Debug` does not show them.
-#[derive(Clone, Default)]
-pub struct Settled {
-    /// Its URL.
-    pub url: String,
-    /// Path template of the publisher.
-    pub pub_path: Option<String>,
-    /// Path template of the subscriber.
-    pub sub_path: Option<String>,
-    /// Path template of the statistics.
-    pub stats_path: Option<String>,
-    /// Delivery mode.
-    pub mode: Option<Mode>,
-    /// Protocol family.
-    pub dialect: Option<Dialect>,
-    headers: HeaderMap,
-}
-
-impl fmt::Debug for Settled {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Settled")
-            .field("mode", &self.mode)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Settled {
-    /// Adds the headers that are missing in `headers`.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
-        let missing: Vec<_> = self
-            .headers
-            .keys()
-            .filter(|name| !headers.contains_key(*name))
-            .collect();
-        for name in missing {
-            if let Some(value) = self.headers.get(name) {
-                headers.insert(name, value.clone());
-            }
-        }
-    }
-}
+pub use settled::Settled;
+pub use token_command::TokenCommand;
 
 /// A server as `pushctl servers` lists it.
 pub struct Listed {
@@ -89,25 +46,12 @@ pub struct Listed {
     pub is_default: bool,
 }
 
-/// Whether a `token_command` of the configuration file is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenCommand {
-    /// Run it: the user sends a request.
-    Run,
-    /// Do not run it: a completion must not run a command, least of all that of a file whose name
-    /// was only typed.
-    Skip,
-}
-
 /// Selects the server and collects its settings.
 ///
 /// # Errors
 /// When the configuration file is invalid or lacks the server, or the token is not available.
-pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Settled> {
-    let plain = |url: String| Settled {
-        url,
-        ..Settled::default()
-    };
+pub fn settle(choice: &ServerChoice, token_command: TokenCommand) -> anyhow::Result<Settled> {
+    let plain = |url: String| Settled::new(url, HeaderMap::new());
     let mut settled = match (&choice.url, &choice.server) {
         (Some(url), _) => plain(url.clone()),
         (None, Some(name)) => {
@@ -123,13 +67,11 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
         },
     };
     if let Some(token) = variable(TOKEN_VARIABLE) {
-        settled
-            .headers
-            .insert(AUTHORIZATION, bearer(&token, TOKEN_VARIABLE)?);
+        settled.set_authorization(bearer(&token, TOKEN_VARIABLE)?);
     }
     // Credentials in the URL take precedence over a token.
     if has_credentials(&settled.url) {
-        settled.headers.remove(AUTHORIZATION);
+        settled.remove_authorization();
     }
     Ok(settled)
 }
@@ -138,7 +80,7 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
 ///
 /// # Errors
 /// When the file is invalid.
-pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
+pub fn list(choice: &ServerChoice) -> anyhow::Result<Vec<Listed>> {
     let Some((_, file)) = load(choice)? else {
         return Ok(Vec::new());
     };
@@ -154,14 +96,9 @@ pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
         .collect())
 }
 
-/// A variable of the environment, if it is not empty.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
 /// The server `name`, or the default one if there is one.
 fn named(
-    choice: &Choice,
+    choice: &ServerChoice,
     token_command: TokenCommand,
     name: Option<&str>,
     place: &str,
@@ -194,41 +131,4 @@ fn named(
         .into());
     };
     profile.settle(name, &path, token_command).map(Some)
-}
-
-fn bearer(token: &str, what: &str) -> Result<HeaderValue, Usage> {
-    let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-    let mut value = value.map_err(|_| {
-        Usage(format!(
-            "cannot send {what}: it has characters that are invalid in a header"
-        ))
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn has_credentials(url: &str) -> bool {
-    parse(url).is_some_and(|url| !url.username().is_empty() || url.password().is_some())
-}
-
-/// URL of the environment without its user and password; `None` if it has none.
-#[must_use]
-pub fn url_without_credentials() -> Option<String> {
-    let mut url = variable(URL_VARIABLE)
-        .filter(|url| has_credentials(url))
-        .as_deref()
-        .and_then(parse)?;
-    // They fail for URLs without host, which have no user either.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    Some(url.into())
-}
-
-fn parse(url: &str) -> Option<Url> {
-    let full = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
-    Url::parse(&full).ok()
 }

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::client::MAX_MESSAGE_BYTES;
+use crate::client::message::MAX_MESSAGE_BYTES;
 use crate::cmd::exit::Usage;
 
 /// Maximum number of messages that the thread passes on at once; fewer when its source stalls.

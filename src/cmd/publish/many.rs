@@ -12,15 +12,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::args::Args;
+use super::channel_info::fewest_subscribers;
 use super::input::{self, Batch, InputMessage, InputSource, LineFormat};
 use super::posting::PostingBuilder;
 use super::tally::PublishTally;
-use super::{Args, TooFew, fewest_subscribers};
-use crate::client::pipeline::Limits;
+use crate::client::publish::pipeline::Limits;
 use crate::client::publish::{PublishOutcome, Publisher};
 use crate::client::{Endpoints, Error};
-use crate::cmd::exit::{Code, Usage};
-use crate::cmd::{figures, output};
+use crate::cmd::exit::{Code, TooFewSubscribers, Usage};
+use crate::cmd::output;
+use crate::cmd::output::figures;
 
 /// Time limit for pending responses after a first signal.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -263,7 +265,7 @@ impl<'a> Work<'a> {
         };
         let found = fewest_subscribers(body)?;
         if found < wanted {
-            Err(TooFew { found, wanted }.into())
+            Err(TooFewSubscribers { found, wanted }.into())
         } else {
             Ok(())
         }

@@ -4,6 +4,8 @@
 //! `input` reads many messages, `posting` builds their requests, `many` sends them, `tally` counts
 //! the results, `template` expands placeholders in texts.
 
+mod args;
+mod channel_info;
 pub mod input;
 pub mod many;
 mod options;
@@ -13,130 +15,24 @@ pub mod template;
 
 use std::io::IsTerminal as _;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
-use clap::ValueHint;
 use input::InputSource;
 use reqwest::Url;
 use template::{PayloadTemplate, Random};
 
-use super::escape::printable;
-use super::exit::{Code, Usage, exit_codes};
-use super::{args, interruptible, output};
+use super::exit::{Code, TooFewSubscribers, Usage};
+use super::output;
+use super::runtime::interruptible;
 use crate::client::publish::{Publication, publish};
-use crate::client::statistics::{self, Report};
-use crate::client::{Dialect, Endpoints, Error, MAX_MESSAGE_BYTES, unframed_info};
+use crate::client::statistics;
+use crate::client::{Dialect, Endpoints};
+use channel_info::{describe, fewest_subscribers};
 
-macro_rules! examples {
-    () => {
-        "Examples:
-  pushctl pub news 'hello'
-  date | pushctl pub news
-  pushctl pub news -f report.json --event-type report --require-subscribers 1
-  tail -f app.log | pushctl pub logs --lines
-  pushctl pub --ndjson -f messages.ndjson --json"
-    };
-}
-
-/// Arguments of `pub`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = concat!(examples!(), "\n\n", args::more_options!()),
-    after_long_help = concat!(
-        examples!(),
-        "\n  pushctl pub load '{\"n\":{number}}' --template --repeat 1000 --rate 100/s\n\n",
-        exit_codes!()
-    )
-)]
-pub struct Args {
-    /// Channels to publish to, separated by '/'
-    ///
-    /// Servers remove an ending of '.b' and a number from a name (the backlog of a subscriber, see
-    /// 'pushctl sub').
-    #[arg(
-        value_name = "CHANNEL",
-        required_unless_present_any = ["ndjson", "more_channels"],
-        value_hint = ValueHint::Other
-    )]
-    channel: Option<String>,
-    /// Message to publish; standard input if absent or '-'
-    ///
-    /// With -c, a single argument is the message.
-    #[arg(value_name = "TEXT", conflicts_with_all = ["file", "lines", "ndjson"])]
-    text: Option<String>,
-    /// Publish the content of this file
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: Option<PathBuf>,
-    /// Further channel to publish to (repeatable)
-    ///
-    /// One request publishes to all channels. CHANNEL may then be omitted: 'pushctl pub -c a -c b
-    /// hello' publishes 'hello'. Without an argument, or with '-', the message is read from
-    /// standard input. With --file, --lines and --ndjson the argument is a channel.
-    #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
-    more_channels: Vec<String>,
-    /// Event id, at which clients can resume
-    #[arg(long, value_name = "ID")]
-    event_id: Option<String>,
-    /// Event type of the message
-    #[arg(long, value_name = "TYPE")]
-    event_type: Option<String>,
-    /// Content type of the message
-    #[arg(long, value_name = "TYPE", hide_short_help = true)]
-    content_type: Option<String>,
-    /// Exit with 12 below N subscribers
-    ///
-    /// N applies to each channel. The message is published nevertheless.
-    #[arg(long, value_name = "N")]
-    require_subscribers: Option<u64>,
-    #[command(flatten)]
-    response: args::ResponseOptions,
-    #[command(flatten)]
-    many: options::ManyOptions,
-    #[command(flatten)]
-    pub(super) server: args::Server,
-}
-
-impl Args {
-    /// All channels of the command line, separated by '/' as in a request.
-    fn channels(&self) -> Option<String> {
-        let all: Vec<&str> = self
-            .channel
-            .iter()
-            .chain(&self.more_channels)
-            .map(String::as_str)
-            .collect();
-        (!all.is_empty()).then(|| all.join("/"))
-    }
-
-    /// Takes a single argument as the message if `-c` is given and no other source is.
-    fn take_text(&mut self) {
-        if !self.more_channels.is_empty()
-            && self.text.is_none()
-            && self.file.is_none()
-            && !self.is_by_line()
-        {
-            self.text = self.channel.take();
-        }
-    }
-
-    fn is_by_line(&self) -> bool {
-        self.many.lines || self.many.ndjson
-    }
-}
-
-/// A message was published to a channel with too few subscribers.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; the \
-     message is published nevertheless)"
-)]
-pub struct TooFew {
-    /// Lowest number of subscribers of a channel.
-    pub found: u64,
-    /// Required number.
-    pub wanted: u64,
-}
+use crate::client::message::MAX_MESSAGE_BYTES;
+use crate::client::statistics::unframed_info;
+pub use args::Args;
 
 /// Messages to publish, and their destination.
 pub struct Prepared {
@@ -238,34 +134,13 @@ async fn one(
         Some(wanted) => {
             let found = fewest_subscribers(&body)?;
             if found < wanted {
-                Err(TooFew { found, wanted }.into())
+                Err(TooFewSubscribers { found, wanted }.into())
             } else {
                 Ok(Code::Success)
             }
         }
         None => Ok(Code::Success),
     }
-}
-
-/// Lowest number of subscribers of the channels.
-///
-/// # Errors
-/// When the server does not report it.
-fn fewest_subscribers(body: &[u8]) -> anyhow::Result<u64> {
-    let infos = match Report::from_json(body) {
-        Some(Report::Channels(infos)) => infos,
-        _ => Vec::new(),
-    };
-    let fewest = infos.iter().map(|info| info.subscribers).min();
-    fewest.ok_or_else(|| {
-        let reason = "it does not report the subscribers (see --require-subscribers, and \
-             push_stream_channel_info_on_publish of the location)";
-        Error::Protocol {
-            url: "the publisher".to_owned(),
-            reason: reason.to_owned(),
-        }
-        .into()
-    })
 }
 
 fn source(args: &Args) -> anyhow::Result<InputSource> {
@@ -323,33 +198,4 @@ fn read(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
         .into());
     }
     Ok(text)
-}
-
-fn describe(body: &[u8], channel: &str) -> String {
-    let infos = match Report::from_json(body) {
-        Some(Report::Channels(infos)) => infos,
-        // A location may be configured to send an empty response.
-        _ if body.trim_ascii().is_empty() => {
-            return format!("published to {}\n", printable(channel));
-        }
-        _ => {
-            return format!("{}\n", printable(String::from_utf8_lossy(body).trim_end()));
-        }
-    };
-    let line = |info: &statistics::ChannelInfo| {
-        let stored = info.stored_messages;
-        let subscribers = info.subscribers;
-        // NHPM and nchan do not report how many there were.
-        let published = if info.hides_published {
-            String::new()
-        } else {
-            format!("{} ", info.published_messages)
-        };
-        let plural = if subscribers == 1 { "" } else { "s" };
-        format!(
-            "{}: {published}published, {stored} stored, {subscribers} subscriber{plural}\n",
-            printable(&info.channel)
-        )
-    };
-    infos.iter().map(line).collect()
 }

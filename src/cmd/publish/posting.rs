@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-use super::Args;
+use super::args::Args;
 use super::input::{InputMessage, InputSource};
 use super::template::{PayloadTemplate, Random};
 use crate::client::publish::{Posting, Publication};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::cmd::files::{self, Durability};
+use crate::cmd::output::files;
+use crate::cmd::output::files::Durability;
 use crate::server::config::ListenAddress;
 
 /// A file that exists while the server listens.

@@ -4,14 +4,14 @@ use std::convert::Infallible;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::args::Args;
+use super::loading::log_notices;
 use super::ready_file::ReadyFile;
 use super::signals::{SignalRequest, Signals};
 use super::start::{announce, warn_without_endpoints};
-use super::{Args, systemd};
-use crate::cmd::check;
-use crate::cmd::exit::Usage;
+use super::systemd;
 use crate::server::config::source::nginx;
-use crate::server::config::source::nginx::{DirectiveSupport, InvalidConfig, LoadedConfig};
+use crate::server::config::source::nginx::{DirectiveSupport, LoadedConfig};
 use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
 /// Sends commands to the server.
@@ -151,16 +151,4 @@ fn place(kept: &NeedsRestart, directives: &[DirectiveSupport]) -> String {
              }| format!("{file}:{line}: {name}: "),
         )
         .unwrap_or_default()
-}
-
-/// Logs the notices of a configuration file; the error has its mistakes.
-pub(super) fn log_notices(
-    loaded: Result<LoadedConfig, InvalidConfig>,
-) -> Result<LoadedConfig, Usage> {
-    let (Ok(LoadedConfig { notices, .. }) | Err(InvalidConfig { notices, .. })) = &loaded;
-    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    loaded.map_err(|mut mistakes| {
-        mistakes.mistakes.iter_mut().for_each(check::add_hint);
-        Usage(mistakes.to_string())
-    })
 }

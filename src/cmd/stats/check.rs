@@ -3,9 +3,9 @@
 use super::select::Selection;
 use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::assertion::{Conditions, Value};
-use crate::cmd::escape::printable;
 use crate::cmd::exit::Usage;
-use crate::cmd::figures::Kind;
+use crate::cmd::output::escape::printable;
+use crate::cmd::output::figures::Kind;
 
 /// Maximum number of failures reported one by one: there may be thousands of channels.
 const MAX_TOLD: usize = 10;

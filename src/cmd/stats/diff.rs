@@ -10,9 +10,9 @@ use super::select::Selection;
 use super::show::title;
 use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::exit::{Code, Usage};
-use crate::cmd::figures::{Kind, grouped_f64, uptime};
 use crate::cmd::output;
-use crate::cmd::table::Table;
+use crate::cmd::output::figures::{Kind, grouped_f64, uptime};
+use crate::cmd::output::table::Table;
 
 /// A field with its old and new value.
 type Change = (String, f64, f64);

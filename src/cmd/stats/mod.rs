@@ -4,6 +4,7 @@
 //! compares two saved responses, `watch` is the full-screen view.
 
 mod check;
+mod counter_source;
 mod diff;
 mod select;
 mod show;
@@ -15,12 +16,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use self::counter_source::{CounterSource, DEFAULT_TIMEOUT};
 use self::select::Selection;
 use super::assertion::{self, Conditions};
 use super::exit::{Code, exit_codes};
 use super::{args, output};
-use crate::client::statistics::{self, ChannelInfo, Report, StatisticsResponse};
-use crate::client::{Endpoints, Error, Http};
+use crate::client::Error;
+use crate::client::statistics::{self, ChannelInfo, Report};
 
 macro_rules! examples {
     () => {
@@ -91,33 +93,6 @@ pub struct Args {
     selection: Selection,
     #[command(flatten)]
     pub(super) server: args::Server,
-}
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Source of the counters.
-#[derive(Clone, Debug)]
-struct CounterSource {
-    client: Http,
-    endpoints: Endpoints,
-    /// The requested channel; `None` for the whole server.
-    channel: Option<String>,
-}
-
-impl CounterSource {
-    async fn request(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
-        statistics::request_statistics(
-            &self.client,
-            &self.endpoints,
-            self.channel.as_deref(),
-            timeout,
-        )
-        .await
-    }
-
-    async fn report(&self, timeout: Duration) -> Result<Report, Error> {
-        self.request(timeout).await?.report()
-    }
 }
 
 /// Requests and prints the counters.

@@ -6,8 +6,8 @@ use serde_json::Number;
 
 use super::select::Selection;
 use crate::client::statistics::{ChannelInfo, Details, Summary};
-use crate::cmd::figures::{Kind, grouped, uptime};
-use crate::cmd::table::Table;
+use crate::cmd::output::figures::{Kind, grouped, uptime};
+use crate::cmd::output::table::Table;
 
 /// Maximum number of detail columns next to a channel: more do not fit on a line.
 const DETAIL_COLUMNS: usize = 4;

@@ -26,9 +26,10 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::client::marks::{Mark, Marks};
+use crate::client::cursor::marks::{Mark, Marks};
 use crate::cmd::exit::Usage;
-use crate::cmd::files::{self, Durability};
+use crate::cmd::output::files;
+use crate::cmd::output::files::Durability;
 use crate::message::Position;
 
 const VERSION: u32 = 1;

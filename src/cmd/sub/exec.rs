@@ -17,7 +17,7 @@ use super::queue::{EventReceiver, Item};
 use super::report;
 use super::template::Field;
 use super::watch::{End, HandledTally, Stop, Watch, position_of};
-use crate::client::marks::{Marks, Step};
+use crate::client::cursor::marks::{Marks, Step};
 use crate::client::{Event, Message};
 use crate::cmd::output::{Stdout, note};
 use crate::cmd::profile::{TOKEN_VARIABLE, URL_VARIABLE, url_without_credentials};
@@ -93,7 +93,7 @@ impl Runner<'_> {
                     }
                     end = Some(stopped);
                     stop = Box::pin(async {
-                        crate::cmd::interrupted().await.map(|()| End::Interrupted)
+                        crate::cmd::runtime::interrupted().await.map(|()| End::Interrupted)
                     });
                 }
                 mut items = queue.take(1), if takes_more => {
@@ -275,7 +275,7 @@ impl CompletionLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::marks::Mark;
+    use crate::client::cursor::marks::Mark;
 
     #[test]
     fn marks_follow_the_oldest_that_is_not_done() {

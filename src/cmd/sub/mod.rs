@@ -22,11 +22,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Code, Usage, exit_codes};
-use super::files::Durability;
+use super::output::files::Durability;
 use super::{args, output};
-use crate::client::marks::Marks;
+use crate::client::cursor::marks::Marks;
+use crate::client::mode::Mode;
 use crate::client::subscription::{Channel, Settings, Start};
-use crate::client::{Dialect, Endpoints, Mode, Subscription};
+use crate::client::{Dialect, Endpoints, Subscription};
 use cursor_file::CursorFile;
 use exec::{CompletionLedger, Runner};
 use options::{DeliveryOptions, ExecOptions, OutputForm, OutputOptions, StartOptions, StopOptions};
@@ -293,7 +294,7 @@ async fn stop(deadline: Option<Instant>) -> anyhow::Result<End> {
     };
     tokio::select! {
         () = time => Ok(End::TimedOut),
-        result = super::interrupted() => result.map(|()| End::Interrupted),
+        result = super::runtime::interrupted() => result.map(|()| End::Interrupted),
     }
 }
 

@@ -8,10 +8,10 @@ use super::queue::EventReceiver;
 use super::report;
 use super::template::MessageTemplate;
 use super::watch::{End, HandledTally, Watch, position_of};
-use crate::client::marks::Marks;
+use crate::client::cursor::marks::Marks;
 use crate::client::{Event, Message};
-use crate::cmd::escape;
 use crate::cmd::output::Stdout;
+use crate::cmd::output::escape;
 
 /// Bytes after which a batch is written.
 const BATCH_BYTES: usize = 256 * 1024;

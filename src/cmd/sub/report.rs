@@ -1,8 +1,9 @@
 //! Notes of `sub` on stderr, and gaps and deletions as lines of JSON.
 
 use crate::client::message::Gap;
-use crate::client::{Error, Event, Message, Mode};
-use crate::cmd::escape::printable;
+use crate::client::mode::Mode;
+use crate::client::{Error, Event, Message};
+use crate::cmd::output::escape::printable;
 use crate::cmd::output::note;
 use crate::protocol::GAP_ID;
 

@@ -1,8 +1,8 @@
 //! Which channels are followed, in which modes, and from where: the arguments of `sub` as the
 //! client wants them. Pure.
 
-use crate::client::Mode;
 use crate::client::endpoint::split_backtrack;
+use crate::client::mode::Mode;
 use crate::client::subscription::{Channel, Start};
 use crate::cmd::args;
 use crate::cmd::exit::Usage;

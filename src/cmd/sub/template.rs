@@ -4,7 +4,7 @@
 //! are bytes. A line break follows, unless the template ends in `\c`.
 
 use crate::client::Message;
-use crate::cmd::escape;
+use crate::cmd::output::escape;
 use crate::message::http_date;
 
 /// Field of a message in a template, and in the environment of `--exec`.

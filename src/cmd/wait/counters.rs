@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::client::statistics::{self, Report};
 use crate::client::{Endpoints, Error, Http};
-use crate::cmd::escape::printable;
+use crate::cmd::output::escape::printable;
 
 /// Time limit for a response: a request to a server that hangs is repeated.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ async fn check_ready(client: &Http, url: &Url) -> Result<(), Error> {
         )
         .await?;
     if matches!(response.status().as_u16(), 502..=504) {
-        return Err(crate::client::http::status_error(&response, url));
+        return Err(crate::client::transport::http::status_error(&response, url));
     }
     Ok(())
 }

@@ -44,7 +44,10 @@ fn completions_are_fresh() {
     ];
     let mut files = Files::new();
     for (shell, name) in shells {
-        files.insert(PathBuf::from("completions").join(name), script(shell));
+        files.insert(
+            PathBuf::from("completions").join(name),
+            script(shell, Cli::command()),
+        );
     }
     check("completions", &files);
 }

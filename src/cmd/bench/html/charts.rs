@@ -1,9 +1,9 @@
 //! The charts of the page: histogram, percentiles, throughput and latency over time.
 
-use crate::cmd::bench::chart::{Column, Curve, Tick, columns, lines, steps};
+use super::chart::{Column, Curve, Tick, columns, lines, steps};
 use crate::cmd::bench::distribution::Bar;
 use crate::cmd::bench::report::BenchReport;
-use crate::cmd::figures::{grouped, grouped_f64, milliseconds, short};
+use crate::cmd::output::figures::{grouped, grouped_f64, milliseconds, short};
 
 pub(super) fn histogram(report: &BenchReport) -> String {
     let most = report

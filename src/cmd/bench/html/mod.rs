@@ -1,10 +1,13 @@
 //! `bench --report`: a self-contained HTML page with the whole result. Does no I/O.
 
+mod chart;
 mod charts;
+mod escape;
 
 use self::charts::{histogram, latency_over_time, percentiles, throughput};
+use self::escape::escaped;
 use super::report::{BenchReport, Latency};
-use crate::cmd::figures::{bytes, grouped, grouped_f64, milliseconds, short};
+use crate::cmd::output::figures::{bytes, grouped, grouped_f64, milliseconds, short};
 
 /// The style sheet: its colours follow the settings of the reader.
 const STYLE: &str = include_str!("report.css");
@@ -54,24 +57,6 @@ pub(super) fn page(report: &BenchReport) -> String {
          dark\"><title>{}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n",
         escaped(&format!("pushctl bench: {title}"))
     )
-}
-
-/// Escapes `text` for an element or a quoted attribute.
-#[must_use]
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            letter if letter.is_control() => safe.extend(letter.escape_default()),
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 fn header(report: &BenchReport, title: &str) -> String {

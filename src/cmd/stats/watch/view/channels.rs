@@ -7,10 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::super::state::{SortKey, State};
-use super::Theme;
+use super::theme::Theme;
 use crate::client::statistics::ChannelInfo;
-use crate::cmd::escape::printable;
-use crate::cmd::figures::{fit, grouped, pad, short};
+use crate::cmd::output::escape::printable;
+use crate::cmd::output::figures::{fit, grouped, pad, short};
 
 /// Titles and widths of the columns after the name.
 const COLUMNS: [(&str, SortKey, usize); 4] = [

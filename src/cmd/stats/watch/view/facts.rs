@@ -3,11 +3,15 @@
 use ratatui::text::{Line, Span};
 
 use super::super::state::State;
-use super::{FACTS, Theme};
+use super::theme::Theme;
 use crate::client::statistics::Summary;
-use crate::cmd::escape::printable;
-use crate::cmd::figures::{self, fit, grouped, pad, width};
+use crate::cmd::output::escape::printable;
+use crate::cmd::output::figures;
+use crate::cmd::output::figures::{fit, grouped, pad, width};
 use crate::cmd::stats::show::{detail, title};
+
+/// Maximum number of lines for workers and details.
+const FACTS: u16 = 4;
 
 /// Workers with their subscribers, memory, and details of the server.
 pub(super) fn facts(state: &State, theme: Theme, columns: usize) -> Vec<Line<'static>> {

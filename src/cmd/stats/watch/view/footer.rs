@@ -7,9 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::super::state::State;
-use super::Theme;
-use crate::cmd::escape::printable;
-use crate::cmd::figures::{self, fit, pad, width};
+use super::theme::Theme;
+use crate::cmd::output::escape::printable;
+use crate::cmd::output::figures;
+use crate::cmd::output::figures::{fit, pad, width};
 
 /// The filter being edited, the error, or the keys, in this order of importance.
 pub(super) fn footer(state: &State, theme: Theme, columns: usize) -> Line<'static> {

@@ -4,27 +4,29 @@
 mod channels;
 mod facts;
 mod footer;
+mod theme;
 
 use std::collections::VecDeque;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::symbols::{bar, border};
+use ratatui::style::{Color, Modifier};
+use ratatui::symbols::bar;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph, Sparkline};
+use ratatui::widgets::{Paragraph, Sparkline};
 
 use self::channels::draw_channels;
 use self::facts::facts;
 use self::footer::{draw_help, footer};
+
+pub(super) use self::theme::Theme;
 use super::state::State;
-use crate::cmd::escape::printable;
-use crate::cmd::figures::{self, fit, grouped, short, width};
+use crate::cmd::output::escape::printable;
+use crate::cmd::output::figures;
+use crate::cmd::output::figures::{fit, grouped, short, width};
 
 /// Height of the curves with their border.
 const CURVES: u16 = 5;
-/// Maximum number of lines for workers and details.
-const FACTS: u16 = 4;
 /// Terminals with fewer lines omit the curves, then the workers and details.
 const HEIGHT_WITH_CURVES: u16 = 14;
 const HEIGHT_WITH_FACTS: u16 = 18;
@@ -40,64 +42,6 @@ const ASCII_BARS: bar::Set<'static> = bar::Set {
     one_eighth: ".",
     empty: " ",
 };
-const ASCII_BORDER: border::Set<'static> = border::Set {
-    top_left: "+",
-    top_right: "+",
-    bottom_left: "+",
-    bottom_right: "+",
-    vertical_left: "|",
-    vertical_right: "|",
-    horizontal_top: "-",
-    horizontal_bottom: "-",
-};
-
-/// Capabilities of the terminal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Theme {
-    pub(super) color: bool,
-    pub(super) unicode: bool,
-}
-
-impl Theme {
-    /// Reads the capabilities from the environment.
-    pub(super) fn of_terminal() -> Self {
-        Self {
-            color: colored::control::SHOULD_COLORIZE.should_colorize(),
-            unicode: figures::is_unicode(),
-        }
-    }
-
-    fn color(self, color: Color) -> Style {
-        if self.color {
-            Style::new().fg(color)
-        } else {
-            Style::new()
-        }
-    }
-
-    fn dim() -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
-    fn bold() -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
-    fn block(self, title: Line<'static>) -> Block<'static> {
-        let set = if self.unicode {
-            border::ROUNDED
-        } else {
-            ASCII_BORDER
-        };
-        // A title would inherit the dim style of its border.
-        Block::bordered()
-            .border_set(set)
-            .border_style(Self::dim())
-            .title(title)
-            .title_style(Style::new().remove_modifier(Modifier::DIM))
-    }
-}
-
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) {
     let area = frame.area();
