@@ -1,13 +1,11 @@
 //! Encoding of messages in the format of their followers.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::format::{Checksum, Delivery, DeliveryBatch, Format};
 use super::frame_cache::FrameContent;
-use super::slow;
+use super::gaps;
 use crate::message::Position;
 use crate::server::broker::{Channel, LogCursor, LogSlice};
 use crate::server::exchange::buffer_pool;
@@ -22,9 +20,9 @@ const ROOM_FOR_HEAD: usize = 400;
 pub(super) fn encode_next(
     channel: &Channel,
     cursor: LogCursor,
-    format: &Rc<dyn Format>,
+    format: &dyn Format,
 ) -> (Vec<u8>, FrameContent) {
-    let slice = slow::read(channel, cursor, format.slow_consumers());
+    let slice = gaps::read(channel, cursor, format.slow_consumers());
     let horizon = slice.horizon;
     let mut content = FrameContent {
         up_to: slice.cursor.last_seen,
@@ -42,7 +40,7 @@ pub(super) fn encode_next(
 /// gaps come first. The result is empty if there are neither messages nor gaps. `horizon` is the
 /// position of a cursor that continues after these messages.
 pub(super) fn encode(
-    format: &Rc<dyn Format>,
+    format: &dyn Format,
     parts: &[(&Bytes, LogSlice)],
     horizon: Position,
 ) -> (Vec<u8>, Checksum) {
@@ -58,7 +56,7 @@ pub(super) fn encode(
     if parts.len() > 1 {
         deliveries.sort_by_key(|delivery| delivery.message.position);
     }
-    let gaps = slow::gaps(parts, &deliveries);
+    let gaps = gaps::before_deliveries(parts, &deliveries);
     if deliveries.is_empty() && gaps.is_empty() {
         return (Vec::new(), Checksum::default());
     }

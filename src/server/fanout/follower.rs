@@ -1,128 +1,43 @@
 //! A follower: a subscribed connection. It has a cursor for each of its channels and, while its
 //! socket is full, the unwritten rest of a frame. It never has a queue of messages: what it has not
 //! received is read from the log when its socket is writable.
+//!
+//! Its cursors are in the table of the shard, with its channels.
 
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use smallvec::SmallVec;
-
-use super::format::{Checksum, Format, Gap};
+use super::context::ShardContext;
+use super::follower_deadlines::{ExpiredDeadline, FollowerDeadlines};
+use super::format::{Checksum, EndReason, Format, Gap, ResumePoint};
+use super::gaps;
 use super::outlet::{Outlet, socket_incident};
 use super::pending_charges::PendingCharges;
-use super::slow;
-use super::timers::{Millis, NEVER};
+use super::subscription::{Subscription, SubscriptionOutcome};
+use super::timers::{Millis, millis};
 use crate::server::broker::{
-    Broker, Channel, ChannelStart, Charge, Cursor, Incident, OutOfMemory, Reservation,
-    SubscriptionTraits,
+    Broker, Charge, Incident, OutOfMemory, Reservation, SubscriptionTraits,
 };
-pub(super) use crate::server::config::model::nhpm::Concurrency;
-
-/// A subscription, resolved from a subscriber's request.
-pub struct Subscription {
-    /// The channels in the order of the request. A channel may occur twice.
-    pub channels: Channels,
-    /// Position from which the subscriber resumes.
-    pub cursor: Cursor,
-    /// Encoding of its messages.
-    pub format: Rc<dyn Format>,
-    /// First bytes to write: the head of the response and the header template.
-    pub head: Vec<u8>,
-    /// The subscription ends after this time.
-    pub time_to_live: Option<Duration>,
-    /// Time without a write after which the subscriber is pinged.
-    pub ping_interval: Option<Duration>,
-    /// Merge the stored messages of several channels by position, so that every message is a valid
-    /// cursor for all of them. Otherwise the backlogs are sent channel by channel, in the order of
-    /// the request.
-    pub merges_backlog: bool,
-    /// Every message restarts `time_to_live`.
-    pub restarts_ttl: bool,
-    /// How it competes with other subscribers that wait for a single message.
-    pub concurrency: Concurrency,
-}
-
-/// The channels of a subscriber. A channel may occur twice.
-pub type Channels = SmallVec<[ChannelRequest; 1]>;
-
-/// One channel of a subscription.
-#[derive(Clone, Debug)]
-pub struct ChannelRequest {
-    /// The channel to follow.
-    pub channel: Arc<Channel>,
-    /// Number of stored messages to start with; 0 = start at the cursor.
-    pub backtrack: u32,
-    /// Start within this channel; overrides `backtrack` and the cursor.
-    pub start: Option<ChannelStart>,
-    /// Limit on the channel's subscribers that the location of this one sets.
-    pub max_subscribers: Option<u64>,
-}
-
-impl ChannelRequest {
-    /// A request for a channel that starts at the subscription's cursor.
-    #[must_use]
-    pub fn new(channel: Arc<Channel>) -> Self {
-        Self {
-            channel,
-            backtrack: 0,
-            start: None,
-            max_subscribers: None,
-        }
-    }
-}
-
-/// How a subscription ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubscriptionOutcome {
-    /// Everything was sent; the connection can serve another request.
-    Finished,
-    /// Everything was sent; the connection is to be closed.
-    Closed,
-    /// The connection failed or was dropped; it is to be closed at once.
-    Dropped,
-}
-
-/// Link from a follower to one of its channels: indexes of the channel in the shard, and of the
-/// follower in the channel's members.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Membership {
-    pub(super) channel: u32,
-    pub(super) member_index: u32,
-}
 
 /// A subscribed connection of a shard.
 pub(super) struct Follower {
-    pub(super) outlet: Rc<Outlet>,
-    pub(super) format: Rc<dyn Format>,
-    pub(super) memberships: SmallVec<[Membership; 1]>,
-    pub(super) ttl_at: Millis,
-    pub(super) ping_every: Millis,
-    /// Time from a message to the end of the subscription; `NEVER` if messages do not postpone the
-    /// end.
-    pub(super) ttl_from_message: Millis,
-    /// When the client has to have completed a message that it has begun to send.
-    pub(super) input_by: Millis,
-    /// When input has to have arrived from the client after a ping. Not enforced while the socket
-    /// is full: the ping is then queued behind data that the client has not read.
-    pub(super) pong_by: Millis,
-    pub(super) last_sent: Millis,
-    /// Time since which the socket accepts no data; `NEVER` while it is writable.
-    pub(super) stalled_since: Millis,
-    /// Index of the membership whose backlog is sent next, while the backlogs of several channels
-    /// are sent in path order.
-    pub(super) backlog_in_path_order: Option<u32>,
+    outlet: Rc<Outlet>,
+    format: Rc<dyn Format>,
+    deadlines: FollowerDeadlines,
+    /// Index of the channel whose backlog is sent next, while the backlogs of several channels are
+    /// sent in path order.
+    backlog_in_path_order: Option<u32>,
     /// The last bytes are written or pending; nothing may follow them.
-    pub(super) has_ended: bool,
-    pub(super) outcome: Option<SubscriptionOutcome>,
+    has_ended: bool,
+    outcome: Option<SubscriptionOutcome>,
     /// Reason for dropping it that is not yet counted.
-    pub(super) incident: Option<Incident>,
+    incident: Option<Incident>,
     /// Checksum of everything sent so far, for formats that need one.
-    pub(super) checksum: Checksum,
+    checksum: Checksum,
     /// Its charge to the memory bound.
-    pub(super) charge: Option<Charge>,
+    charge: Option<Charge>,
     pending: Option<Box<PendingWrites>>,
 }
 
@@ -140,25 +55,20 @@ struct PendingWrites {
     charges: Option<(Rc<Charge>, Reservation)>,
 }
 
+/// What a follower's socket is ready for.
+pub(super) enum SocketReadiness {
+    /// There is input, or the end.
+    Readable,
+    /// It accepts the pending bytes.
+    Writable,
+}
+
 impl Follower {
     pub(super) fn new(outlet: Rc<Outlet>, subscription: &Subscription, now: Millis) -> Self {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
         Self {
             outlet,
             format: Rc::clone(&subscription.format),
-            memberships: SmallVec::new(),
-            ttl_at: subscription
-                .time_to_live
-                .map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
-            ping_every: subscription.ping_interval.map_or(NEVER, millis),
-            ttl_from_message: subscription
-                .time_to_live
-                .filter(|_| subscription.restarts_ttl)
-                .map_or(NEVER, millis),
-            input_by: NEVER,
-            pong_by: NEVER,
-            last_sent: now,
-            stalled_since: NEVER,
+            deadlines: FollowerDeadlines::new(subscription, now),
             backlog_in_path_order: None,
             has_ended: false,
             outcome: None,
@@ -169,14 +79,35 @@ impl Follower {
         }
     }
 
-    /// The traits of its subscriptions.
-    pub(super) fn traits(&self) -> SubscriptionTraits {
-        let max_lag = self.format.slow_consumers().max_lag;
+    pub(super) fn format(&self) -> &Rc<dyn Format> {
+        &self.format
+    }
+
+    pub(super) fn deadlines(&mut self) -> &mut FollowerDeadlines {
+        &mut self.deadlines
+    }
+
+    /// The traits of its subscriptions, on this number of channels.
+    pub(super) fn traits(&self, channels: usize) -> SubscriptionTraits {
         SubscriptionTraits {
-            max_lag,
+            max_lag: self.format.slow_consumers().max_lag,
             is_one_shot: self.format.is_one_shot(),
-            is_one_of_several: self.memberships.len() > 1,
+            is_one_of_several: channels > 1,
         }
+    }
+
+    /// Keeps its charge to the memory bound.
+    pub(super) fn hold_charge(&mut self, charge: Charge) {
+        self.charge = Some(charge);
+    }
+
+    /// Index of the channel whose backlog is sent next, while backlogs are sent in path order.
+    pub(super) fn backlog_in_path_order(&self) -> Option<u32> {
+        self.backlog_in_path_order
+    }
+
+    pub(super) fn set_backlog_in_path_order(&mut self, index: Option<u32>) {
+        self.backlog_in_path_order = index;
     }
 
     /// Writes the head of the response, with the gaps between the subscriber's cursor and the
@@ -190,7 +121,7 @@ impl Follower {
     ) -> bool {
         let mut head = std::mem::take(&mut subscription.head);
         let mut notice = Vec::new();
-        let has_notice = slow::append_gaps(&self.format, gaps, &mut notice);
+        let has_notice = gaps::append_gaps(&*self.format, gaps, &mut notice);
         let (notice, checksum) = self.format.seal(notice);
         self.checksum = self.format.head_checksum().concat(checksum);
         head.extend_from_slice(&notice);
@@ -201,25 +132,55 @@ impl Follower {
         self.has_ended
     }
 
-    /// Restarts its time to live, after a message.
-    pub(super) fn restart_ttl(&mut self, now: Millis) {
-        if self.ttl_from_message != NEVER {
-            self.ttl_at = now.saturating_add(self.ttl_from_message);
-        }
-    }
-
     /// True if the next message can be written now.
     pub(super) fn takes_messages(&self) -> bool {
         self.pending.is_none() && !self.has_ended
     }
 
+    /// True if its socket is full.
     pub(super) fn is_blocked(&self) -> bool {
         self.pending.is_some()
     }
 
+    /// True if nothing may follow its last bytes.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Records that its last bytes are written or pending.
+    pub(super) fn mark_ended(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// How it ended, once everything is written.
+    pub(super) fn outcome(&self) -> Option<SubscriptionOutcome> {
+        self.outcome
+    }
+
+    /// The reason for dropping it, if that is to be counted and was not.
+    pub(super) fn take_incident(&mut self) -> Option<Incident> {
+        self.incident.take()
+    }
+
+    /// Records why it is ended, for the access log.
+    pub(super) fn record_ending(&self, ending: EndReason) {
+        self.outlet.record_ending(ending);
+    }
+
+    /// What its socket is ready for. Otherwise the task of `cx` is woken when it is.
+    pub(super) fn poll_socket(&self, cx: &mut Context<'_>) -> Poll<SocketReadiness> {
+        if self.is_blocked() && self.outlet.poll_write_ready(cx).is_ready() {
+            return Poll::Ready(SocketReadiness::Writable);
+        }
+        if self.outlet.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(SocketReadiness::Readable);
+        }
+        Poll::Pending
+    }
+
     /// Writes as much of `bytes` as the socket accepts. The rest becomes pending.
     pub(super) fn write(&mut self, bytes: &Rc<Vec<u8>>, now: Millis) {
-        self.last_sent = now;
+        self.deadlines.record_write(now);
         if let Some(pending) = &mut self.pending {
             pending.parts.push_back(Rc::clone(bytes));
             pending.ends_with_reply = false;
@@ -234,7 +195,7 @@ impl Follower {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return self.abort_write(&error),
         };
-        self.stalled_since = now;
+        self.deadlines.record_stall(now);
         self.pending = Some(Box::new(PendingWrites {
             parts: VecDeque::from([Rc::clone(bytes)]),
             offset: written,
@@ -272,9 +233,7 @@ impl Follower {
         while let Some(part) = pending.parts.front() {
             match self.outlet.try_write(&part[pending.offset..]) {
                 Ok(written) => {
-                    // The socket accepts data again, so the client has read.
-                    self.stalled_since = now;
-                    self.pong_by = NEVER;
+                    self.deadlines.record_progress(now);
                     pending.offset += written;
                     if pending.offset < part.len() {
                         return;
@@ -288,7 +247,7 @@ impl Follower {
             }
         }
         self.pending = None;
-        self.stalled_since = NEVER;
+        self.deadlines.record_drained();
     }
 
     /// Charges the pending bytes to the memory bound.
@@ -351,17 +310,63 @@ impl Follower {
         }
     }
 
-    /// When its next deadline expires.
-    pub(super) fn due(&self, send_timeout: Millis) -> Millis {
-        if self.is_blocked() {
-            return self
-                .stalled_since
-                .saturating_add(send_timeout)
-                .min(self.input_by);
+    /// When its next deadline expires; `None` once it has an outcome.
+    pub(super) fn due(&self, send_timeout: Millis) -> Option<Millis> {
+        self.outcome
+            .is_none()
+            .then(|| self.deadlines.due(self.is_blocked(), send_timeout))
+    }
+
+    /// The deadline that has expired. A limit on the client is extended instead if the socket turns
+    /// out to be ready for the awaited data.
+    pub(super) fn take_expired(&mut self, context: ShardContext<'_>) -> Option<ExpiredDeadline> {
+        let is_blocked = self.is_blocked();
+        self.due(context.send_timeout)
+            .filter(|due| *due <= context.now)?;
+        if self
+            .deadlines
+            .defer_if_ready(is_blocked, &self.outlet, context)
+        {
+            return None;
         }
-        self.ttl_at
-            .min(self.input_by)
-            .min(self.pong_by)
-            .min(self.last_sent.saturating_add(self.ping_every))
+        Some(self.deadlines.expired(is_blocked, context.now))
+    }
+
+    /// Sends a ping, and waits for the answer if the format expects one.
+    pub(super) fn ping(&mut self, context: ShardContext<'_>) {
+        let mut ping = Vec::new();
+        self.format.encode_ping(&mut ping);
+        let (ping, checksum) = self.format.seal(ping);
+        self.write_sealed(&Rc::new(ping), checksum, context.now);
+        if self.format.expects_pongs() && !self.is_blocked() {
+            let within = self.format.pong_timeout().map(millis);
+            self.deadlines
+                .await_pong(within.unwrap_or(context.ping_timeout), context.now);
+        }
+    }
+
+    /// Sends the notice that a channel was deleted.
+    pub(super) fn send_deletion(
+        &mut self,
+        channel: &[u8],
+        text: &[u8],
+        resume_point: ResumePoint,
+        now: Millis,
+    ) {
+        let mut bytes = Vec::new();
+        self.format
+            .encode_deletion(channel, text, resume_point, &mut bytes);
+        let (bytes, checksum) = self.format.seal(bytes);
+        self.write_sealed(&Rc::new(bytes), checksum, now);
+    }
+
+    /// The last bytes that the format sends for this reason.
+    pub(super) fn encode_end(&self, ending: EndReason, resume_point: ResumePoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.format.encode_end(ending, resume_point, &mut bytes);
+        let (mut bytes, checksum) = self.format.seal(bytes);
+        self.format
+            .encode_trailer(self.checksum.concat(checksum), &mut bytes);
+        bytes
     }
 }

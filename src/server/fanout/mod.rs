@@ -4,38 +4,39 @@
 //! This module only moves bytes. A [`Format`] of the subscriber modes encodes messages; HTTP is
 //! handled in `server::http`.
 
-mod deadlines;
+mod context;
 mod encode;
-mod ending;
-mod eviction;
 mod follower;
+mod follower_deadlines;
+mod followers;
 mod format;
 mod frame_cache;
-mod inline_delivery;
-mod multi_channel;
+mod frame_sender;
+mod gaps;
+mod number_map;
 mod outlet;
+mod pauses;
 mod pending_charges;
 mod pending_replies;
-mod repair;
-mod round;
 mod round_queue;
 mod shard;
-mod slow;
 mod state;
+mod subscription;
+mod table;
 mod tap;
 mod timers;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::follower::{ChannelRequest, Channels, Subscription, SubscriptionOutcome};
 pub use crate::server::config::model::nhpm::Concurrency;
-pub use deadlines::Interruption;
 pub use format::{
     Checksum, Delivery, DeliveryBatch, EndReason, Format, Gap, ResumePoint, SlowConsumerSettings,
 };
-pub use inline_delivery::InlineDelivery;
 pub use outlet::{Outlet, socket_incident};
 pub use pending_replies::PendingReply;
-pub use shard::{ConnectionKey, FollowerEvent, FollowerTimeouts, Shard};
+pub use shard::{FollowerEvent, FollowerTimeouts, InlineDelivery, Interruption, Shard};
+pub use subscription::{ChannelRequest, Channels, Subscription, SubscriptionOutcome};
+pub use table::ConnectionKey;
 pub use tap::Tap;

@@ -7,7 +7,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::state::TurnUsage;
 use super::*;
 use crate::message::Position;
 use crate::server::broker::{Broker, Cursor, LogCursor, NewMessage};
@@ -153,7 +152,7 @@ impl Scene {
     /// Runs a turn. Returns the bytes sent, and true if nothing is left to do.
     fn turn(&mut self) -> (String, bool) {
         self.shard
-            .with_state(|state, _| state.turn = TurnUsage::default());
+            .with_state(|state, _| state.sender().begin_turn());
         let is_done = self.shard.deliver_turn();
         (self.sent(), is_done)
     }
@@ -240,7 +239,7 @@ async fn messages_published_before_a_time_out_are_sent_instead_of_it() {
     for (key, sent) in keys.into_iter().zip(["news", "news.None"]) {
         scene
             .shard
-            .with_state(|state, context| state.expire(context, key));
+            .with_state(|state, context| state.sender().expire(context, key));
         assert_eq!(scene.sent(), sent);
     }
 }
@@ -278,7 +277,7 @@ async fn a_response_without_messages_gives_the_resume_point() {
     scene.follow(&["a", "b"], true, None);
     scene.shard.broker().delete(b"b", None).expect("room");
     let next = scene.publish("a", "y");
-    assert_resume_point("!", &scene.turn().0, next, Some(super::slow::before(next)));
+    assert_resume_point("!", &scene.turn().0, next, Some(super::gaps::before(next)));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A shard: the connections and followers of one thread. It has no locks and shares only the broker
 //! with other threads.
 //!
-//! Connections set their deadlines and wait for events here; `round` delivers the messages.
+//! Connections set their deadlines and wait for events here; [`ShardState`] delivers the messages.
+
+mod deadlines;
+mod inline_delivery;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,35 +16,40 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::deadlines::Pauses;
-use super::follower::{Channels, Subscription, SubscriptionOutcome};
+pub use deadlines::Interruption;
+pub use inline_delivery::InlineDelivery;
+
+use super::context::ShardContext;
+use super::follower::SocketReadiness;
+use super::followers::Followers;
 use super::format::EndReason;
 use super::outlet::Outlet;
+use super::pauses::Pauses;
 use super::pending_replies::{PendingReplies, PendingReply};
-use super::state::{ConnectionSlot, ShardContext, ShardState, TurnUsage};
-use super::timers::{Millis, NEVER};
+use super::state::ShardState;
+use super::subscription::{Channels, Subscription, SubscriptionOutcome};
+use super::table::ConnectionKey;
+use super::timers::{Millis, NEVER, millis};
 use crate::server::broker::{AttachError, Broker, Inbox};
-
-/// Key of a connection in its shard.
-pub type ConnectionKey = usize;
 
 /// A handle to a shard. Does not leave its thread.
 #[derive(Clone)]
-pub struct Shard(pub(super) Rc<Inner>);
+pub struct Shard(Rc<ShardCore>);
 
-pub(super) struct Inner {
+/// What the handles of a shard share.
+struct ShardCore {
     index: usize,
     broker: Broker,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) send_timeout: Cell<Millis>,
+    inbox: Arc<Inbox>,
+    send_timeout: Cell<Millis>,
     ping_timeout: Cell<Millis>,
-    pub(super) started: Instant,
-    pub(super) earlier_deadline: Notify,
-    pub(super) pauses: Pauses,
+    started: Instant,
+    earlier_deadline: Notify,
+    pauses: Pauses,
     drained: Notify,
-    pub(super) is_stopping: Cell<bool>,
-    pub(super) state: RefCell<ShardState>,
-    pub(super) replies: PendingReplies,
+    is_stopping: Cell<bool>,
+    state: RefCell<ShardState>,
+    replies: PendingReplies,
 }
 
 /// Time-outs of followers.
@@ -68,7 +76,7 @@ impl Shard {
     /// Creates the shard `index` of `broker`.
     #[must_use]
     pub fn new(index: usize, broker: Broker, timeouts: FollowerTimeouts) -> Self {
-        let shard = Self(Rc::new(Inner {
+        let shard = Self(Rc::new(ShardCore {
             index,
             inbox: broker.inbox(index),
             broker,
@@ -88,7 +96,6 @@ impl Shard {
 
     /// Changes the time-outs. A running ping time-out keeps its deadline.
     pub fn set_timeouts(&self, timeouts: FollowerTimeouts) {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
         self.0.send_timeout.set(millis(timeouts.send));
         self.0.ping_timeout.set(if timeouts.ping.is_zero() {
             NEVER
@@ -111,7 +118,7 @@ impl Shard {
             } else {
                 // Lets other tasks have the thread.
                 tokio::task::yield_now().await;
-                self.0.state.borrow_mut().turn = TurnUsage::default();
+                self.0.state.borrow_mut().sender().begin_turn();
             }
         }
     }
@@ -119,7 +126,7 @@ impl Shard {
     /// Ready when there are rounds to run.
     fn poll_work(&self, cx: &Context<'_>) -> Poll<()> {
         let inbox = self.0.inbox.poll_ready(cx);
-        if self.0.state.borrow().rounds.is_empty() {
+        if self.0.state.borrow().is_idle() {
             inbox
         } else {
             Poll::Ready(())
@@ -138,19 +145,15 @@ impl Shard {
     }
 
     /// Runs the rounds of one turn, without queued replies. Returns true if nothing is left to do.
-    pub(super) fn serve_turn(&self) -> bool {
-        self.with_state(|state, context| {
-            state.rounds.enqueue(&self.0.inbox);
-            state.serve_rounds(context);
-            state.rounds.is_empty() && self.0.inbox.is_empty()
-        })
+    fn serve_turn(&self) -> bool {
+        self.with_state(|state, context| state.run_turn(context, &self.0.inbox))
     }
 
     /// True if published messages wait for the next turn and no round is in progress that would
     /// take several turns.
     #[must_use]
     pub fn has_pending_delivery(&self) -> bool {
-        self.0.state.borrow().rounds.is_empty() && !self.0.inbox.is_empty()
+        self.0.state.borrow().is_idle() && !self.0.inbox.is_empty()
     }
 
     /// Queues a response, to be written with others when the next turn begins. Only valid while
@@ -164,9 +167,9 @@ impl Shard {
     /// ones had new messages.
     pub fn schedule_all_rounds(&self) {
         self.with_state(|state, context| {
-            for (_, local) in &state.channels {
-                local.channel.clear_dirty(context.shard);
-                context.broker.schedule_round(&local.channel, context.shard);
+            for channel in state.followers().table().channels() {
+                channel.clear_dirty(context.shard);
+                context.broker.schedule_round(channel, context.shard);
             }
         });
     }
@@ -174,18 +177,16 @@ impl Shard {
     /// Adds a connection.
     #[must_use]
     pub fn open(&self) -> ConnectionKey {
-        self.0
-            .state
-            .borrow_mut()
-            .slots
-            .insert(ConnectionSlot::default())
+        self.0.state.borrow_mut().followers_mut().table_mut().open()
     }
 
     /// Removes a connection and ends its subscription.
     pub fn close(&self, key: ConnectionKey) {
         self.with_state(|state, context| {
-            state.run_isolated(context, key, |state| state.unsubscribe(context, key));
-            state.slots.try_remove(key);
+            state.sender().run_isolated(context, key, |sender| {
+                sender.followers_mut().unsubscribe(context, key);
+            });
+            state.followers_mut().table_mut().close(key);
         });
         if self.connections() == 0 {
             self.0.drained.notify_one();
@@ -209,10 +210,11 @@ impl Shard {
         let charge = charge.map_err(|error| AttachError::Create(error.into()))?;
         let channels = self.with_state(|state, context| {
             let attached = state.attach(context, key, outlet, subscription);
-            if let Some(follower) = state.follower(key) {
-                follower.charge = Some(charge);
+            let followers = state.followers_mut();
+            if let Some(follower) = followers.follower_mut(key) {
+                follower.hold_charge(charge);
             }
-            state.arm(key, context.send_timeout);
+            followers.arm(key, context.send_timeout);
             attached
         })?;
         if self.0.is_stopping.get() {
@@ -224,47 +226,46 @@ impl Shard {
     /// Waits for the next event of a follower.
     pub fn poll_follower(&self, key: ConnectionKey, cx: &mut Context<'_>) -> Poll<FollowerEvent> {
         let mut state = self.0.state.borrow_mut();
-        let slot = &mut state.slots[key];
-        slot.remember(cx);
-        let Some(follower) = &mut slot.follower else {
+        let slot = state.followers_mut().table_mut().slot_mut(key);
+        let follower = slot.and_then(|slot| {
+            slot.remember(cx);
+            slot.follower()
+        });
+        let Some(follower) = follower else {
             return Poll::Ready(FollowerEvent::Ended(SubscriptionOutcome::Dropped));
         };
-        if let Some(outcome) = follower.outcome {
+        if let Some(outcome) = follower.outcome() {
             return Poll::Ready(FollowerEvent::Ended(outcome));
         }
-        if follower.is_blocked() && follower.outlet.poll_write_ready(cx).is_ready() {
-            return Poll::Ready(FollowerEvent::Writable);
-        }
-        if follower.outlet.poll_read_ready(cx).is_ready() {
-            return Poll::Ready(FollowerEvent::Readable);
-        }
-        Poll::Pending
+        follower.poll_socket(cx).map(|ready| match ready {
+            SocketReadiness::Readable => FollowerEvent::Readable,
+            SocketReadiness::Writable => FollowerEvent::Writable,
+        })
     }
 
     /// Continues a follower whose socket accepts data again.
     pub fn resume(&self, key: ConnectionKey) {
         self.with_state(|state, context| {
-            state.resume(context, key);
-            state.arm(key, context.send_timeout);
+            state.sender().resume(context, key);
+            state.followers_mut().arm(key, context.send_timeout);
         });
     }
 
     /// Sends the reply to a message of the client, such as a ping.
     pub fn reply(&self, key: ConnectionKey, bytes: Vec<u8>) {
-        self.with_state(|state, context| {
-            if let Some(follower) = state.follower(key).filter(|follower| !follower.has_ended) {
+        self.with_followers(key, |followers, context| {
+            let follower = followers.follower_mut(key);
+            if let Some(follower) = follower.filter(|follower| !follower.has_ended()) {
                 follower.reply(bytes, context.now);
             }
-            state.after_write(context, key);
-            state.arm(key, context.send_timeout);
+            followers.after_write(context, key);
         });
     }
 
     /// Ends a subscription with these last bytes.
     pub fn end_with(&self, key: ConnectionKey, bytes: Vec<u8>) {
-        self.with_state(|state, context| {
-            state.end_with(context, key, bytes);
-            state.arm(key, context.send_timeout);
+        self.with_followers(key, |followers, context| {
+            followers.end_with(context, key, bytes);
         });
     }
 
@@ -272,44 +273,39 @@ impl Shard {
     /// before are sent first; their round may still be in progress.
     pub fn end(&self, key: ConnectionKey, ending: EndReason) {
         self.with_state(|state, context| {
-            state.run_isolated(context, key, |state| {
-                state.resume(context, key);
-                state.end(context, key, ending);
+            state.sender().run_isolated(context, key, |sender| {
+                sender.resume(context, key);
+                sender.followers_mut().end(context, key, ending);
             });
-            state.arm(key, context.send_timeout);
+            state.followers_mut().arm(key, context.send_timeout);
         });
     }
 
     /// Removes an ended subscription; the connection can serve requests again.
     pub fn release(&self, key: ConnectionKey) {
-        self.with_state(|state, context| state.unsubscribe(context, key));
+        self.with_state(|state, context| state.followers_mut().unsubscribe(context, key));
     }
 
     /// Shuts down: ends all subscriptions and all idle connections.
     pub fn stop(&self) {
         self.0.is_stopping.set(true);
-        let keys: Vec<ConnectionKey> = self
-            .0
-            .state
-            .borrow()
-            .slots
-            .iter()
-            .map(|(key, _)| key)
-            .collect();
+        let state = self.0.state.borrow();
+        let slots = state.followers().table().slots();
+        let keys: Vec<ConnectionKey> = slots.map(|(key, _)| key).collect();
+        drop(state);
         for key in keys {
             self.end(key, EndReason::Shutdown);
-            self.0.state.borrow_mut().slots[key].wake();
+            if let Some(slot) = self.0.state.borrow().followers().table().slot(key) {
+                slot.wake();
+            }
         }
     }
 
     /// Wakes every connection, for events other than messages.
     pub fn wake_all(&self) {
-        self.0
-            .state
-            .borrow()
-            .slots
-            .iter()
-            .for_each(|(_, slot)| slot.wake());
+        let state = self.0.state.borrow();
+        let slots = state.followers().table().slots();
+        slots.for_each(|(_, slot)| slot.wake());
     }
 
     /// Waits until there are no connections.
@@ -328,11 +324,32 @@ impl Shard {
     /// Number of connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.0.state.borrow().slots.len()
+        self.0.state.borrow().followers().table().len()
     }
 
-    pub(super) fn now(&self) -> Millis {
-        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(NEVER)
+    fn now(&self) -> Millis {
+        millis(self.0.started.elapsed())
+    }
+
+    /// Notifies the timer task if the earliest deadline has moved forward.
+    fn report_deadline(&self, followers: &mut Followers) {
+        if followers.take_moved_deadline() {
+            self.0.earlier_deadline.notify_one();
+        }
+    }
+
+    /// Runs `work` on the followers, as [`Shard::with_state`] does, and sets the timer of a
+    /// connection.
+    fn with_followers(
+        &self,
+        key: ConnectionKey,
+        work: impl FnOnce(&mut Followers, ShardContext<'_>),
+    ) {
+        self.with_state(|state, context| {
+            let followers = state.followers_mut();
+            work(followers, context);
+            followers.arm(key, context.send_timeout);
+        });
     }
 
     /// Runs `work` on the state, which must neither wait nor call the shard. After a panic the
@@ -351,9 +368,9 @@ impl Shard {
         let mut state = self.0.state.borrow_mut();
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, context)));
         if result.is_err() {
-            state.repair(context);
+            state.followers_mut().table_mut().repair(context);
         }
-        self.report_deadline(&mut state);
+        self.report_deadline(state.followers_mut());
         drop(state);
         // The panic belongs to the connection that asked for the work.
         result.unwrap_or_else(|panic| resume_unwind(panic))

@@ -1,64 +1,15 @@
-//! Slow followers: the policies for those that are too far behind, and the gaps that are reported
-//! to them.
+//! Gaps: reading for followers that are too far behind, and the gaps that are reported to them.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::context::ShardContext;
 use super::format::{Delivery, DeliveryBatch, Format, Gap, SlowConsumerSettings};
 use super::frame_cache::MAX_FRAME_TEXT_BYTES;
-use super::shard::ConnectionKey;
-use super::state::{ShardContext, ShardState};
 use crate::message::Position;
-use crate::server::broker::{
-    Attachment, Channel, LogCursor, LogSlice, MissedCount, SlowConsumerOutcome,
-};
+use crate::server::broker::{Attachment, Channel, LogCursor, LogSlice, MissedCount};
 use crate::server::config::SlowPolicy;
-
-impl ShardState {
-    /// Applies the policy to a follower before it gets messages behind a gap. Returns false if it
-    /// is dropped.
-    pub(super) fn survives_gap(
-        &mut self,
-        context: ShardContext<'_>,
-        key: ConnectionKey,
-        missed: u64,
-    ) -> bool {
-        let Some(follower) = self.follower(key) else {
-            return false;
-        };
-        let slowness = match follower.format.slow_consumers().policy {
-            SlowPolicy::Disconnect => {
-                self.drop_slow(context, key, SlowConsumerOutcome::Disconnected, missed);
-                return false;
-            }
-            SlowPolicy::Skip => SlowConsumerOutcome::Skipped,
-            SlowPolicy::Latest => SlowConsumerOutcome::Latest,
-        };
-        context.broker.count_slow(slowness, missed);
-        tracing::debug!(missed, "a slow subscriber misses messages");
-        true
-    }
-
-    /// Drops a slow follower: its socket accepted no data for too long, or it is further behind
-    /// than the stored messages and `max_lag` reach.
-    pub(super) fn drop_slow(
-        &mut self,
-        context: ShardContext<'_>,
-        key: ConnectionKey,
-        slowness: SlowConsumerOutcome,
-        missed: u64,
-    ) {
-        let Some(follower) = self.follower(key) else {
-            return;
-        };
-        follower.abort();
-        context.broker.count_slow(slowness, missed);
-        tracing::debug!(missed, "dropping a slow subscriber");
-        self.after_write(context, key);
-    }
-}
 
 /// Reads for a follower. If messages are missing, reads from where its policy lets it resume.
 pub(super) fn read(channel: &Channel, cursor: LogCursor, slow: SlowConsumerSettings) -> LogSlice {
@@ -75,7 +26,10 @@ pub(super) fn read(channel: &Channel, cursor: LogCursor, slow: SlowConsumerSetti
 }
 
 /// The gaps before these deliveries.
-pub(super) fn gaps(parts: &[(&Bytes, LogSlice)], deliveries: &[Delivery<'_>]) -> Vec<Gap> {
+pub(super) fn before_deliveries(
+    parts: &[(&Bytes, LogSlice)],
+    deliveries: &[Delivery<'_>],
+) -> Vec<Gap> {
     let missing = parts.iter().filter(|(_, slice)| slice.missed > 0);
     let gap = |(channel, slice): &(&Bytes, LogSlice)| Gap {
         channel: Bytes::clone(channel),
@@ -91,9 +45,9 @@ pub(super) fn gaps(parts: &[(&Bytes, LogSlice)], deliveries: &[Delivery<'_>]) ->
 }
 
 /// The gaps of a new follower whose cursor is older than the stored messages.
-pub(super) fn gaps_at_attach(
+pub(super) fn at_attach(
     context: ShardContext<'_>,
-    places: &[(Arc<Channel>, Attachment)],
+    channels: &[(Arc<Channel>, Attachment)],
     max_lag: u64,
     lost_at: Option<Position>,
 ) -> Vec<Gap> {
@@ -101,7 +55,7 @@ pub(super) fn gaps_at_attach(
     // Every position has to be a valid cursor for all channels, so it must not be beyond the next
     // message of any of them. The newest positions are read first: a message published while this
     // runs is newer.
-    for (channel, attachment) in places
+    for (channel, attachment) in channels
         .iter()
         .filter(|(_, attachment)| attachment.missed.is_gap())
     {
@@ -119,7 +73,7 @@ pub(super) fn gaps_at_attach(
         });
     }
     if !gaps.is_empty() {
-        let next = places
+        let next = channels
             .iter()
             .filter_map(|(channel, attachment)| channel.positions(attachment.cursor, max_lag).0)
             .min();
@@ -131,7 +85,7 @@ pub(super) fn gaps_at_attach(
 }
 
 /// Appends the gaps in the format. Returns true if the format reports gaps.
-pub(super) fn append_gaps(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
+pub(super) fn append_gaps(format: &dyn Format, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
     let length = out.len();
     if let Some(horizon) = gaps.iter().map(|gap| gap.position).min() {
         format.encode_messages(

@@ -5,10 +5,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use super::outlet::Outlet;
-use super::shard::Shard;
-use super::state::TurnUsage;
+use super::Shard;
 use crate::server::broker::Incident;
+use crate::server::fanout::outlet::Outlet;
 
 /// Permission to deliver the messages that are published while it exists. Messages left when it is
 /// dropped are delivered by the task.
@@ -31,9 +30,9 @@ impl Shard {
         }
         let mut state = shard.state.borrow_mut();
         if has_waited {
-            state.turn = TurnUsage::default();
+            state.sender().begin_turn();
         }
-        state.rounds.is_empty().then(|| {
+        state.is_idle().then(|| {
             shard.inbox.hold();
             InlineDelivery(self.clone())
         })
