@@ -11,11 +11,11 @@ use bytes::Bytes;
 use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
 use crate::server::exchange::response::{Framing, ResponseContext};
-use crate::server::fanout::Format;
+use crate::server::fanout::{Encoder, Format};
 use crate::server::nchan::negotiation::Mode;
 
 /// A format that many followers share.
-pub(in crate::server) type SharedFormat = Rc<dyn Format>;
+pub(in crate::server) type SharedFormat = Rc<Format>;
 
 /// Maximum number of cached formats (every origin or callback creates one). Beyond it the cache is
 /// cleared, which costs only sharing.
@@ -184,11 +184,11 @@ impl Formats {
     }
 
     /// Returns the cached format for `key`, or inserts the result of `make`.
-    pub(in crate::server) fn shared<F: Format + 'static>(
+    pub(in crate::server) fn shared<E: Encoder + 'static>(
         &self,
         key: FormatKey,
         settings: &Arc<LocationSettings>,
-        make: impl FnOnce() -> F,
+        make: impl FnOnce() -> Format<E>,
     ) -> SharedFormat {
         let mut cached = self.formats.borrow_mut();
         if let Some((_, format)) = cached.get(&key) {

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::format::{Checksum, Delivery, DeliveryBatch, Format};
+use super::checksum::Checksum;
+use super::encoder::{Delivery, DeliveryBatch};
+use super::format::Format;
 use super::frame_cache::FrameContent;
 use super::gaps;
 use crate::message::Position;
@@ -20,9 +22,9 @@ const ROOM_FOR_HEAD: usize = 400;
 pub(super) fn encode_next(
     channel: &Channel,
     cursor: LogCursor,
-    format: &dyn Format,
+    format: &Format,
 ) -> (Vec<u8>, FrameContent) {
-    let slice = gaps::read(channel, cursor, format.slow_consumers());
+    let slice = gaps::read(channel, cursor, format.policy.slow_consumers);
     let horizon = slice.horizon;
     let mut content = FrameContent {
         up_to: slice.cursor.last_seen,
@@ -40,7 +42,7 @@ pub(super) fn encode_next(
 /// gaps come first. The result is empty if there are neither messages nor gaps. `horizon` is the
 /// position of a cursor that continues after these messages.
 pub(super) fn encode(
-    format: &dyn Format,
+    format: &Format,
     parts: &[(&Bytes, LogSlice)],
     horizon: Position,
 ) -> (Vec<u8>, Checksum) {
@@ -66,7 +68,7 @@ pub(super) fn encode(
         .map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS)
         .sum();
     let mut bytes = buffer_pool::take(texts + ROOM_FOR_HEAD);
-    format.encode_messages(
+    format.encoder.encode_messages(
         DeliveryBatch {
             gaps: &gaps,
             deliveries: &deliveries,
@@ -74,5 +76,5 @@ pub(super) fn encode(
         },
         &mut bytes,
     );
-    format.seal(bytes)
+    format.encoder.seal(bytes)
 }

@@ -9,12 +9,16 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::checksum::Checksum;
 use super::context::ShardContext;
+use super::encoder::{Gap, ResumePoint};
+use super::end_reason::EndReason;
 use super::follower_deadlines::{ExpiredDeadline, FollowerDeadlines};
-use super::format::{Checksum, EndReason, Format, Gap, ResumePoint};
+use super::format::Format;
 use super::gaps;
 use super::outlet::{Outlet, socket_incident};
 use super::pending_charges::PendingCharges;
+use super::policy::{FollowerPolicy, UnansweredPing};
 use super::subscription::{Subscription, SubscriptionOutcome};
 use super::timers::{Millis, millis};
 use crate::server::broker::{
@@ -24,7 +28,7 @@ use crate::server::broker::{
 /// A subscribed connection of a shard.
 pub(super) struct Follower {
     outlet: Rc<Outlet>,
-    format: Rc<dyn Format>,
+    format: Rc<Format>,
     deadlines: FollowerDeadlines,
     /// Index of the channel whose backlog is sent next, while the backlogs of several channels are
     /// sent in path order.
@@ -79,8 +83,12 @@ impl Follower {
         }
     }
 
-    pub(super) fn format(&self) -> &Rc<dyn Format> {
+    pub(super) fn format(&self) -> &Rc<Format> {
         &self.format
+    }
+
+    pub(super) fn policy(&self) -> &FollowerPolicy {
+        &self.format.policy
     }
 
     pub(super) fn deadlines(&mut self) -> &mut FollowerDeadlines {
@@ -90,8 +98,8 @@ impl Follower {
     /// The traits of its subscriptions, on this number of channels.
     pub(super) fn traits(&self, channels: usize) -> SubscriptionTraits {
         SubscriptionTraits {
-            max_lag: self.format.slow_consumers().max_lag,
-            is_one_shot: self.format.is_one_shot(),
+            max_lag: self.policy().slow_consumers.max_lag,
+            is_one_shot: self.policy().is_one_shot,
             is_one_of_several: channels > 1,
         }
     }
@@ -121,14 +129,14 @@ impl Follower {
     ) -> bool {
         let mut head = std::mem::take(&mut subscription.head);
         let mut notice = Vec::new();
-        let has_notice = gaps::append_gaps(&*self.format, gaps, &mut notice);
-        let (notice, checksum) = self.format.seal(notice);
-        self.checksum = self.format.head_checksum().concat(checksum);
+        let has_notice = gaps::append_gaps(&self.format.encoder, gaps, &mut notice);
+        let (notice, checksum) = self.format.encoder.seal(notice);
+        self.checksum = subscription.head_checksum.concat(checksum);
         head.extend_from_slice(&notice);
         if !head.is_empty() {
             self.write(&Rc::new(head), now);
         }
-        self.has_ended = has_notice && self.format.is_one_shot();
+        self.has_ended = has_notice && self.policy().is_one_shot;
         self.has_ended
     }
 
@@ -302,7 +310,7 @@ impl Follower {
     /// Sets the outcome once the follower has ended and everything is written.
     pub(super) fn settle(&mut self) {
         if self.has_ended && self.pending.is_none() && self.outcome.is_none() {
-            self.outcome = Some(if self.format.keeps_connection() {
+            self.outcome = Some(if self.policy().keeps_connection {
                 SubscriptionOutcome::Finished
             } else {
                 SubscriptionOutcome::Closed
@@ -335,14 +343,18 @@ impl Follower {
     /// Sends a ping, and waits for the answer if the format expects one.
     pub(super) fn ping(&mut self, context: ShardContext<'_>) {
         let mut ping = Vec::new();
-        self.format.encode_ping(&mut ping);
-        let (ping, checksum) = self.format.seal(ping);
+        self.format.encoder.encode_ping(&mut ping);
+        let (ping, checksum) = self.format.encoder.seal(ping);
         self.write_sealed(&Rc::new(ping), checksum, context.now);
-        if self.format.expects_pongs() && !self.is_blocked() {
-            let within = self.format.pong_timeout().map(millis);
-            self.deadlines
-                .await_pong(within.unwrap_or(context.ping_timeout), context.now);
+        if self.is_blocked() {
+            return;
         }
+        let within = match self.policy().unanswered_ping {
+            UnansweredPing::Ignore => return,
+            UnansweredPing::Drop => context.ping_timeout,
+            UnansweredPing::End(within) => millis(within),
+        };
+        self.deadlines.await_pong(within, context.now);
     }
 
     /// Sends the notice that a channel was deleted.
@@ -355,17 +367,21 @@ impl Follower {
     ) {
         let mut bytes = Vec::new();
         self.format
+            .encoder
             .encode_deletion(channel, text, resume_point, &mut bytes);
-        let (bytes, checksum) = self.format.seal(bytes);
+        let (bytes, checksum) = self.format.encoder.seal(bytes);
         self.write_sealed(&Rc::new(bytes), checksum, now);
     }
 
     /// The last bytes that the format sends for this reason.
     pub(super) fn encode_end(&self, ending: EndReason, resume_point: ResumePoint) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.format.encode_end(ending, resume_point, &mut bytes);
-        let (mut bytes, checksum) = self.format.seal(bytes);
         self.format
+            .encoder
+            .encode_end(ending, resume_point, &mut bytes);
+        let (mut bytes, checksum) = self.format.encoder.seal(bytes);
+        self.format
+            .encoder
             .encode_trailer(self.checksum.concat(checksum), &mut bytes);
         bytes
     }

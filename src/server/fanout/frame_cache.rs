@@ -2,7 +2,8 @@
 
 use std::rc::{Rc, Weak};
 
-use super::format::{Checksum, Format};
+use super::checksum::Checksum;
+use super::format::Format;
 use crate::server::broker::LogCursor;
 use crate::server::exchange::buffer_pool;
 
@@ -70,11 +71,11 @@ struct CachedFrame {
     bytes: Weak<Vec<u8>>,
     /// Keeps the bytes alive; `None` for a large frame whose round is over.
     held: Option<Rc<Vec<u8>>>,
-    _format: Rc<dyn Format>,
+    _format: Rc<Format>,
 }
 
 impl FrameKey {
-    pub(super) fn format_address(format: &Rc<dyn Format>) -> *const () {
+    pub(super) fn format_address(format: &Rc<Format>) -> *const () {
         Rc::as_ptr(format).cast()
     }
 }
@@ -96,7 +97,7 @@ impl FrameCache {
     pub(super) fn insert(
         &mut self,
         key: FrameKey,
-        format: &Rc<dyn Format>,
+        format: &Rc<Format>,
         bytes: Vec<u8>,
         content: FrameContent,
     ) -> EncodedFrame {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::context::ShardContext;
-use super::format::{Delivery, DeliveryBatch, Format, Gap, SlowConsumerSettings};
+use super::encoder::{Delivery, DeliveryBatch, Encoder, Gap};
 use super::frame_cache::MAX_FRAME_TEXT_BYTES;
+use super::policy::SlowConsumerSettings;
 use crate::message::Position;
 use crate::server::broker::{Attachment, Channel, LogCursor, LogSlice, MissedCount};
 use crate::server::config::SlowPolicy;
@@ -84,11 +85,11 @@ pub(super) fn at_attach(
     gaps
 }
 
-/// Appends the gaps in the format. Returns true if the format reports gaps.
-pub(super) fn append_gaps(format: &dyn Format, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
+/// Encodes the gaps. Returns true if the format reports gaps.
+pub(super) fn append_gaps(encoder: &dyn Encoder, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
     let length = out.len();
     if let Some(horizon) = gaps.iter().map(|gap| gap.position).min() {
-        format.encode_messages(
+        encoder.encode_messages(
             DeliveryBatch {
                 gaps,
                 deliveries: &[],

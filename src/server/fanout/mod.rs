@@ -1,11 +1,14 @@
 //! Fan-out: brings followers from their cursors to the heads of their channels, one shard per
 //! thread.
 //!
-//! This module only moves bytes. A [`Format`] of the subscriber modes encodes messages; HTTP is
-//! handled in `server::http`.
+//! This module only moves bytes. An [`Encoder`] of the subscriber modes encodes messages, and a
+//! [`FollowerPolicy`] says how its followers are treated; HTTP is handled in `server::http`.
 
+mod checksum;
 mod context;
 mod encode;
+mod encoder;
+mod end_reason;
 mod follower;
 mod follower_deadlines;
 mod followers;
@@ -18,6 +21,7 @@ mod outlet;
 mod pauses;
 mod pending_charges;
 mod pending_replies;
+mod policy;
 mod round_queue;
 mod shard;
 mod state;
@@ -31,11 +35,13 @@ mod turn;
 mod tests;
 
 pub use crate::server::config::model::nhpm::Concurrency;
-pub use format::{
-    Checksum, Delivery, DeliveryBatch, EndReason, Format, Gap, ResumePoint, SlowConsumerSettings,
-};
+pub use checksum::Checksum;
+pub use encoder::{Delivery, DeliveryBatch, Encoder, Gap, ResumePoint};
+pub use end_reason::EndReason;
+pub use format::Format;
 pub use outlet::{Outlet, socket_incident};
 pub use pending_replies::PendingReply;
+pub use policy::{FollowerPolicy, SlowConsumerSettings, UnansweredPing};
 pub use shard::{FollowerEvent, FollowerTimeouts, InlineDelivery, Interruption, Shard};
 pub use subscription::{ChannelRequest, Channels, Subscription, SubscriptionOutcome};
 pub use table::ConnectionKey;

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::format::EndReason;
+use super::end_reason::EndReason;
 use super::tap::Tap;
 
 use crate::server::broker::Incident;

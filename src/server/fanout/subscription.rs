@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::checksum::Checksum;
 use super::format::Format;
 use crate::server::broker::{Channel, ChannelStart, Cursor};
 use crate::server::config::model::nhpm::Concurrency;
@@ -16,10 +17,12 @@ pub struct Subscription {
     pub channels: Channels,
     /// Position from which the subscriber resumes.
     pub cursor: Cursor,
-    /// Encoding of its messages.
-    pub format: Rc<dyn Format>,
+    /// Encoding of its messages, and the policy for it.
+    pub format: Rc<Format>,
     /// First bytes to write: the head of the response and the header template.
     pub head: Vec<u8>,
+    /// Checksum of the text in `head`, for formats that end with one.
+    pub head_checksum: Checksum,
     /// The subscription ends after this time.
     pub time_to_live: Option<Duration>,
     /// Time without a write after which the subscriber is pinged.
@@ -32,6 +35,25 @@ pub struct Subscription {
     pub restarts_ttl: bool,
     /// How it competes with other subscribers that wait for a single message.
     pub concurrency: Concurrency,
+}
+
+impl Subscription {
+    /// A subscription without a head and without time limits.
+    #[must_use]
+    pub fn new(channels: Channels, cursor: Cursor, format: Rc<Format>) -> Self {
+        Self {
+            channels,
+            cursor,
+            format,
+            head: Vec::new(),
+            head_checksum: Checksum::default(),
+            time_to_live: None,
+            ping_interval: None,
+            merges_backlog: false,
+            restarts_ttl: false,
+            concurrency: Concurrency::Broadcast,
+        }
+    }
 }
 
 /// The channels of a subscriber. A channel may occur twice.

@@ -1,7 +1,7 @@
 //! Record of the bytes written to a follower, for the access log: the head of the response and the
 //! number of bytes.
 
-use super::format::EndReason;
+use super::end_reason::EndReason;
 
 /// Longest head that is recorded.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -24,17 +24,16 @@ use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Framing, Response, ResponseContext, Status};
 use crate::server::fanout::{
-    ChannelRequest, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
     Subscription,
 };
 use crate::server::nhpm;
 
 /// The responses to waiting long-polls.
-struct NhpmLongPollFormat {
+struct NhpmLongPollEncoder {
     connection: ResponseContext,
     /// Header lines that the location adds.
     added: Vec<u8>,
-    slow: SlowConsumerSettings,
 }
 
 pub(in crate::server) fn respond(
@@ -188,36 +187,34 @@ fn subscription(
         added: call.added.to_vec(),
         ..FormatKey::new(call.settings, FormatKind::Nhpm, framing, keep_alive)
     };
-    let format = call
-        .formats
-        .shared(key, call.settings, || NhpmLongPollFormat {
+    let format = call.formats.shared(key, call.settings, || Format {
+        policy: FollowerPolicy {
+            keeps_connection: keep_alive,
+            yields_to_new: true,
+            ..FollowerPolicy::one_shot(call.slow_consumers())
+        },
+        encoder: NhpmLongPollEncoder {
             connection: ResponseContext {
                 minor_version: framing_version,
                 keep_alive,
                 is_head: false,
             },
             added: call.added.to_vec(),
-            slow: call.slow_consumers(),
-        });
+        },
+    });
     let requested = ChannelRequest {
         start: Some(start),
         max_subscribers: settings.max_channel_subscribers,
         ..ChannelRequest::new(channel)
     };
     Subscription {
-        channels: smallvec![requested],
-        cursor: Cursor::default(),
-        format,
-        head: Vec::new(),
         time_to_live: settings.subscriber_timeout,
-        ping_interval: None,
-        merges_backlog: false,
-        restarts_ttl: false,
         concurrency: settings.concurrency,
+        ..Subscription::new(smallvec![requested], Cursor::default(), format)
     }
 }
 
-impl NhpmLongPollFormat {
+impl NhpmLongPollEncoder {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = matches!(response.status.0, 200 | 304);
         let response = if is_good && !self.added.is_empty() {
@@ -229,7 +226,7 @@ impl NhpmLongPollFormat {
     }
 }
 
-impl Format for NhpmLongPollFormat {
+impl Encoder for NhpmLongPollEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         if let Some(first) = batch.deliveries.first() {
             self.write(nhpm::message_response(first.message), out);
@@ -259,21 +256,5 @@ impl Format for NhpmLongPollFormat {
             },
             out,
         );
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        true
-    }
-
-    fn keeps_connection(&self) -> bool {
-        self.connection.keep_alive
-    }
-
-    fn yields_to_new(&self) -> bool {
-        true
     }
 }

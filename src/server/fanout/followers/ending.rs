@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::Followers;
 use crate::message::{Position, unix_now};
 use crate::server::fanout::context::ShardContext;
-use crate::server::fanout::format::{EndReason, ResumePoint};
+use crate::server::fanout::encoder::ResumePoint;
+use crate::server::fanout::end_reason::EndReason;
 use crate::server::fanout::gaps;
 use crate::server::fanout::table::{ConnectionKey, FollowedChannel};
 
@@ -22,11 +23,11 @@ impl Followers {
     fn resume_point(&self, key: ConnectionKey) -> ResumePoint {
         let Some(follower) = self
             .follower(key)
-            .filter(|follower| follower.format().is_one_shot())
+            .filter(|follower| follower.policy().is_one_shot)
         else {
             return ResumePoint::default();
         };
-        let max_lag = follower.format().slow_consumers().max_lag;
+        let max_lag = follower.policy().slow_consumers.max_lag;
         let positions =
             |followed: FollowedChannel<'_>| followed.channel.positions(followed.cursor, max_lag);
         let newest = self
@@ -85,10 +86,10 @@ impl Followers {
             .chain(channel.ended_at())
             .min();
         follower.send_deletion(&channel.id, text, resume_point, context.now);
-        if follower.format().is_one_shot() {
+        if follower.policy().is_one_shot {
             follower.mark_ended();
             table.detach(context, key);
-        } else if !has_several_channels || follower.format().ends_with_any_channel() {
+        } else if !has_several_channels || follower.policy().ends_with_any_channel {
             self.end(context, key, EndReason::Deleted);
         } else {
             table.detach_one(context, key, nth);
@@ -158,7 +159,7 @@ impl Followers {
             let key = member.key();
             if self
                 .follower(key)
-                .is_some_and(|follower| follower.format().yields_to_new())
+                .is_some_and(|follower| follower.policy().yields_to_new)
             {
                 self.end(context, key, EndReason::Conflict);
                 self.arm(key, context.send_timeout);

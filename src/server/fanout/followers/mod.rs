@@ -8,9 +8,10 @@ mod ending;
 use crate::server::broker::{Incident, SlowConsumerOutcome};
 use crate::server::config::SlowPolicy;
 use crate::server::fanout::context::ShardContext;
+use crate::server::fanout::end_reason::EndReason;
 use crate::server::fanout::follower::Follower;
-use crate::server::fanout::format::EndReason;
 use crate::server::fanout::pending_charges::PendingCharges;
+use crate::server::fanout::policy::UnansweredPing;
 use crate::server::fanout::subscription::SubscriptionOutcome;
 use crate::server::fanout::table::{ConnectionKey, FollowerTable};
 use crate::server::fanout::timers::{Millis, Timers};
@@ -103,9 +104,9 @@ impl Followers {
 
     /// Ends a subscription whose client did not answer a ping, in the way of its format.
     pub(super) fn end_unanswered(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
-        let ends_with_notice = self
-            .follower(key)
-            .is_some_and(|follower| follower.format().pong_timeout().is_some());
+        let ends_with_notice = self.follower(key).is_some_and(|follower| {
+            matches!(follower.policy().unanswered_ping, UnansweredPing::End(_))
+        });
         if !ends_with_notice {
             return self.drop_follower(context, key, Incident::UnansweredPing);
         }
@@ -167,7 +168,7 @@ impl Followers {
         let Some(follower) = self.follower(key) else {
             return false;
         };
-        let slowness = match follower.format().slow_consumers().policy {
+        let slowness = match follower.policy().slow_consumers.policy {
             SlowPolicy::Disconnect => {
                 self.drop_slow(context, key, SlowConsumerOutcome::Disconnected, missed);
                 return false;

@@ -13,9 +13,9 @@ use crate::message::unix_now;
 use crate::server::broker::{ChannelHead, Incident, LogCursor, SlowConsumerOutcome};
 use crate::server::fanout::context::ShardContext;
 use crate::server::fanout::encode::encode_next;
+use crate::server::fanout::end_reason::EndReason;
 use crate::server::fanout::follower_deadlines::ExpiredDeadline;
 use crate::server::fanout::followers::Followers;
-use crate::server::fanout::format::EndReason;
 use crate::server::fanout::frame_cache::{EncodedFrame, FrameCache, FrameContent, FrameKey};
 use crate::server::fanout::table::{ConnectionKey, FollowerAt};
 use crate::server::fanout::turn::TurnUsage;
@@ -192,7 +192,7 @@ impl FrameSender {
         // Outside of a backlog only the last seen id matters for what is due. A key without the
         // rest of the cursor lets followers share frames that attached at different times.
         let format = follower.format();
-        let is_one_shot = format.is_one_shot();
+        let is_one_shot = format.policy.is_one_shot;
         let frame_key = FrameKey {
             channel: followed.channel.number(),
             format: FrameKey::format_address(format),
@@ -212,7 +212,7 @@ impl FrameSender {
         if is_shared && let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
         }
-        let (bytes, content) = encode_next(followed.channel, frame_key.cursor, &**format);
+        let (bytes, content) = encode_next(followed.channel, frame_key.cursor, format);
         if !is_shared {
             return Some(EncodedFrame {
                 bytes: self.frames.wrap_unshared(bytes),
@@ -258,7 +258,7 @@ impl FrameSender {
         self.turn.count_bytes(frame.bytes.len());
         follower.write_sealed(&frame.bytes, checksum, context.now);
         follower.deadlines().restart_ttl(context.now);
-        if follower.format().is_one_shot() {
+        if follower.policy().is_one_shot {
             follower.mark_ended();
             self.followers.table_mut().detach(context, key);
             return false;
@@ -278,7 +278,7 @@ impl FrameSender {
         let Some(follower) = self.followers.follower_mut(key) else {
             return;
         };
-        if has_several_channels && !merges_backlog && !follower.format().is_one_shot() {
+        if has_several_channels && !merges_backlog && !follower.policy().is_one_shot {
             follower.set_backlog_in_path_order(Some(0));
             self.deliver_backlog_in_path_order(context, key);
         }

@@ -13,8 +13,8 @@ use crate::server::config::SlowPolicy;
 use crate::server::fanout::context::ShardContext;
 use crate::server::fanout::encode::encode;
 use crate::server::fanout::follower::Follower;
-use crate::server::fanout::format::SlowConsumerSettings;
 use crate::server::fanout::frame_cache::MAX_FRAME_TEXT_BYTES;
+use crate::server::fanout::policy::SlowConsumerSettings;
 use crate::server::fanout::table::{ConnectionKey, FollowedChannel};
 
 /// Reading one of many channels takes about as long as this number of checks.
@@ -129,7 +129,7 @@ impl FrameSender {
         else {
             return;
         };
-        let SlowConsumerSettings { policy, max_lag } = follower.format().slow_consumers();
+        let SlowConsumerSettings { policy, max_lag } = follower.policy().slow_consumers;
         let reader = |followed: FollowedChannel<'_>| ChannelReader {
             channel: Arc::clone(followed.channel),
             cursor: followed.cursor,
@@ -174,7 +174,7 @@ impl FrameSender {
             .map(|reader| &reader.channel.id)
             .zip(snapshot.slices)
             .collect();
-        let (bytes, checksum) = encode(&**follower.format(), &parts, snapshot.horizon);
+        let (bytes, checksum) = encode(follower.format(), &parts, snapshot.horizon);
         self.turn.count_bytes(bytes.len());
         // Empty if all new messages were unstored ones from before the follower attached.
         let has_messages = !bytes.is_empty();
@@ -182,7 +182,7 @@ impl FrameSender {
             follower.deadlines().restart_ttl(context.now);
         }
         follower.write_sealed(&Rc::new(bytes), checksum, context.now);
-        if has_messages && follower.format().is_one_shot() {
+        if has_messages && follower.policy().is_one_shot {
             follower.mark_ended();
             self.followers.table_mut().detach(context, key);
             return true;

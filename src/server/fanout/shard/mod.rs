@@ -20,9 +20,9 @@ pub use deadlines::Interruption;
 pub use inline_delivery::InlineDelivery;
 
 use super::context::ShardContext;
+use super::end_reason::EndReason;
 use super::follower::SocketReadiness;
 use super::followers::Followers;
-use super::format::EndReason;
 use super::outlet::Outlet;
 use super::pauses::Pauses;
 use super::pending_replies::{PendingReplies, PendingReply};
@@ -204,9 +204,10 @@ impl Shard {
         outlet: Rc<Outlet>,
         subscription: Subscription,
     ) -> Result<Channels, AttachError> {
-        let charge = self
-            .broker()
-            .charge_subscription(subscription.channels.len(), subscription.format.own_bytes());
+        let charge = self.broker().charge_subscription(
+            subscription.channels.len(),
+            subscription.format.policy.own_bytes,
+        );
         let charge = charge.map_err(|error| AttachError::Create(error.into()))?;
         let channels = self.with_state(|state, context| {
             let attached = state.attach(context, key, outlet, subscription);

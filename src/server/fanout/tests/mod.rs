@@ -21,7 +21,7 @@ struct Plain {
     is_one_shot: bool,
 }
 
-impl Format for Plain {
+impl Encoder for Plain {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         batch
             .deliveries
@@ -42,21 +42,21 @@ impl Format for Plain {
             format!(".{:?}", self.is_one_shot.then_some(resume_point)).as_bytes(),
         );
     }
+}
 
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        SlowConsumerSettings {
-            policy: SlowPolicy::Disconnect,
-            max_lag: 1 << 20,
-        }
-    }
-
-    fn is_one_shot(&self) -> bool {
-        self.is_one_shot
-    }
-
-    fn keeps_connection(&self) -> bool {
-        true
-    }
+fn plain(is_one_shot: bool) -> Rc<Format> {
+    let slow_consumers = SlowConsumerSettings {
+        policy: SlowPolicy::Disconnect,
+        max_lag: 1 << 20,
+    };
+    Rc::new(Format {
+        policy: FollowerPolicy {
+            is_one_shot,
+            keeps_connection: true,
+            ..FollowerPolicy::stream(slow_consumers)
+        },
+        encoder: Plain { is_one_shot },
+    })
 }
 
 /// A shard whose turns are run by the test, and a socket that all its followers write to.
@@ -65,7 +65,7 @@ struct Scene {
     outlet: Rc<Outlet>,
     client: UnixStream,
     /// Of streams and of one-shot followers.
-    formats: [Rc<dyn Format>; 2],
+    formats: [Rc<Format>; 2],
 }
 
 impl Scene {
@@ -92,10 +92,7 @@ impl Scene {
                 ping: Duration::from_secs(60),
             },
         );
-        let formats: [Rc<dyn Format>; 2] = [
-            Rc::new(Plain { is_one_shot: false }),
-            Rc::new(Plain { is_one_shot: true }),
-        ];
+        let formats = [false, true].map(plain);
         Self {
             shard,
             outlet: Rc::new(Outlet::unix(ours)),
@@ -114,16 +111,14 @@ impl Scene {
         let find = |id: &&'static str| {
             ChannelRequest::new(broker.find_or_create(&(*id).into()).expect("room"))
         };
+        let format = Rc::clone(&self.formats[usize::from(is_one_shot)]);
         let subscription = Subscription {
-            channels: channels.iter().map(find).collect(),
-            cursor: Cursor::default(),
-            format: Rc::clone(&self.formats[usize::from(is_one_shot)]),
-            head: Vec::new(),
             time_to_live,
-            ping_interval: None,
-            merges_backlog: false,
-            restarts_ttl: false,
-            concurrency: Concurrency::Broadcast,
+            ..Subscription::new(
+                channels.iter().map(find).collect(),
+                Cursor::default(),
+                format,
+            )
         };
         let key = self.shard.open();
         self.shard

@@ -190,8 +190,8 @@ fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> SubscribeReply {
 /// Returns how a connection follows with a subscription other than a websocket.
 fn follow_mode(subscription: &Subscription) -> FollowMode {
     match (
-        subscription.format.is_one_shot(),
-        subscription.format.ends_with_input(),
+        subscription.format.policy.is_one_shot,
+        subscription.format.policy.ends_with_input,
     ) {
         (false, _) => FollowMode::Stream,
         (true, false) => FollowMode::LongPoll(None),

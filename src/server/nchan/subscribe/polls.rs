@@ -16,8 +16,7 @@ use crate::server::exchange::response::{
     Response, ResponseBody, ResponseContext, Status, push_line,
 };
 use crate::server::fanout::{
-    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
-    Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
 };
 use crate::server::nchan;
 use crate::server::nchan::VARY;
@@ -37,14 +36,13 @@ struct PollResponder {
 }
 
 /// The responses to waiting long-polls.
-struct NchanLongPollFormat {
+struct NchanLongPollEncoder {
     responder: PollResponder,
     ids: MessageIds,
     /// The Etag line of responses without messages: the position of the request.
     position: Vec<u8>,
     connection: ResponseContext,
     added: Vec<u8>,
-    slow: SlowConsumerSettings,
 }
 
 pub(super) fn interval_poll(
@@ -99,9 +97,14 @@ pub(super) fn long_poll(
         FormatKind::NchanLongPoll,
         [&position[..], b"\n", &ids.detail()].concat(),
     );
-    let format = call
-        .formats
-        .shared(key, call.settings, || NchanLongPollFormat {
+    let format = call.formats.shared(key, call.settings, || Format {
+        policy: FollowerPolicy {
+            keeps_connection: call.request.keep_alive,
+            ends_with_input: true,
+            own_bytes: position.len() + ids.own_bytes() + responder.cors.len(),
+            ..FollowerPolicy::one_shot(call.slow_consumers())
+        },
+        encoder: NchanLongPollEncoder {
             responder,
             ids,
             position,
@@ -111,18 +114,12 @@ pub(super) fn long_poll(
                 is_head: false,
             },
             added: call.added.to_vec(),
-            slow: call.slow_consumers(),
-        });
+        },
+    });
     let subscription = Subscription {
-        channels,
-        cursor: Cursor::default(),
-        format,
-        head: Vec::new(),
         time_to_live: subscribing.settings.subscriber_timeout,
-        ping_interval: None,
         merges_backlog: true,
-        restarts_ttl: false,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, Cursor::default(), format)
     };
     SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
 }
@@ -271,7 +268,7 @@ impl PollResponder {
     }
 }
 
-impl NchanLongPollFormat {
+impl NchanLongPollEncoder {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = response.status == Status::OK;
         let response = if is_good && !self.added.is_empty() {
@@ -283,7 +280,7 @@ impl NchanLongPollFormat {
     }
 }
 
-impl Format for NchanLongPollFormat {
+impl Encoder for NchanLongPollEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let [first, ..] = batch.deliveries else {
             return;
@@ -340,25 +337,5 @@ impl Format for NchanLongPollFormat {
                 out,
             ),
         }
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        true
-    }
-
-    fn keeps_connection(&self) -> bool {
-        self.connection.keep_alive
-    }
-
-    fn ends_with_input(&self) -> bool {
-        true
-    }
-
-    fn own_bytes(&self) -> usize {
-        self.position.len() + self.ids.own_bytes() + self.responder.cors.len()
     }
 }

@@ -11,21 +11,19 @@ use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::exchange::response::{Framing, Head, Status, push_line};
 use crate::server::fanout::{
-    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
-    Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
 };
 use crate::server::nchan::message_id::MessageId;
 use crate::server::nchan::negotiation::Mode;
 
 /// The encoding of streams.
-struct NchanStreamFormat {
+struct NchanStreamEncoder {
     mode: Mode,
     settings: Arc<NchanSettings>,
     ids: MessageIds,
     /// Framing in mode chunked.
     framing: Framing,
     boundary: String,
-    slow: SlowConsumerSettings,
 }
 
 /// Creates a random boundary, which is unlikely to occur in a message.
@@ -61,20 +59,21 @@ pub(super) fn respond(
     };
     let key = subscribing.key(FormatKind::NchanStream(mode), ids.detail());
     let head = head(subscribing, &boundary);
-    let format = call
-        .formats
-        .shared(key, call.settings, || NchanStreamFormat {
+    let format = call.formats.shared(key, call.settings, || Format {
+        policy: FollowerPolicy {
+            ends_with_any_channel: true,
+            own_bytes: ids.own_bytes(),
+            ..FollowerPolicy::stream(call.slow_consumers())
+        },
+        encoder: NchanStreamEncoder {
             mode,
             settings: Arc::clone(settings),
             ids,
             framing: Framing::of(call.request.minor_version),
             boundary,
-            slow: call.slow_consumers(),
-        });
+        },
+    });
     let subscription = Subscription {
-        channels,
-        cursor: Cursor::default(),
-        format,
         head,
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings
@@ -82,7 +81,7 @@ pub(super) fn respond(
             .filter(|_| mode == Mode::EventSource),
         merges_backlog: true,
         restarts_ttl: true,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, Cursor::default(), format)
     };
     SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
 }
@@ -115,7 +114,7 @@ fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Vec<u8> {
     out
 }
 
-impl NchanStreamFormat {
+impl NchanStreamEncoder {
     fn message(&self, message: &Message, id: impl FnOnce() -> MessageId, out: &mut Vec<u8>) {
         match self.mode {
             Mode::EventSource => self.event(message, &id(), out),
@@ -197,7 +196,7 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-impl Format for NchanStreamFormat {
+impl Encoder for NchanStreamEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
@@ -232,26 +231,6 @@ impl Format for NchanStreamFormat {
             Mode::Multipart => b"--\r\n",
             _ => b"",
         });
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        false
-    }
-
-    fn keeps_connection(&self) -> bool {
-        false
-    }
-
-    fn ends_with_any_channel(&self) -> bool {
-        true
-    }
-
-    fn own_bytes(&self) -> usize {
-        self.ids.own_bytes()
     }
 }
 

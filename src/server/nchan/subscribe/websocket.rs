@@ -1,5 +1,6 @@
 //! WebSockets of nchan (nhpm-nchan.md, section 2.8): handshake, and frames sent to followers.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::NchanSubscribeCall;
@@ -14,8 +15,8 @@ use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status, push_line};
 use crate::server::fanout::{
-    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
-    Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
+    UnansweredPing,
 };
 use crate::server::nchan;
 use crate::server::nchan::cors;
@@ -34,12 +35,29 @@ const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 
 /// The encoding of websocket followers.
-struct NchanWebSocketFormat {
-    settings: Arc<NchanSettings>,
+struct NchanWebSocketEncoder {
     ids: MessageIds,
     has_meta: bool,
     takes_deflated: bool,
-    slow: SlowConsumerSettings,
+}
+
+impl NchanWebSocketEncoder {
+    /// The format with this encoder.
+    fn into_format(self, call: &SubscribeCall<'_>, settings: &NchanSettings) -> Format<Self> {
+        // Without an interval there are no pings.
+        let unanswered_ping = settings
+            .websocket_ping_interval
+            .map_or(UnansweredPing::Drop, UnansweredPing::End);
+        Format {
+            policy: FollowerPolicy {
+                unanswered_ping,
+                ends_with_any_channel: true,
+                own_bytes: self.ids.own_bytes(),
+                ..FollowerPolicy::stream(call.slow_consumers())
+            },
+            encoder: self,
+        }
+    }
 }
 
 /// Result of a handshake.
@@ -72,12 +90,13 @@ pub(super) fn respond(
         ..subscribing.key(kind, ids.detail())
     };
     let has_meta = handshake.has_meta;
-    let make = || NchanWebSocketFormat {
-        settings: Arc::clone(settings),
-        ids,
-        has_meta,
-        takes_deflated,
-        slow: call.slow_consumers(),
+    let make = || {
+        NchanWebSocketEncoder {
+            ids,
+            has_meta,
+            takes_deflated,
+        }
+        .into_format(call, settings)
     };
     let format = call.formats.shared(key, call.settings, make);
     let roles = roles(call);
@@ -87,15 +106,12 @@ pub(super) fn respond(
         None
     };
     let subscription = Subscription {
-        channels,
-        cursor: Cursor::default(),
-        format,
         head: handshake.head,
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
         restarts_ttl: true,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, Cursor::default(), format)
     };
     let socket = Socket::new(call, settings, publication, None, handshake.extension);
     Ok(SubscribeReply::FollowSocket(
@@ -120,23 +136,17 @@ pub(super) fn respond_to_publisher(
     }
     let handshake = handshake(call, settings, &cors)?;
     let publication = publication(call, settings, &cors)?;
-    let format = std::rc::Rc::new(NchanWebSocketFormat {
-        settings: Arc::clone(settings),
+    let encoder = NchanWebSocketEncoder {
         ids: MessageIds::Single,
         has_meta: false,
         takes_deflated: false,
-        slow: call.slow_consumers(),
-    });
+    };
+    let format = Rc::new(encoder.into_format(call, settings));
     let subscription = Subscription {
-        channels: Channels::new(),
-        cursor: Cursor::default(),
-        format,
         head: handshake.head,
-        time_to_live: None,
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
-        restarts_ttl: false,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(Channels::new(), Cursor::default(), format)
     };
     let notation = NchanNotation::accepted(call.request.header("accept"));
     let socket = Socket::new(
@@ -243,7 +253,7 @@ fn handshake(
     })
 }
 
-impl NchanWebSocketFormat {
+impl NchanWebSocketEncoder {
     fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
         let is_binary = message
             .content_type()
@@ -275,7 +285,7 @@ fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out[first] |= frame::RSV1;
 }
 
-impl Format for NchanWebSocketFormat {
+impl Encoder for NchanWebSocketEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
@@ -309,33 +319,5 @@ impl Format for NchanWebSocketFormat {
             | EndReason::Conflict
             | EndReason::Interrupted => frame::close(GOING_AWAY, "410 Gone"),
         });
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        false
-    }
-
-    fn keeps_connection(&self) -> bool {
-        false
-    }
-
-    fn expects_pongs(&self) -> bool {
-        true
-    }
-
-    fn pong_timeout(&self) -> Option<std::time::Duration> {
-        self.settings.websocket_ping_interval
-    }
-
-    fn ends_with_any_channel(&self) -> bool {
-        true
-    }
-
-    fn own_bytes(&self) -> usize {
-        self.ids.own_bytes()
     }
 }

@@ -30,8 +30,8 @@ use crate::server::exchange::response::{
     Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
 };
 use crate::server::fanout::{
-    Channels, Concurrency, DeliveryBatch, EndReason, Format, Gap, ResumePoint,
-    SlowConsumerSettings, Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Gap, ResumePoint,
+    Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
@@ -39,7 +39,7 @@ use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 const TIMED_OUT: &[u8] = b"Timed out";
 
 /// The responses to waiting long-polls.
-struct LongPollFormat {
+struct LongPollEncoder {
     renderer: Renderer,
     connection: ResponseContext,
     content_type: Bytes,
@@ -49,7 +49,6 @@ struct LongPollFormat {
     callback: Option<Bytes>,
     timeout_with_body: bool,
     compression: Compression,
-    slow: SlowConsumerSettings,
 }
 
 pub(in crate::server) fn respond(
@@ -79,15 +78,8 @@ pub(in crate::server) fn subscription(
     cursor: Cursor,
 ) -> Subscription {
     Subscription {
-        channels,
-        cursor,
-        format,
-        head: Vec::new(),
         time_to_live: settings.longpolling_connection_ttl,
-        ping_interval: None,
-        merges_backlog: false,
-        restarts_ttl: false,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, cursor, format)
     }
 }
 
@@ -122,7 +114,7 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
             Some(_) => RenderStyle::Unframed,
             None => RenderStyle::Lines,
         };
-        LongPollFormat {
+        let encoder = LongPollEncoder {
             renderer: Renderer::new(call.settings.clone(), style),
             connection: ResponseContext {
                 minor_version: call.request.framing_version(),
@@ -135,7 +127,14 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
             compression: call.compression.clone(),
-            slow: call.slow_consumers(),
+        };
+        Format {
+            policy: FollowerPolicy {
+                keeps_connection: encoder.keeps_connection(),
+                own_bytes: encoder.own_bytes(),
+                ..FollowerPolicy::one_shot(call.slow_consumers())
+            },
+            encoder,
         }
     })
 }
@@ -210,7 +209,16 @@ pub(in crate::server) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) 
     }
 }
 
-impl LongPollFormat {
+impl LongPollEncoder {
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive && self.connection.minor_version > 0
+    }
+
+    /// Bytes of the request that it retains.
+    fn own_bytes(&self) -> usize {
+        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
+    }
+
     fn response<'a>(
         &self,
         gaps: &[Gap],
@@ -270,7 +278,7 @@ impl LongPollFormat {
     }
 }
 
-impl Format for LongPollFormat {
+impl Encoder for LongPollEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let gaps = if self.renderer.reports_gaps() {
             batch.gaps
@@ -340,21 +348,5 @@ impl Format for LongPollFormat {
         );
         response.close = ending == EndReason::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        true
-    }
-
-    fn own_bytes(&self) -> usize {
-        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
-    }
-
-    fn keeps_connection(&self) -> bool {
-        self.connection.keep_alive && self.connection.minor_version > 0
     }
 }

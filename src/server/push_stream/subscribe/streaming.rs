@@ -13,23 +13,21 @@ use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
 use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::fanout::{
-    Channels, Checksum, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
-    SlowConsumerSettings, Subscription,
+    Channels, Checksum, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
+    Subscription,
 };
 use crate::server::push_stream::cursor::percent_decode;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
 /// The encoding of streams.
-struct StreamFormat {
+struct StreamEncoder {
     renderer: Renderer,
     is_eventsource: bool,
     /// Framing of the pieces; `Raw` if they are compressed afterwards.
     framing: Framing,
     gzip: Option<Gzip>,
-    keep_alive: bool,
     padding: Option<Padding>,
     ping: Vec<u8>,
-    slow: SlowConsumerSettings,
 }
 
 /// Makes proxies forward the stream without delay: nginx would buffer up to 8 KiB.
@@ -43,8 +41,6 @@ struct Gzip {
     level: u32,
     /// Framing of the compressed data.
     framing: Framing,
-    /// Checksum of the header template.
-    opening: Checksum,
     /// A ping, plain and compressed. Followers receive pings at different times, so that it is
     /// compressed once in advance.
     ping: (Vec<u8>, (Vec<u8>, Checksum)),
@@ -93,31 +89,32 @@ pub(in crate::server) fn respond(
     };
     let format = call.formats.shared(key, call.settings, || {
         let ping = ping(call, &renderer);
-        let plain = StreamFormat {
+        let plain = StreamEncoder {
             renderer,
             is_eventsource,
             framing,
             gzip: None,
-            keep_alive,
             padding,
             ping,
-            slow: call.slow_consumers(),
         };
-        match decision.level {
-            Some(level) => plain.compressed(level, opening),
-            None => plain,
+        Format {
+            policy: FollowerPolicy {
+                keeps_connection: keep_alive,
+                ..FollowerPolicy::stream(call.slow_consumers())
+            },
+            encoder: match decision.level {
+                Some(level) => plain.compressed(level),
+                None => plain,
+            },
         }
     });
     SubscribeReply::Follow(Box::new(Subscription {
-        channels,
-        cursor,
-        format,
         head: out,
+        head_checksum: opening,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
-        restarts_ttl: false,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, cursor, format)
     }))
 }
 
@@ -248,14 +245,12 @@ fn push_opening(
     sum
 }
 
-impl StreamFormat {
-    /// Adds gzip compression, for followers whose stream starts with text of the checksum
-    /// `opening`.
-    fn compressed(mut self, level: u32, opening: Checksum) -> Self {
+impl StreamEncoder {
+    /// Adds gzip compression.
+    fn compressed(mut self, level: u32) -> Self {
         let mut gzip = Gzip {
             level,
             framing: self.framing,
-            opening,
             ping: Default::default(),
         };
         self.framing = Framing::Raw;
@@ -287,7 +282,7 @@ impl StreamFormat {
     }
 }
 
-impl Format for StreamFormat {
+impl Encoder for StreamEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
@@ -336,29 +331,11 @@ impl Format for StreamFormat {
         }
     }
 
-    fn head_checksum(&self) -> Checksum {
-        self.gzip
-            .as_ref()
-            .map_or_else(Checksum::default, |gzip| gzip.opening)
-    }
-
     fn encode_trailer(&self, sum: Checksum, out: &mut Vec<u8>) {
         let Some(gzip) = &self.gzip else { return };
         let mut end = Vec::new();
         compression::end(sum, &mut end);
         gzip.framing.piece(&end, out);
         gzip.framing.last(out);
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        false
-    }
-
-    fn keeps_connection(&self) -> bool {
-        self.keep_alive
     }
 }

@@ -22,8 +22,8 @@ use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::response::{Framing, NO_CACHE, Response, Status, push_line};
 use crate::server::fanout::{
-    ChannelRequest, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
-    SlowConsumerSettings, Subscription,
+    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
+    Subscription, UnansweredPing,
 };
 use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
@@ -87,9 +87,8 @@ impl WebSocketPublisher {
 }
 
 /// The encoding of websocket followers.
-struct WebSocketFormat {
+struct WebSocketEncoder {
     renderer: Renderer,
-    slow: SlowConsumerSettings,
 }
 
 pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
@@ -126,19 +125,24 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
     let merges_backlog = renderer.is_json();
     let key = FormatKey::new(call.settings, FormatKind::WebSocket, Framing::Raw, false);
     let cursor = resume::cursor(call, &mut channels);
+    let format = call.formats.shared(key, call.settings, || Format {
+        policy: FollowerPolicy {
+            // The module sends pings and ignores missing pongs.
+            unanswered_ping: if renderer.is_json() {
+                UnansweredPing::Drop
+            } else {
+                UnansweredPing::Ignore
+            },
+            ..FollowerPolicy::stream(call.slow_consumers())
+        },
+        encoder: WebSocketEncoder { renderer },
+    });
     let subscription = Subscription {
-        channels,
-        cursor,
-        format: call.formats.shared(key, call.settings, || WebSocketFormat {
-            renderer,
-            slow: call.slow_consumers(),
-        }),
         head,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
-        restarts_ttl: false,
-        concurrency: Concurrency::Broadcast,
+        ..Subscription::new(channels, cursor, format)
     };
     SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
 }
@@ -217,7 +221,7 @@ pub(in crate::server) fn accept(key: &[u8]) -> String {
     )
 }
 
-impl WebSocketFormat {
+impl WebSocketEncoder {
     fn text(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
         self.renderer.message(view, scratch);
@@ -225,7 +229,7 @@ impl WebSocketFormat {
     }
 }
 
-impl Format for WebSocketFormat {
+impl Encoder for WebSocketEncoder {
     fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
@@ -262,22 +266,5 @@ impl Format for WebSocketFormat {
             frame::push(Opcode::Text, &footer, out);
         }
         frame::push(Opcode::Close, b"", out);
-    }
-
-    fn slow_consumers(&self) -> SlowConsumerSettings {
-        self.slow
-    }
-
-    fn is_one_shot(&self) -> bool {
-        false
-    }
-
-    fn keeps_connection(&self) -> bool {
-        false
-    }
-
-    /// The module sends pings and ignores missing pongs.
-    fn expects_pongs(&self) -> bool {
-        self.renderer.is_json()
     }
 }
