@@ -33,7 +33,7 @@ static LOGIN_WARNINGS: LogThrottle = LogThrottle::new();
 /// Credentials of a client.
 pub(in crate::server) struct Credentials {
     /// The file of users.
-    pub(in crate::server) users: PathBuf,
+    users: PathBuf,
     /// Name and password, with a colon between them.
     pair: Vec<u8>,
     /// Address of the client.

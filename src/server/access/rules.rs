@@ -1,27 +1,19 @@
 //! Access rules of a location: addresses (`allow`, `deny`), passwords (`auth_basic`) and
 //! `auth_request`.
 
-use std::sync::Arc;
-
 use super::basic_auth::{Credentials, PasswordCheck};
-use crate::server::config::model::web::AuthRequest;
 use crate::server::config::{Variables, WebSettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status, push_line};
-use crate::server::http::route::pending_check::RoutingState;
 
 /// Whether a request may enter a location.
 pub(in crate::server) enum Access {
     Granted,
     Denied(Response),
-    /// The password must be checked first.
-    CheckPassword(Credentials),
-    /// The request of `auth_request` must be made first.
-    AuthRequest(Arc<AuthRequest>),
 }
 
 /// Result of one kind of rule.
-enum RuleResult {
+pub(in crate::server) enum RuleResult {
     /// The location has no such rule.
     NoRule,
     Allowed,
@@ -29,54 +21,70 @@ enum RuleResult {
     Rejected(Status, Vec<u8>),
     /// The rule cannot be evaluated.
     Failed,
-    /// A check must run first.
-    Pending(Access),
 }
 
-/// Applies the rules in nginx's order: addresses, passwords, `auth_request`. `state` has the
-/// results of checks that were run in earlier routing passes.
-pub(in crate::server) fn check(
-    web: &WebSettings,
-    request: &Request<'_>,
-    variables: &dyn Variables,
-    state: &RoutingState,
-) -> Access {
-    let mut rejection: Option<(Status, Vec<u8>)> = None;
-    let rules: [&dyn Fn() -> RuleResult; 3] = [
-        &|| check_address(web, request),
-        &|| check_password(web, request, variables, state),
-        &|| check_auth_request(web, state),
-    ];
-    for rule in rules {
-        match rule() {
-            RuleResult::NoRule => {}
-            RuleResult::Allowed if web.satisfy_any => return Access::Granted,
-            RuleResult::Allowed => {}
+/// The results of the rules so far.
+pub(in crate::server) struct Verdict {
+    /// One kind of rule that allows the request is enough (`satisfy any`).
+    satisfy_any: bool,
+    rejection: Option<(Status, Vec<u8>)>,
+}
+
+/// A password that was not checked yet.
+pub(in crate::server) struct UncheckedPassword {
+    credentials: Credentials,
+    realm: Vec<u8>,
+}
+
+impl Access {
+    /// The rules cannot be evaluated.
+    pub(in crate::server) fn failed() -> Self {
+        Self::Denied(Response::error_page(Status::INTERNAL).closing())
+    }
+}
+
+impl Verdict {
+    pub(in crate::server) fn new(satisfy_any: bool) -> Self {
+        Self {
+            satisfy_any,
+            rejection: None,
+        }
+    }
+
+    /// Applies the next rule; returns the decision, if further rules do not matter.
+    pub(in crate::server) fn apply(&mut self, result: RuleResult) -> Option<Access> {
+        match result {
+            RuleResult::NoRule => None,
+            RuleResult::Allowed => self.satisfy_any.then_some(Access::Granted),
             RuleResult::Failed => {
-                let lines = rejection.map(|(_, lines)| lines).unwrap_or_default();
-                return Access::Denied(
+                let lines = self.rejection.take().map(|(_, lines)| lines);
+                Some(Access::Denied(
                     Response::error_page(Status::INTERNAL)
                         .closing()
-                        .with_headers(&lines),
-                );
+                        .with_headers(&lines.unwrap_or_default()),
+                ))
             }
-            RuleResult::Pending(access) => return access,
-            RuleResult::Rejected(status, lines) if web.satisfy_any => {
-                let (first, all) = rejection.get_or_insert((status, Vec::new()));
+            RuleResult::Rejected(status, lines) if self.satisfy_any => {
+                let (first, all) = self.rejection.get_or_insert((status, Vec::new()));
                 all.extend(lines);
                 // 401 takes precedence: with credentials the client may still be admitted.
                 if first.0 != 401 {
                     *first = status;
                 }
+                None
             }
             RuleResult::Rejected(status, lines) => {
-                return Access::Denied(render_rejection(status, &lines));
+                Some(Access::Denied(render_rejection(status, &lines)))
             }
         }
     }
-    rejection.map_or(Access::Granted, |(status, lines)| {
-        Access::Denied(render_rejection(status, &lines))
-    })
+
+    /// Returns the decision after the last rule.
+    pub(in crate::server) fn end(self) -> Access {
+        self.rejection.map_or(Access::Granted, |(status, lines)| {
+            Access::Denied(render_rejection(status, &lines))
+        })
+    }
 }
 
 fn render_rejection(status: Status, lines: &[u8]) -> Response {
@@ -96,7 +104,7 @@ fn challenge(value: &[u8]) -> RuleResult {
 }
 
 /// `allow` and `deny`
-fn check_address(web: &WebSettings, request: &Request<'_>) -> RuleResult {
+pub(in crate::server) fn check_address(web: &WebSettings, request: &Request<'_>) -> RuleResult {
     match web.allows(&request.endpoints.remote_address) {
         None => RuleResult::NoRule,
         Some(true) => RuleResult::Allowed,
@@ -105,54 +113,60 @@ fn check_address(web: &WebSettings, request: &Request<'_>) -> RuleResult {
 }
 
 /// `auth_basic`
-fn check_password(
+///
+/// # Errors
+/// The password must be checked first: its result is not cached.
+pub(in crate::server) fn check_password(
     web: &WebSettings,
     request: &Request<'_>,
     variables: &dyn Variables,
-    state: &RoutingState,
-) -> RuleResult {
+) -> Result<RuleResult, UncheckedPassword> {
     let Some(authentication) = &web.authentication else {
-        return RuleResult::NoRule;
+        return Ok(RuleResult::NoRule);
     };
     let realm = authentication.realm.evaluate(variables);
     if *realm == *b"off" {
-        return RuleResult::NoRule;
+        return Ok(RuleResult::NoRule);
     }
     let header = request.header("authorization");
-    let result = match Credentials::of(
-        header,
-        authentication.users.clone(),
-        &request.endpoints.remote_address,
-    ) {
-        None => PasswordCheck::Wrong,
-        Some(credentials) => match state
-            .password_check(&authentication.users)
-            .or_else(|| credentials.cached())
-        {
-            Some(result) => result,
-            None => return RuleResult::Pending(Access::CheckPassword(credentials)),
-        },
+    let client = &request.endpoints.remote_address;
+    let Some(credentials) = Credentials::of(header, authentication.users.clone(), client) else {
+        return Ok(password_result(PasswordCheck::Wrong, &realm));
     };
+    match credentials.cached() {
+        Some(result) => Ok(password_result(result, &realm)),
+        None => Err(UncheckedPassword {
+            credentials,
+            realm: realm.into_owned(),
+        }),
+    }
+}
+
+impl UncheckedPassword {
+    /// Checks the password.
+    pub(in crate::server) async fn check(self) -> RuleResult {
+        password_result(self.credentials.check().await, &self.realm)
+    }
+}
+
+fn password_result(result: PasswordCheck, realm: &[u8]) -> RuleResult {
     match result {
         PasswordCheck::Right => RuleResult::Allowed,
         PasswordCheck::NoFile => RuleResult::Rejected(Status::FORBIDDEN, Vec::new()),
         PasswordCheck::Unreadable => RuleResult::Failed,
-        PasswordCheck::Wrong => challenge(&[&b"Basic realm=\""[..], &realm, b"\""].concat()),
+        PasswordCheck::Wrong => challenge(&[&b"Basic realm=\""[..], realm, b"\""].concat()),
     }
 }
 
-/// `auth_request`
-fn check_auth_request(web: &WebSettings, state: &RoutingState) -> RuleResult {
-    let Some(settings) = &web.auth_request else {
-        return RuleResult::NoRule;
-    };
-    let Some(result) = state.auth_result(settings) else {
-        return RuleResult::Pending(Access::AuthRequest(Arc::clone(settings)));
-    };
-    match (result.status, result.challenge()) {
+/// `auth_request`: the result of a response with this status and `WWW-Authenticate` header.
+pub(in crate::server) fn auth_request_result(
+    status: u16,
+    authenticate: Option<&[u8]>,
+) -> RuleResult {
+    match (status, authenticate) {
         (200..=299, _) => RuleResult::Allowed,
         (401, Some(value)) => challenge(value),
-        (401 | 403, _) => RuleResult::Rejected(Status(result.status), Vec::new()),
+        (401 | 403, _) => RuleResult::Rejected(Status(status), Vec::new()),
         _ => RuleResult::Failed,
     }
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::server) mod buffer_pool;
 pub mod compression;
+pub(in crate::server) mod owned_request;
 pub mod request;
 pub mod response;
 pub(in crate::server) mod target;

@@ -29,8 +29,7 @@ enum LinePart {
 /// The lines of a request, which are written on drop.
 pub(in crate::server) struct LogEntry {
     lines: Vec<LogLine>,
-    begin: Instant,
-    connection_opened: Option<Instant>,
+    times: LogTimes,
     response: LoggedResponse,
     /// Bytes of the request: its head, and the part of the body that was read.
     request_bytes: u64,
@@ -38,6 +37,13 @@ pub(in crate::server) struct LogEntry {
     body: Option<Bytes>,
     /// The location is one of nchan, where ends of subscriptions have other statuses.
     is_nchan: bool,
+}
+
+/// When a request and its connection have begun.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct LogTimes {
+    pub(in crate::server) began: Instant,
+    pub(in crate::server) connection_opened: Option<Instant>,
 }
 
 struct LogLine {
@@ -63,7 +69,7 @@ impl LogEntry {
     pub(in crate::server) fn begin(
         web: &WebSettings,
         variables: &dyn Variables,
-        connection_opened: Option<Instant>,
+        times: LogTimes,
         is_nchan: bool,
     ) -> Option<Box<Self>> {
         let lines: Vec<LogLine> = web
@@ -87,8 +93,7 @@ impl LogEntry {
         let request_bytes = request_bytes.unwrap_or_default();
         Some(Box::new(Self {
             lines,
-            begin: Instant::now(),
-            connection_opened,
+            times,
             response,
             request_bytes,
             body: None,
@@ -110,11 +115,6 @@ impl LogEntry {
             .flat_map(|line| line.parts.iter().chain(&line.condition))
             .map(of)
             .sum()
-    }
-
-    /// Discards the lines, because the request is routed again.
-    pub(in crate::server) fn forget(&mut self) {
-        self.lines.clear();
     }
 
     /// Adds bytes of the body that were read.
@@ -298,9 +298,10 @@ impl LogEntry {
             "request_completion" => if *is_complete { "OK" } else { "" }.to_owned(),
             "request_body" => return self.body.as_ref().map(|body| body.to_vec()),
             "request_length" => self.request_bytes.to_string(),
-            "request_time" => format_seconds(self.begin.elapsed()),
+            "request_time" => format_seconds(self.times.began.elapsed()),
             "connection_time" => format_seconds(
-                self.connection_opened
+                self.times
+                    .connection_opened
                     .map(|opened| opened.elapsed())
                     .unwrap_or_default(),
             ),

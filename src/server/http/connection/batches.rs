@@ -11,9 +11,9 @@ use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::log_entry::LogEntry;
 
 use super::read::Awaited;
-use super::requests::{PendingBody, Requests};
+use super::requests::Requests;
 use crate::server::exchange::response::{Response, ResponseContext};
-use crate::server::http::route::ResponsePlan;
+use crate::server::http::route::{PendingBody, ResponsePlan};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::publish::batch::{Batch, Failure, Progress};
 

@@ -4,10 +4,11 @@
 //! read.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use super::Disconnected;
 use super::requests::{Requests, ServeOutcome};
-use crate::server::http::log_entry::{LogEntry, record_rendered};
+use crate::server::http::log_entry::{LogEntry, LogTimes, record_rendered};
 
 use crate::server::config::{RewriteFrame, Variables};
 use crate::server::exchange::request::Request;
@@ -76,7 +77,11 @@ impl Requests<'_> {
             line: first_line(&self.connection.buffer),
             connection,
         };
-        LogEntry::begin(web, &variables, peer.opened, false)
+        let times = LogTimes {
+            began: Instant::now(),
+            connection_opened: peer.opened,
+        };
+        LogEntry::begin(web, &variables, times, false)
     }
 }
 

@@ -12,7 +12,7 @@ pub(in crate::server) mod pace;
 pub(in crate::server) mod perform;
 pub(in crate::server) mod read;
 pub(in crate::server) mod requests;
-pub(in crate::server) mod rerouting;
+pub(in crate::server) mod waiting_request;
 pub(in crate::server) mod write;
 pub(in crate::server) mod write_coalescing;
 

@@ -1,17 +1,14 @@
 //! Carrying out the result of routing: reads or discards the body of a request, and responds.
 
-use bytes::Bytes;
-
 use super::Disconnected;
 use super::read::LINGER_BYTES;
-use super::requests::{PendingBody, Requests, ServeOutcome};
+use super::requests::{Requests, ServeOutcome};
 use crate::server::exchange::response::Response;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::log_entry::record_rendered;
 use crate::server::http::pages;
-use crate::server::http::route::pending_check::PendingCheck;
 use crate::server::http::route::publish_plan::PublishPlan;
-use crate::server::http::route::{NextStep, ResponsePlan, RoutedRequest};
+use crate::server::http::route::{NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::push_stream::statistics::Listing;
 
@@ -21,30 +18,24 @@ impl Requests<'_> {
     pub(in crate::server) async fn perform(
         &mut self,
         routed: RoutedRequest,
-        length: BodyLength,
-        head: Bytes,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
         let RoutedRequest {
             next,
-            expects_continue,
-            max_body,
+            body,
             location,
             mut context,
         } = routed;
-        let body = PendingBody {
-            length,
-            max_bytes: max_body,
-            expects_continue,
-        };
         match next {
             NextStep::Read(plan, hook) => {
                 let response = self.publish(plan, hook, body, &mut context).await?;
                 self.finish(response, context).await
             }
-            NextStep::Respond(response) => self.respond_without_body(response, body, context).await,
+            NextStep::Respond(response) => {
+                self.respond_without_body(response, &body, context).await
+            }
             NextStep::Page(method, target) => {
                 let response = Box::pin(pages::render(&method, &target)).await;
-                self.respond_without_body(response, body, context).await
+                self.respond_without_body(response, &body, context).await
             }
             NextStep::Follow(mode, hooks) => {
                 Ok(Some(self.follow(mode, hooks, context.log, location)))
@@ -55,22 +46,19 @@ impl Requests<'_> {
                 self.send_rendered(&bytes, keeps_alive, context).await
             }
             NextStep::SendAndClose(bytes) => self.send_rendered(&bytes, false, context).await,
-            NextStep::ReadBatch(batch) => Box::pin(self.publish_batch(batch, body, context))
-                .await
-                .map(|()| None),
+            NextStep::ReadBatch(batch) => {
+                Box::pin(self.publish_batch(batch, body.pending(), context))
+                    .await
+                    .map(|()| None)
+            }
             NextStep::List(listing) => {
-                Box::pin(self.respond_with_list(*listing, body, context)).await
+                Box::pin(self.respond_with_list(*listing, &body, context)).await
             }
-            NextStep::File(request) => {
-                Box::pin(self.serve_file(*request, head, body, context)).await
+            NextStep::Stream(file) => {
+                let (response, file) = *file;
+                let response = self.without_body(response, &body).await?;
+                Box::pin(self.stream(response, file, context)).await
             }
-            NextStep::DiscardBody(state) => {
-                Box::pin(self.discard_and_reroute(head, body, *state)).await
-            }
-            NextStep::Check(check) => {
-                Box::pin(self.check_and_reroute(*check, head, body, context)).await
-            }
-            NextStep::Proxy(call) => Box::pin(self.proxy(*call, head, body, context)).await,
         }
     }
 
@@ -102,7 +90,7 @@ impl Requests<'_> {
     pub(in crate::server) async fn respond_without_body(
         &mut self,
         response: Response,
-        body: PendingBody,
+        body: &RequestBody,
         context: ResponsePlan,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
         let response = self.without_body(response, body).await?;
@@ -131,12 +119,15 @@ impl Requests<'_> {
         &mut self,
         plan: PublishPlan,
         hook: Option<Box<Result<HookCall, HookError>>>,
-        body: PendingBody,
+        body: RequestBody,
         context: &mut ResponsePlan,
     ) -> Result<Response, Disconnected> {
         self.held = plan.own_bytes();
-        let max_body = body.max_bytes;
-        let body = self.read_body(body).await?;
+        let max_body = body.pending().max_bytes;
+        let body = match body {
+            RequestBody::Unread(body) => self.read_body(body).await?,
+            RequestBody::Read(body) => Ok(body),
+        };
         if let (Ok(body), Some(log)) = (&body, &mut context.log) {
             log.record_body(body);
         }
@@ -156,7 +147,7 @@ impl Requests<'_> {
     async fn respond_with_list(
         &mut self,
         listing: Listing,
-        body: PendingBody,
+        body: &RequestBody,
         context: ResponsePlan,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
         let has_no_body = self.discard_body(body).await?;
@@ -168,31 +159,12 @@ impl Requests<'_> {
         }
     }
 
-    /// Runs a check of a request and routes the request again, or rejects it.
-    async fn check_and_reroute(
-        &mut self,
-        check: PendingCheck,
-        head: Bytes,
-        body: PendingBody,
-        mut context: ResponsePlan,
-    ) -> Result<Option<ServeOutcome>, Disconnected> {
-        let outcome = self.run_check(check, head, body.length).await;
-        if !matches!(outcome, Ok(Err(_))) {
-            // The second pass has its own log entry.
-            context.forget_log();
-        }
-        match outcome? {
-            Ok(outcome) => Ok(outcome),
-            Err(response) => self.respond_without_body(response, body, context).await,
-        }
-    }
-
     /// Discards an unused body, so that the next request can be read; the response closes the
     /// connection where the body is too large for that.
     pub(in crate::server) async fn without_body(
         &mut self,
         response: Response,
-        body: PendingBody,
+        body: &RequestBody,
     ) -> Result<Response, Disconnected> {
         if response.close {
             return Ok(response);
@@ -207,7 +179,8 @@ impl Requests<'_> {
 
     /// Discards an unused body before there is a response; returns whether the next request can be
     /// read.
-    async fn discard_body(&mut self, body: PendingBody) -> Result<bool, Disconnected> {
+    async fn discard_body(&mut self, body: &RequestBody) -> Result<bool, Disconnected> {
+        let body = body.pending();
         if body.length == BodyLength::None {
             return Ok(true);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::pace::Pace;
-use super::requests::{PendingBody, Requests};
+use super::requests::Requests;
 use super::{Connection, Disconnected};
 use crate::server::broker::Incident;
 use crate::server::exchange::buffer_pool;
@@ -18,6 +18,7 @@ use crate::server::fanout::Interruption;
 use crate::server::http::h1::chunked_body::{ChunkError, ChunkedReader};
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::replay::RequestCache;
+use crate::server::http::route::PendingBody;
 use crate::server::observe::limits_log::Limit;
 
 /// Most bytes read at once.

@@ -1,21 +1,25 @@
 //! Serving requests on a connection: reads heads and routes them, until the connection follows or
 //! ends. `perform` carries out the result of routing.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
+use futures_util::FutureExt;
 
 use super::write_coalescing::WriteCoalescing;
 use super::{Connection, Disconnected};
 use crate::server::broker::{Charge, OutOfMemory};
+use crate::server::exchange::owned_request::OwnedRequest;
 use crate::server::exchange::request::Request;
 use crate::server::http::h1::head;
 use crate::server::http::h1::head::ParsedHead;
-use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::replay::{Holes, ReplayState, RequestCache};
-use crate::server::http::route::pending_check::RoutingState;
-use crate::server::http::route::{FollowMode, NextStep, RoutedRequest, Router};
+use crate::server::http::route::{
+    FollowMode, Located, MustWait, NextStep, NoWaiting, RoutedRequest, Router,
+};
 use crate::server::http::upstream::live_hooks::LiveHooks;
 use crate::server::runtime::generation::LocationAddress;
 
@@ -28,14 +32,12 @@ pub(in crate::server) enum ServeOutcome {
     Disconnected,
 }
 
-/// The body of the current request, which has not been read yet.
-#[derive(Clone, Copy)]
-pub(in crate::server) struct PendingBody {
-    pub(in crate::server) length: BodyLength,
-    /// Largest body that is read.
-    pub(in crate::server) max_bytes: u64,
-    /// The client waits for `100 Continue` before it sends the body.
-    pub(in crate::server) expects_continue: bool,
+/// The request at the front of the buffer.
+enum Route<'s> {
+    /// It is routed, and has these holes if it can be cached.
+    Routed(RoutedRequest, Option<Holes>),
+    /// It must wait before it can be routed.
+    Waits(Box<OwnedRequest>, Located<'s>),
 }
 
 /// A connection while it serves requests.
@@ -115,15 +117,16 @@ impl<'a> Requests<'a> {
                 Ok(None)
             };
         }
-        match self.route_buffered() {
+        let snapshot = Rc::clone(&self.connection.snapshot);
+        match self.route_buffered(&snapshot) {
             ParsedHead::Incomplete => {
                 self.fill_head().await?;
                 Ok(None)
             }
             ParsedHead::Bad(response) => self.reject(response).await,
-            ParsedHead::Complete(head_bytes, length, (routed, holes)) => {
+            ParsedHead::Complete(head_bytes, length, Route::Routed(routed, holes)) => {
                 self.record_template(holes, head_bytes, length);
-                let head = self.take_head(head_bytes, &routed);
+                self.take_head(head_bytes);
                 match routed.next {
                     NextStep::Follow(mode, hooks) => Ok(Some(self.follow(
                         mode,
@@ -133,68 +136,71 @@ impl<'a> Requests<'a> {
                     ))),
                     // Boxed, so that a connection between two requests does not hold the state of
                     // one of them.
-                    _ => Box::pin(self.perform(routed, length, head)).await,
+                    _ => Box::pin(self.perform(routed)).await,
                 }
+            }
+            ParsedHead::Complete(head_bytes, _, Route::Waits(request, located)) => {
+                self.take_head(head_bytes);
+                Box::pin(self.serve_waiting(request, located, &snapshot)).await
             }
         }
     }
 
     /// Parses the head at the front of the buffer and routes it.
-    fn route_buffered(&mut self) -> ParsedHead<(RoutedRequest, Option<Holes>)> {
+    fn route_buffered<'s>(&mut self, snapshot: &'s ListenerSnapshot) -> ParsedHead<Route<'s>> {
         self.received = 0;
         self.connection.peer.requests = self.connection.requests + 1;
         let caches_polls = self.connection.caches_polls();
-        let Connection {
-            snapshot,
-            shard,
-            key,
-            outlet,
-            peer,
-            buffer,
-            requests,
-            ..
-        } = &*self.connection;
-        let state = RoutingState::default();
-        let router = Router {
-            snapshot,
-            shard,
-            key: *key,
-            outlet,
-            requests: requests + 1,
-            state: &state,
-            caches_polls,
-        };
+        let Connection { peer, buffer, .. } = &*self.connection;
         let route = |request: &Request<'_>, length| {
             let poll = if caches_polls {
                 self.find_poll_holes(request)
             } else {
                 None
             };
-            let routed = Router {
-                caches_polls: poll.is_some(),
-                ..router
+            let router = self.router(snapshot, poll.is_some());
+            let mut located = router.locate(request, length);
+            // Without waiting it is ready at once.
+            match router
+                .route(&mut located, request, &mut NoWaiting)
+                .now_or_never()
+            {
+                Some(Ok(routed)) => {
+                    let holes = self.find_holes(request, length, &routed, poll);
+                    Route::Routed(routed, holes)
+                }
+                Some(Err(MustWait)) | None => {
+                    Route::Waits(Box::new(OwnedRequest::of(request)), located)
+                }
             }
-            .route(request, length);
-            let holes = self.find_holes(request, length, &routed, poll);
-            (routed, holes)
         };
         head::parse(buffer, snapshot.limits.max_header_bytes, peer, route)
     }
 
-    /// Removes the head of a routed request from the buffer and counts the request. Returns a copy
-    /// of the head only where it is parsed again: many requests may wait for their bodies.
-    fn take_head(&mut self, head_bytes: usize, routed: &RoutedRequest) -> Bytes {
+    /// The router for the current request, whose number the peer has.
+    pub(super) fn router<'s>(
+        &self,
+        snapshot: &'s ListenerSnapshot,
+        caches_polls: bool,
+    ) -> Router<'s> {
+        let connection = &*self.connection;
+        Router {
+            snapshot,
+            shard: connection.shard.clone(),
+            key: connection.key,
+            outlet: Rc::clone(&connection.outlet),
+            requests: connection.peer.requests,
+            caches_polls,
+        }
+    }
+
+    /// Removes the head of a routed request from the buffer and counts the request.
+    fn take_head(&mut self, head_bytes: usize) {
         self.head_since = None;
         self.served_any = true;
         self.connection.requests += 1;
-        let head = if routed.next.needs_head() {
-            Bytes::copy_from_slice(&self.connection.buffer[..head_bytes])
-        } else {
-            Bytes::new()
-        };
         self.connection.buffer.advance(head_bytes);
-        self.held = head.len();
-        head
+        self.held = 0;
     }
 
     /// Prepares the connection to follow.

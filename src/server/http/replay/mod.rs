@@ -63,7 +63,7 @@ impl Requests<'_> {
         };
         let is_likely = self.served_any && self.replay.publishes.is_worthwhile();
         let is_ordinary = matches!(length, BodyLength::Bytes(_))
-            && !routed.expects_continue
+            && !routed.body.pending().expects_continue
             && routed.context.connection.keep_alive;
         let argument = plan.argument_alone().filter(|_| is_likely && is_ordinary)?;
         publish::find_holes(&self.connection.buffer, request, argument)

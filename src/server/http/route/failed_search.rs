@@ -3,7 +3,6 @@
 use super::{NextStep, Router};
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::expression::regex_pattern::SearchFailure;
-use crate::server::exchange::response::{Response, Status};
 use crate::server::observe::log_throttle::LogThrottle;
 
 /// Throttled, because clients choose the text that is searched.
@@ -26,6 +25,6 @@ impl Router<'_> {
                 "a regular expression failed, responding with 500"
             );
         });
-        NextStep::Respond(Response::error_page(Status::INTERNAL).closing())
+        NextStep::internal_error()
     }
 }

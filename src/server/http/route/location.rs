@@ -1,89 +1,42 @@
-//! What a location does with a request that may enter it.
+//! The endpoint of a location: what it does with a request that may enter it.
 
 use std::sync::Arc;
 
-use axum::http::Method;
 use bytes::Bytes;
 
-use super::pending_check::Check;
 use super::publish_plan::PublishPlan;
-use super::{LocationRequest, NextStep, Resolution, Router, find_file};
+use super::{EndpointRequest, NextStep, Router};
 use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::replay;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
-use crate::server::http::upstream::proxy_request;
 use crate::server::nchan::group_location;
 use crate::server::nchan::negotiation::{self, RequestedAction};
 use crate::server::nchan::status;
-use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::statistics;
 use crate::server::{nchan, nhpm, push_stream};
 
 impl Router<'_> {
-    /// Checks the limits and hooks of a location, and passes the request to its endpoint.
-    pub(super) fn enter_location(
+    /// Passes an admitted request to the endpoint of its location.
+    pub(super) fn enter_endpoint(
         &self,
         location: &Location,
         settings: &Arc<LocationSettings>,
-        incoming: &LocationRequest<'_>,
-    ) -> Resolution {
+        incoming: &EndpointRequest<'_>,
+    ) -> NextStep {
         let variables = incoming.variables;
         let request = variables.request;
-        // A location without content has no static files either.
-        let has_content = location.endpoint != Endpoint::None || settings.proxy.is_some();
-        if has_content && !self.passes(settings.web.content_gate, &settings.web, variables.peer) {
-            return NextStep::error_page(Status::FORBIDDEN).into();
-        }
-        let max_body = self.max_body(settings);
-        // The limit is that of a message; a batch has its own.
-        let is_batch = push_stream::publish::is_batch(request, settings, location.endpoint);
-        if !is_batch
-            && matches!(incoming.length, BodyLength::Bytes(announced) if announced > max_body)
-        {
-            Limit::Body.log();
-            return NextStep::Respond(Response::error_page(Status(413)).closing()).into();
-        }
-        if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
-            && let Some(authorization) = self.authorization(
-                nchan,
-                variables,
-                negotiation::requested_action(request, roles),
-            )
-        {
-            let next = self.check_first(Check::Hook(authorization));
-            return Resolution { next, max_body };
-        }
-        let next = match location.endpoint {
-            Endpoint::None => pass_to_content(settings, variables),
+        match location.endpoint {
             Endpoint::NchanStubStatus => NextStep::Respond(status::respond(self.shard.broker())),
             Endpoint::Statistics => {
                 statistics::respond(request, variables, settings, self.shard.broker()).into()
             }
             endpoint if is_publish(endpoint, request) => {
-                self.publish(location, settings, variables, is_batch, max_body)
-            }
-            endpoint if must_discard_body(endpoint, request, incoming.length) => {
-                NextStep::DiscardBody(Box::new(self.state.clone()))
+                self.publish(location, settings, variables)
             }
             _ => self.subscribe_at(location, settings, incoming),
-        };
-        Resolution { next, max_body }
-    }
-
-    /// Largest body at a location.
-    fn max_body(&self, settings: &LocationSettings) -> u64 {
-        let limits = &self.snapshot.limits;
-        match limits
-            .max_body_bytes
-            .unwrap_or(settings.client_max_body_size)
-        {
-            0 => self.shard.broker().settings().shared_memory_size,
-            max => max,
         }
     }
 
@@ -93,8 +46,6 @@ impl Router<'_> {
         location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        is_batch: bool,
-        max_body: u64,
     ) -> NextStep {
         let call = PublishCall {
             request: variables.request,
@@ -103,9 +54,9 @@ impl Router<'_> {
             admin: matches!(location.endpoint, Endpoint::Publisher { admin: true }),
             broker: self.shard.broker(),
             max_channels: self.snapshot.limits.max_channels_per_request,
-            max_body,
+            max_body: self.max_body(settings),
         };
-        if is_batch {
+        if push_stream::publish::is_batch(variables.request, settings, location.endpoint) {
             return match push_stream::publish::respond_to_batch(&call) {
                 Ok(batch) => NextStep::ReadBatch(batch),
                 Err(response) => NextStep::Respond(response),
@@ -138,7 +89,7 @@ impl Router<'_> {
         &self,
         location: &Location,
         settings: &Arc<LocationSettings>,
-        incoming: &LocationRequest<'_>,
+        incoming: &EndpointRequest<'_>,
     ) -> NextStep {
         let variables = incoming.variables;
         let request = variables.request;
@@ -179,22 +130,6 @@ fn read_body<P>(
     }
 }
 
-/// Passes a request to the back-end of a location without an endpoint, or to its static files.
-fn pass_to_content(settings: &LocationSettings, variables: &RequestVariables<'_>) -> NextStep {
-    let Some(proxy) = &settings.proxy else {
-        return find_file(settings, variables);
-    };
-    let request = variables.request;
-    let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
-    let traits = proxy_request::CallTraits {
-        is_rewritten: variables.frame.stays,
-        method,
-        sends_length: false,
-    };
-    let call = proxy_request::build_call(proxy, request, variables, &traits);
-    NextStep::Proxy(Box::new(call))
-}
-
 /// Returns the argument that carries the channel id, if similar requests differ in nothing else
 /// that matters.
 fn only_argument(
@@ -216,16 +151,4 @@ fn is_publish(endpoint: Endpoint, request: &Request<'_>) -> bool {
         }
         _ => false,
     }
-}
-
-/// Returns whether the request of a subscriber has a body, which a follower has no place for.
-fn must_discard_body(endpoint: Endpoint, request: &Request<'_>, length: BodyLength) -> bool {
-    let is_subscriber = match endpoint {
-        Endpoint::Subscriber(_) => true,
-        Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo => {
-            request.method == "GET"
-        }
-        _ => false,
-    };
-    is_subscriber && !matches!(length, BodyLength::None | BodyLength::Bytes(0))
 }

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::pending_check::{PendingCheck, RoutingState};
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
+use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::route::publish_plan::PublishPlan;
-use crate::server::http::static_files::FileRequest;
+use crate::server::http::static_files::FileBody;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::live_hooks::LiveHooks;
 use crate::server::nchan::subscribe::Socket;
@@ -27,10 +27,6 @@ pub(in crate::server) enum NextStep {
     Respond(Response),
     /// Read the body and finish the plan with it, after a hook has been called if there is one.
     Read(PublishPlan, Option<Box<Result<HookCall, HookError>>>),
-    /// Run a check, and route the request again.
-    Check(Box<PendingCheck>),
-    /// Pass the request to a back-end.
-    Proxy(Box<Result<HookCall, HookError>>),
     /// Read the body line by line; each line is a message.
     ReadBatch(Box<Batch>),
     /// Send these bytes, a whole response to a poll; the flag is whether the connection stays
@@ -40,28 +36,23 @@ pub(in crate::server) enum NextStep {
     SendAndClose(Vec<u8>),
     /// Follow: the subscription is attached already.
     Follow(FollowMode, Option<Box<LiveHooks>>),
-    /// Read and discard the body, and route the request again: a follower has no place for it.
-    DiscardBody(Box<RoutingState>),
     /// Respond with the page for this method and target.
     Page(String, String),
     /// Make a list of channels, and send it.
     List(Box<Listing>),
-    /// Look for a static file.
-    File(Box<FileRequest>),
+    /// Send this head and the file after it.
+    Stream(Box<(Response, FileBody)>),
 }
 
 impl NextStep {
-    /// Returns whether the head of the request is parsed again.
-    pub(in crate::server) fn needs_head(&self) -> bool {
-        matches!(
-            self,
-            Self::DiscardBody(_) | Self::File(_) | Self::Check(_) | Self::Proxy(_)
-        )
-    }
-
     /// Responds with nginx's error page.
     pub(super) fn error_page(status: Status) -> Self {
         Self::Respond(Response::error_page(status))
+    }
+
+    /// Responds with the error page of an internal error, and closes the connection.
+    pub(super) fn internal_error() -> Self {
+        Self::Respond(Response::error_page(Status::INTERNAL).closing())
     }
 }
 
@@ -88,13 +79,61 @@ pub(in crate::server) enum FollowMode {
     Socket(Box<Socket>, Option<Box<Result<HookCall, HookError>>>),
 }
 
+/// The body of a request.
+#[derive(Clone)]
+pub(in crate::server) enum RequestBody {
+    Unread(PendingBody),
+    /// It was read for a back-end.
+    Read(Bytes),
+}
+
+/// A body that has not been read yet.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct PendingBody {
+    pub(in crate::server) length: BodyLength,
+    /// Largest body that is read; 0 without a limit of the location.
+    pub(in crate::server) max_bytes: u64,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(in crate::server) expects_continue: bool,
+}
+
+impl RequestBody {
+    /// Its length, if that is known.
+    pub(super) fn announced(&self) -> Option<u64> {
+        match self {
+            Self::Unread(PendingBody {
+                length: BodyLength::Bytes(length),
+                ..
+            }) => Some(*length),
+            Self::Unread(_) => None,
+            Self::Read(body) => Some(body.len() as u64).filter(|length| *length > 0),
+        }
+    }
+
+    /// Sets the largest length.
+    pub(super) fn limit(&mut self, max_bytes: u64) {
+        if let Self::Unread(body) = self {
+            body.max_bytes = max_bytes;
+        }
+    }
+
+    /// The part that has not been read yet.
+    pub(in crate::server) fn pending(&self) -> PendingBody {
+        match self {
+            Self::Unread(body) => *body,
+            Self::Read(_) => PendingBody {
+                length: BodyLength::None,
+                max_bytes: 0,
+                expects_continue: false,
+            },
+        }
+    }
+}
+
 /// A routed request.
 pub(in crate::server) struct RoutedRequest {
     pub(in crate::server) next: NextStep,
-    /// The client waits for `100 Continue` before it sends the body.
-    pub(in crate::server) expects_continue: bool,
-    /// Largest body that is read; 0 without a limit of the location.
-    pub(in crate::server) max_body: u64,
+    pub(in crate::server) body: RequestBody,
     /// The location that responds.
     pub(in crate::server) location: LocationAddress,
     pub(in crate::server) context: ResponsePlan,
@@ -110,13 +149,4 @@ pub(in crate::server) struct ResponsePlan {
     pub(in crate::server) log: Option<Box<LogEntry>>,
     /// Content type of an error page.
     pub(in crate::server) page_type: Bytes,
-}
-
-impl ResponsePlan {
-    /// Discards the log entry, because the request is routed again.
-    pub(in crate::server) fn forget_log(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.forget();
-        }
-    }
 }

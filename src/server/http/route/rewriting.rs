@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::server::config::expression::rewrite_phase;
 use crate::server::config::model::web::Gate;
 use crate::server::config::{
-    Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, WebSettings,
+    Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, VirtualServer,
+    WebSettings,
 };
 use crate::server::exchange::response::Status;
 use crate::server::exchange::variables::RequestVariables;
@@ -35,19 +36,19 @@ pub(in crate::server) struct RewriteRequest<'a> {
     pub(in crate::server) max_body_bytes: Option<u64>,
 }
 
-/// Destination of a request after the phase.
-pub(in crate::server) struct Destination<'a> {
+/// Destination of a request after the phase, as long as the configuration of its server lives.
+pub(in crate::server) struct Destination<'s> {
     /// The location; `None` if the server has none for the request.
-    pub(in crate::server) location: Option<&'a Location>,
+    pub(in crate::server) location: Option<&'s Location>,
     /// Its settings, or those of an `if` in it, or of the server.
-    pub(in crate::server) settings: &'a Arc<LocationSettings>,
+    pub(in crate::server) settings: &'s Arc<LocationSettings>,
     /// Access rules of `limit_except`, if it has taken the request out of the location.
-    pub(in crate::server) limited: Option<&'a WebSettings>,
+    pub(in crate::server) limited: Option<&'s WebSettings>,
     /// Which clients are served although directives of the phase are not enforced, here or in a
     /// location before.
     pub(in crate::server) gate: Gate,
     /// What responds.
-    pub(in crate::server) end: PhaseEnd<'a>,
+    pub(in crate::server) end: PhaseEnd<'s>,
 }
 
 /// What responds to a request after the phase.
@@ -69,10 +70,14 @@ struct LocationVisit<'a> {
     end: PhaseEnd<'a>,
 }
 
-impl<'a> RewriteRequest<'a> {
-    /// Runs the phase. Assigned variables, captures and the rewritten URI are in `frame`.
-    pub(in crate::server) fn run(&self, frame: &mut RewriteFrame) -> Destination<'a> {
-        let server = self.variables.server;
+impl RewriteRequest<'_> {
+    /// Runs the phase in the server of the request. Assigned variables, captures and the rewritten
+    /// URI are in `frame`.
+    pub(in crate::server) fn run<'s>(
+        &self,
+        server: &'s VirtualServer,
+        frame: &mut RewriteFrame,
+    ) -> Destination<'s> {
         let web = &server.settings.web;
         // The directives of the server apply to the client's request, not to those of its hooks.
         let steps = if self.values.is_some() {
@@ -92,14 +97,18 @@ impl<'a> RewriteRequest<'a> {
         // A location is searched whether the URI has changed or not.
         match phase_end(outcome.end) {
             Some(end) => Destination { end, ..destination },
-            None => self.find_location(destination, frame),
+            None => self.find_location(server, destination, frame),
         }
     }
 
     /// Searches a location, again after each change of the URI. `start` is the destination of a
     /// request without a location.
-    fn find_location(&self, start: Destination<'a>, frame: &mut RewriteFrame) -> Destination<'a> {
-        let server = self.variables.server;
+    fn find_location<'s>(
+        &self,
+        server: &'s VirtualServer,
+        start: Destination<'s>,
+        frame: &mut RewriteFrame,
+    ) -> Destination<'s> {
         let mut destination = start;
         for _ in 0..=MAX_CHANGES {
             let path = frame
@@ -132,7 +141,11 @@ impl<'a> RewriteRequest<'a> {
     }
 
     /// Runs the directives of a location; `None` if they have changed the URI.
-    fn visit(&self, location: &'a Location, frame: &mut RewriteFrame) -> Option<LocationVisit<'a>> {
+    fn visit<'s>(
+        &self,
+        location: &'s Location,
+        frame: &mut RewriteFrame,
+    ) -> Option<LocationVisit<'s>> {
         let visit = |settings, end| {
             Some(LocationVisit {
                 settings,

@@ -102,7 +102,7 @@ impl Router<'_> {
     ) -> Result<Channels, SubscribeReply> {
         insert_lines(&mut subscription.head, lines);
         self.shard
-            .attach(self.key, Rc::clone(self.outlet), subscription)
+            .attach(self.key, Rc::clone(&self.outlet), subscription)
             .map_err(|error| reject(call, &error))
     }
 
@@ -129,7 +129,7 @@ impl Router<'_> {
     /// Notices about a subscriber, where its location sends any.
     fn subscription_notices(call: &SubscribeCall<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
-            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(
+            (Some(nchan), Endpoint::Nchan(roles)) => hooks::notices(
                 nchan,
                 call.variables,
                 negotiation::requested_action(call.request, roles),

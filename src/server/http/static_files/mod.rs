@@ -30,6 +30,7 @@ use tower_http::services::fs::ServeFileSystemResponseBody;
 
 use super::route::return_response;
 use crate::message::http_date;
+use crate::server::config::model::web::Root;
 use crate::server::config::{LocationSettings, Variables, WebSettings};
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::Compression;
@@ -74,13 +75,13 @@ pub(in crate::server) struct FileBody {
 }
 
 impl FileRequest {
-    /// Prepares a request at a location; `None` if the location has no files.
+    /// Prepares a request at a location with this `root` or `alias`.
     pub(in crate::server) fn new(
+        root: &Root,
         settings: &LocationSettings,
         request: &Request<'_>,
         variables: &dyn Variables,
-    ) -> Option<Box<Self>> {
-        let root = settings.web.root.as_ref()?;
+    ) -> Box<Self> {
         let path = root.file(&request.path, variables);
         let mut directory = return_response::encode_path(&request.path);
         directory.push(b'/');
@@ -88,7 +89,7 @@ impl FileRequest {
             directory.push(b'?');
             directory.extend_from_slice(request.query);
         }
-        Some(Box::new(Self {
+        Box::new(Self {
             path,
             uri: request.path.to_vec(),
             indexes: settings
@@ -105,7 +106,7 @@ impl FileRequest {
             compression: Compression::for_request(settings.gzip.as_ref(), request),
             web: Arc::clone(&settings.web),
             conditions: Conditions::of(request),
-        }))
+        })
     }
 
     /// Returns whether the request is for a directory, by its path.

@@ -4,42 +4,17 @@ use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{FileBody, FileOutcome, FileRequest};
+use super::FileBody;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::Deflating;
 use crate::server::exchange::response::{Framing, Head, Response};
 use crate::server::http::connection::Disconnected;
-use crate::server::http::connection::requests::{PendingBody, Requests, ServeOutcome};
+use crate::server::http::connection::requests::{Requests, ServeOutcome};
 use crate::server::http::route::ResponsePlan;
-use crate::server::http::route::pending_check::RoutingState;
 
 impl Requests<'_> {
-    /// Looks for a file, and sends it.
-    pub(in crate::server::http) async fn serve_file(
-        &mut self,
-        request: FileRequest,
-        head: Bytes,
-        body: PendingBody,
-        mut context: ResponsePlan,
-    ) -> Result<Option<ServeOutcome>, Disconnected> {
-        match Box::pin(request.find()).await {
-            FileOutcome::Respond(response) => {
-                self.respond_without_body(response, body, context).await
-            }
-            FileOutcome::Redirect(path) => {
-                context.forget_log();
-                let state = RoutingState::redirected(path);
-                Box::pin(self.reroute(head, body.length, state)).await
-            }
-            FileOutcome::Stream(response, file) => {
-                let response = self.without_body(response, body).await?;
-                Box::pin(self.stream(response, file, context)).await
-            }
-        }
-    }
-
     /// Sends a file piece by piece.
-    async fn stream(
+    pub(in crate::server::http) async fn stream(
         &mut self,
         response: Response,
         file: FileBody,

@@ -182,7 +182,7 @@ fn with_subrequest<T>(
         body_bytes: None,
         max_body_bytes: None,
     }
-    .run(&mut frame);
+    .run(client.server, &mut frame);
     let rewritten = frame.uri.as_ref().map(|uri| Request {
         path: Cow::Borrowed(&uri.path),
         query: &uri.arguments,

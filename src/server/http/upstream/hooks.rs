@@ -18,7 +18,6 @@ use crate::server::config::{
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::http::route::Router;
 use crate::server::http::route::return_response;
 use crate::server::http::route::rewriting::{Destination, PhaseEnd, RewriteRequest};
 use crate::server::nchan;
@@ -29,12 +28,6 @@ use crate::server::observe::log_throttle::LogThrottle;
 
 /// Throttled, because clients choose the values that are logged.
 static WARNINGS: LogThrottle = LogThrottle::new();
-
-/// The hook that accepts or rejects a request (`nchan_authorize_request`).
-pub(in crate::server) struct Authorization {
-    pub(in crate::server) call: Result<HookCall, HookError>,
-    pub(in crate::server) wanted: RequestedAction,
-}
 
 /// Notices about a subscriber (`nchan_subscribe_request`, `nchan_unsubscribe_request`).
 #[derive(Debug, Default)]
@@ -114,7 +107,7 @@ pub(in crate::server) fn build_hook_call(
         body_bytes: None,
         max_body_bytes: None,
     };
-    let destination = phase.run(&mut frame);
+    let destination = phase.run(variables.server, &mut frame);
     // With a directive that is not enforced the result is unknown. A directive that is enforced in
     // front has let the client's request in.
     if destination.gate == Gate::Closed {
@@ -224,78 +217,72 @@ fn reject_dead_end(path: &[u8]) -> HookError {
     HookError::Failed
 }
 
-impl Router<'_> {
-    /// Builds the authorization of a request, if its location has that hook and it was not called
-    /// in an earlier pass.
-    pub(in crate::server) fn authorization(
-        &self,
-        settings: &NchanSettings,
-        variables: &RequestVariables<'_>,
-        wanted: RequestedAction,
-    ) -> Option<Authorization> {
-        let uri = settings
-            .hooks
-            .authorize
-            .as_ref()
-            .filter(|_| !self.state.is_authorized)?;
-        if !matches!(
-            wanted,
-            RequestedAction::Subscribe(_)
-                | RequestedAction::Publish
-                | RequestedAction::PublishWebSocket
-        ) {
-            return None;
-        }
-        let values = values(settings, variables, wanted);
-        Some(Authorization {
-            call: build_hook_call(uri, variables, &values, &Method::GET, false),
-            wanted,
-        })
-    }
-
-    /// Builds the notices about a streaming subscriber.
-    pub(in crate::server) fn notices(
-        settings: &NchanSettings,
-        variables: &RequestVariables<'_>,
-        wanted: RequestedAction,
-    ) -> Notices {
-        if !matches!(wanted, RequestedAction::Subscribe(mode) if mode.is_stream()) {
-            return Notices::default();
-        }
-        let call = |uri: &Option<Expression>| {
-            let values = values(settings, variables, wanted);
-            build_hook_call(uri.as_ref()?, variables, &values, &Method::GET, true).ok()
-        };
-        Notices {
-            subscribed: call(&settings.hooks.subscribe),
-            unsubscribed: call(&settings.hooks.unsubscribe),
-        }
-    }
+/// Returns the URI of the hook that accepts or rejects such a request (`nchan_authorize_request`).
+pub(in crate::server) fn authorization_of(
+    settings: &NchanSettings,
+    wanted: RequestedAction,
+) -> Option<&Expression> {
+    let is_checked = matches!(
+        wanted,
+        RequestedAction::Subscribe(_)
+            | RequestedAction::Publish
+            | RequestedAction::PublishWebSocket
+    );
+    settings.hooks.authorize.as_ref().filter(|_| is_checked)
 }
 
-impl Authorization {
-    /// Returns the response to a rejected request; `None` if the connection is closed without one.
-    pub(in crate::server) fn rejection(
-        wanted: RequestedAction,
-        response: Result<HookResponse, HookError>,
-    ) -> Option<Response> {
-        let is_publisher = wanted == RequestedAction::Publish;
-        let is_poll = matches!(wanted, RequestedAction::Subscribe(mode) if !mode.is_stream());
-        let vary: &[u8] = if is_poll { VARY } else { b"" };
-        Some(match response {
-            Ok(HookResponse {
-                status,
-                returned: Some(returned),
-                ..
-            }) if !is_publisher || !returned.has_text => match status {
-                301..=303 | 307 | 308 | 400.. => returned.response?.with_headers(vary),
-                // Any other status rejects the request, but is no response to it.
-                _ => Response::error_page(Status::FORBIDDEN).with_headers(vary),
-            },
-            Ok(_) if is_publisher => Response::error_page(Status::FORBIDDEN),
-            Err(error) if is_publisher => Response::error_page(error.status()),
-            Ok(response) => response.to_client().with_headers(vary),
-            Err(error) => Response::header_only(error.status(), vary),
-        })
+/// Builds the call of the hook that accepts or rejects a request.
+pub(in crate::server) fn build_authorization(
+    uri: &Expression,
+    settings: &NchanSettings,
+    variables: &RequestVariables<'_>,
+    wanted: RequestedAction,
+) -> Result<HookCall, HookError> {
+    let values = values(settings, variables, wanted);
+    build_hook_call(uri, variables, &values, &Method::GET, false)
+}
+
+/// Returns the response to a request that a hook has rejected; `None` if the connection is closed
+/// without one.
+pub(in crate::server) fn rejection(
+    wanted: RequestedAction,
+    response: Result<HookResponse, HookError>,
+) -> Option<Response> {
+    let is_publisher = wanted == RequestedAction::Publish;
+    let is_poll = matches!(wanted, RequestedAction::Subscribe(mode) if !mode.is_stream());
+    let vary: &[u8] = if is_poll { VARY } else { b"" };
+    Some(match response {
+        Ok(HookResponse {
+            status,
+            returned: Some(returned),
+            ..
+        }) if !is_publisher || !returned.has_text => match status {
+            301..=303 | 307 | 308 | 400.. => returned.response?.with_headers(vary),
+            // Any other status rejects the request, but is no response to it.
+            _ => Response::error_page(Status::FORBIDDEN).with_headers(vary),
+        },
+        Ok(_) if is_publisher => Response::error_page(Status::FORBIDDEN),
+        Err(error) if is_publisher => Response::error_page(error.status()),
+        Ok(response) => response.to_client().with_headers(vary),
+        Err(error) => Response::header_only(error.status(), vary),
+    })
+}
+
+/// Builds the notices about a streaming subscriber.
+pub(in crate::server) fn notices(
+    settings: &NchanSettings,
+    variables: &RequestVariables<'_>,
+    wanted: RequestedAction,
+) -> Notices {
+    if !matches!(wanted, RequestedAction::Subscribe(mode) if mode.is_stream()) {
+        return Notices::default();
+    }
+    let call = |uri: &Option<Expression>| {
+        let values = values(settings, variables, wanted);
+        build_hook_call(uri.as_ref()?, variables, &values, &Method::GET, true).ok()
+    };
+    Notices {
+        subscribed: call(&settings.hooks.subscribe),
+        unsubscribed: call(&settings.hooks.unsubscribe),
     }
 }

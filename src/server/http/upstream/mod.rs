@@ -1,5 +1,6 @@
 //! Back-ends: requests to them, for hooks, `auth_request` and `proxy_pass`.
 
+pub(in crate::server) mod accel_redirect;
 pub(in crate::server) mod auth_request;
 pub(in crate::server) mod backend;
 pub(in crate::server) mod backend_connection;
@@ -11,6 +12,5 @@ pub(in crate::server) mod live_hooks;
 pub(in crate::server) mod message_hook;
 pub(in crate::server) mod notices;
 pub(in crate::server) mod peers;
-pub(in crate::server) mod proxy_pass;
 pub(in crate::server) mod proxy_request;
 pub(in crate::server) mod time_limit;

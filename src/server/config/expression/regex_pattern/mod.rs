@@ -82,6 +82,19 @@ pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, SearchFailure> {
     FAILURE.replace(outer).map_or(Ok(value), Err)
 }
 
+/// As [`isolated`], for work that waits while this thread serves other requests. It keeps its
+/// failure from one poll to the next; the failure is dropped at the end.
+pub fn isolated_async<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let mut work = Box::pin(work);
+    let mut own = None;
+    std::future::poll_fn(move |cx| {
+        let outer = FAILURE.replace(own.take());
+        let polled = work.as_mut().poll(cx);
+        own = FAILURE.replace(outer);
+        polled
+    })
+}
+
 /// Ranges of the groups in a subject.
 type Groups = SmallVec<[Option<Range<usize>>; 4]>;
 

@@ -1,0 +1,101 @@
+//! Content of locations without an endpoint: static files, and responses of back-ends. Both may
+//! redirect the request to another location.
+
+use axum::http::Method;
+
+use super::{Located, NextStep, RedirectCause, Redirection, RequestBody, Router, Waiting};
+use crate::server::config::ProxySettings;
+use crate::server::config::expression::regex_pattern;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::response::{Response, Status};
+use crate::server::http::static_files::{FileOutcome, FileRequest};
+use crate::server::http::upstream::accel_redirect::AccelTarget;
+use crate::server::http::upstream::proxy_request::{self, CallTraits};
+
+impl Router<'_> {
+    /// Looks for a static file, where the location has files.
+    pub(super) async fn find_file<W: Waiting>(
+        &self,
+        located: &Located<'_>,
+        request: &Request<'_>,
+        waiting: &W,
+    ) -> Result<Result<NextStep, Redirection>, W::Stop> {
+        let settings = located.destination.settings;
+        let Some(root) = &settings.web.root else {
+            return Ok(Ok(NextStep::error_page(Status::NOT_FOUND)));
+        };
+        waiting.permit()?;
+        let file = located.with(request, |variables| {
+            FileRequest::new(root, settings, variables.request, variables)
+        });
+        // The index of an index: nginx gives up after ten.
+        let is_cycle = located.is_index() && file.is_directory();
+        if is_cycle || regex_pattern::has_failure() {
+            return Ok(Ok(NextStep::internal_error()));
+        }
+        Ok(match Box::pin(file.find()).await {
+            FileOutcome::Respond(response) => Ok(NextStep::Respond(response)),
+            FileOutcome::Stream(response, body) => Ok(NextStep::Stream(Box::new((response, body)))),
+            FileOutcome::Redirect(path) => Err(Redirection {
+                path,
+                query: None,
+                cause: RedirectCause::Index,
+            }),
+        })
+    }
+
+    /// Passes a request to a back-end, and returns its response or the location that it names
+    /// (`X-Accel-Redirect`).
+    pub(super) async fn call_backend<W: Waiting>(
+        &self,
+        proxy: &ProxySettings,
+        located: &mut Located<'_>,
+        request: &Request<'_>,
+        waiting: &mut W,
+    ) -> Result<Result<NextStep, Redirection>, W::Stop> {
+        waiting.permit()?;
+        let call = located.with(request, |variables| {
+            let request = variables.request;
+            let traits = CallTraits {
+                is_rewritten: variables.frame.stays,
+                method: Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET),
+                sends_length: false,
+            };
+            proxy_request::build_call(proxy, request, variables, &traits)
+        });
+        // A redirected request is not passed to a back-end again.
+        if located.kept().is_some() || regex_pattern::has_failure() {
+            return Ok(Ok(NextStep::internal_error()));
+        }
+        let body = match waiting.read_body(located.body.pending()).await? {
+            Ok(body) => body,
+            Err(response) => return Ok(Ok(NextStep::Respond(response))),
+        };
+        located.body = RequestBody::Read(body.clone());
+        let response = match call {
+            Ok(call) => self.snapshot.backend.call(call, body).await,
+            Err(error) => Err(error),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                let page = Response::error_page(error.status());
+                return Ok(Ok(NextStep::Respond(page)));
+            }
+        };
+        let target = response
+            .header("x-accel-redirect")
+            .filter(|_| !response.ignores_redirect());
+        let Some(target) = target else {
+            return Ok(Ok(NextStep::Respond(response.to_client())));
+        };
+        Ok(match AccelTarget::parse(target) {
+            Some(AccelTarget { path, query }) => Err(Redirection {
+                path: path.into_owned(),
+                query: Some(query.to_vec()),
+                cause: RedirectCause::BackEnd(response.kept()),
+            }),
+            None => Ok(NextStep::error_page(Status::NOT_FOUND)),
+        })
+    }
+}
