@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::source::nginx;
-use pushctl::server::config::source::nginx::Diagnostic;
+use pushctl::server::config::source;
+use pushctl::server::config::source::Diagnostic;
 use pushctl::server::config::{Captures, RewriteFrame, Variables};
 
 struct Request<'a>(&'a Captures);
@@ -30,7 +30,7 @@ impl Variables for Request<'_> {
 
 /// The result of a file, with lines counted from `first`.
 fn outcome(text: &[u8], first: usize) -> (bool, Vec<Diagnostic>) {
-    let (good, remarks) = match nginx::parse("file", text) {
+    let (good, remarks) = match source::parse("file", text) {
         Ok(loaded) => {
             assert!(!loaded.config.listeners.is_empty());
             (true, loaded.notices)
@@ -67,7 +67,7 @@ fuzz_target!(|data: &[u8]| {
             "a comment in front moves all lines by one"
         );
     }
-    let Ok(loaded) = nginx::parse("file", data) else {
+    let Ok(loaded) = source::parse("file", data) else {
         return;
     };
     for listener in &loaded.config.listeners {

@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::config::source::nginx;
-use pushctl::server::config::source::nginx::Diagnostic;
+use pushctl::server::config::source;
+use pushctl::server::config::source::Diagnostic;
 
 /// Whether a file is accepted, and all its diagnostics.
 fn outcome(text: &[u8]) -> (bool, Vec<Diagnostic>) {
-    match nginx::parse("file.toml", text) {
+    match source::parse("file.toml", text) {
         Ok(loaded) => {
             assert!(!loaded.config.listeners.is_empty());
             (true, loaded.notices)
@@ -30,8 +30,8 @@ fuzz_target!(|data: &[u8]| {
     }
     // The same bytes as nginx.conf: an accepted file has the same result in TOML, unless TOML
     // cannot represent it.
-    if let (Ok(loaded), Ok(toml)) = (nginx::parse("file", data), nginx::to_toml("file", data)) {
-        let again = nginx::parse("file.toml", toml.as_bytes());
+    if let (Ok(loaded), Ok(toml)) = (source::parse("file", data), source::to_toml("file", data)) {
+        let again = source::parse("file.toml", toml.as_bytes());
         let again = again.unwrap_or_else(|mistakes| panic!("{mistakes}\n{toml}"));
         assert_eq!(
             again.config.listeners.len(),

@@ -4,6 +4,7 @@
 //! Most mistakes in copied files are of three kinds: non-ASCII spaces from web pages, missing
 //! spaces, and directives of older versions of the module.
 
+use crate::server::config::source;
 use crate::server::config::source::nginx;
 
 /// Removed or renamed directives, each with its remedy.
@@ -99,7 +100,7 @@ const FORMER: &[(&str, &str)] = &[
 const FORMER_VARIABLES: [&str; 2] = ["$push_stream_channel_id", "$push_stream_channels_path"];
 
 /// Appends the remedy of a mistake in brackets.
-pub(crate) fn add_hint(mistake: &mut nginx::Diagnostic) {
+pub(crate) fn add_hint(mistake: &mut source::Diagnostic) {
     // A pipe has been read already and would block.
     let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
     let file = if is_file {

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 
 use super::exit::{Code, Usage};
 use super::output;
-use crate::server::config::source::nginx;
-use crate::server::config::source::nginx::{FrontEnforces, ImportOptions};
+use crate::server::config::source;
+use crate::server::config::source::{ImportOptions};
+use crate::server::config::source::nginx::{FrontEnforces};
 use report::CheckReport;
 
 pub(super) use hint::add_hint;
@@ -65,7 +66,7 @@ pub struct Args {
 /// # Errors
 /// When the file cannot be read or stdout cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Code> {
-    let loaded = nginx::load(&args.file, &args.import_options());
+    let loaded = source::load(&args.file, &args.import_options());
     let mut left_to_front = Vec::new();
     let mut report = match loaded {
         Ok(loaded) => {
@@ -123,10 +124,10 @@ impl Args {
 
 fn front(args: &Args, guards: &[String], address: &str) -> anyhow::Result<Vec<u8>> {
     let text = std::fs::read(&args.file)?;
-    Ok(nginx::front(&args.file.display().to_string(), &text, guards, address).map_err(Usage)?)
+    Ok(source::front(&args.file.display().to_string(), &text, guards, address).map_err(Usage)?)
 }
 
 fn to_toml(args: &Args) -> anyhow::Result<String> {
     let text = std::fs::read(&args.file)?;
-    Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
+    Ok(source::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
 }

@@ -6,15 +6,15 @@ use super::{locations, todo};
 use crate::cmd::exit::Code;
 use crate::cmd::output::escape;
 use crate::server::config::Config;
-use crate::server::config::source::nginx;
-use crate::server::config::source::nginx::{DirectiveSupport, Support};
+use crate::server::config::source;
+use crate::server::config::source::{DirectiveSupport, Support};
 
 /// A checked configuration: its directives, locations and mistakes.
 pub(super) struct CheckReport {
     /// `None` if it has mistakes.
     pub(super) config: Option<Config>,
-    pub(super) mistakes: Vec<nginx::Diagnostic>,
-    pub(super) notices: Vec<nginx::Diagnostic>,
+    pub(super) mistakes: Vec<source::Diagnostic>,
+    pub(super) notices: Vec<source::Diagnostic>,
     pub(super) directives: Vec<DirectiveSupport>,
 }
 
@@ -39,7 +39,7 @@ impl CheckReport {
             .iter_mut()
             .filter(|directive| directive.support == Support::Supported)
         {
-            let rejects_it = |notice: &nginx::Diagnostic| {
+            let rejects_it = |notice: &source::Diagnostic| {
                 notice.file == directive.file
                     && notice.line == directive.line
                     && notice.text.contains(&directive.name)
@@ -60,10 +60,10 @@ impl CheckReport {
 
     /// Remark on a directive: its reason, or the notices and mistakes of its line that name it.
     fn remark(&self, directive: &DirectiveSupport) -> String {
-        let here = |remark: &&nginx::Diagnostic| {
+        let here = |remark: &&source::Diagnostic| {
             remark.file == directive.file && remark.line == directive.line
         };
-        let names = |remark: &&nginx::Diagnostic| {
+        let names = |remark: &&source::Diagnostic| {
             remark.text.contains(&format!("\"{}", directive.name))
                 || remark.text.contains(&directive.name)
         };
@@ -77,7 +77,7 @@ impl CheckReport {
             .iter()
             .filter(here)
             .filter(names)
-            .map(nginx::Diagnostic::with_hints)
+            .map(source::Diagnostic::with_hints)
             .collect();
         match directive.support {
             Support::Ignored(reason) => reason.to_owned(),
@@ -186,7 +186,7 @@ impl CheckReport {
     }
 
     /// True if the notice is shown as the remark of a directive.
-    fn is_on_directive(&self, notice: &nginx::Diagnostic) -> bool {
+    fn is_on_directive(&self, notice: &source::Diagnostic) -> bool {
         let here = |directive: &&DirectiveSupport| {
             directive.file == notice.file && directive.line == notice.line
         };
@@ -208,7 +208,7 @@ impl CheckReport {
             }));
         }
         for (kind, remarks) in [("notice", &self.notices), ("mistake", &self.mistakes)] {
-            let line = |remark: &nginx::Diagnostic| {
+            let line = |remark: &source::Diagnostic| {
                 serde_json::json!({
                     "type": kind,
                     "file": remark.file,

@@ -12,7 +12,7 @@ use super::start::warn_about_needless;
 use super::values::set;
 use super::{access, front, hooks, memory};
 use crate::cmd::args::more_options;
-use crate::server::config::source::nginx;
+use crate::server::config::source;
 use crate::server::config::{BuiltinOptions, Config};
 
 macro_rules! examples {
@@ -126,7 +126,7 @@ impl Args {
         let Some(path) = self.file() else {
             return Ok(Config::builtin_with(self.builtin()?));
         };
-        let loaded = log_notices(nginx::load(path, &self.front.import_options()))?;
+        let loaded = log_notices(source::load(path, &self.front.import_options()))?;
         warn_about_needless(&self.front.front_enforces, &loaded.left_to_front);
         Ok(loaded.config)
     }

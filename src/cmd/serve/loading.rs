@@ -2,7 +2,7 @@
 
 use crate::cmd::check;
 use crate::cmd::exit::Usage;
-use crate::server::config::source::nginx::{InvalidConfig, LoadedConfig};
+use crate::server::config::source::{InvalidConfig, LoadedConfig};
 
 /// Logs the notices of a configuration file; the error has its mistakes.
 pub(super) fn log_notices(

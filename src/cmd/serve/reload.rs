@@ -10,8 +10,8 @@ use super::ready_file::ReadyFile;
 use super::signals::{SignalRequest, Signals};
 use super::start::{announce, warn_without_endpoints};
 use super::systemd;
-use crate::server::config::source::nginx;
-use crate::server::config::source::nginx::{DirectiveSupport, LoadedConfig};
+use crate::server::config::source;
+use crate::server::config::source::{DirectiveSupport, LoadedConfig};
 use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
 /// Sends commands to the server.
@@ -66,7 +66,7 @@ impl Controller<'_> {
         systemd::reloading();
         let loading = path.clone();
         let options = self.args.front.import_options();
-        let loaded = tokio::task::spawn_blocking(move || nginx::reload(&loading, &options)).await;
+        let loaded = tokio::task::spawn_blocking(move || source::reload(&loading, &options)).await;
         let result = match loaded.map(log_notices) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),

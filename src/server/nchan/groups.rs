@@ -16,7 +16,7 @@ pub fn set_limits(
     limits: &GroupLimitExpressions,
     variables: &dyn Variables,
 ) -> Result<(), Box<Response>> {
-    let number = |text: &[u8]| crate::server::config::source::nginx::number(text);
+    let number = |text: &[u8]| crate::server::config::model::units::number(text);
     let read = |limit: &Option<Expression>,
                 name: &str,
                 parse: &dyn Fn(&[u8]) -> Option<u64>|

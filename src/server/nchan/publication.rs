@@ -18,7 +18,7 @@ use crate::server::broker::{
     Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
 };
 use crate::server::config::model::nchan::Setting;
-use crate::server::config::source::nginx::{number, time};
+use crate::server::config::model::units;
 use crate::server::config::{Expression, NchanSettings, Variables};
 use crate::server::exchange::response::{Response, Status};
 
@@ -66,7 +66,7 @@ pub fn check_settings(
         Setting::Variable(expression) => {
             const NAME: &str = "nchan_message_timeout";
             let value = evaluated(expression, NAME)?;
-            let time = time(&value).ok_or_else(|| rejected("invalid", NAME))?;
+            let time = units::time(&value, false).ok_or_else(|| rejected("invalid", NAME))?;
             Some(time).filter(|time| !time.is_zero())
         }
     };
@@ -75,7 +75,7 @@ pub fn check_settings(
         Setting::Variable(expression) => {
             const NAME: &str = "nchan_message_buffer_length";
             let value = evaluated(expression, NAME)?;
-            number(&value).ok_or_else(|| rejected("invalid", NAME))?
+            units::number(&value).ok_or_else(|| rejected("invalid", NAME))?
         }
     };
     Ok((timeout, length))

@@ -227,7 +227,7 @@ fn indexed_server(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::config::source::nginx;
+    use crate::server::config::source;
 
     fn generation(servers: &[&str], before: Option<&Generation>) -> Generation {
         let servers: String = servers
@@ -235,7 +235,7 @@ mod tests {
             .map(|content| format!("server {{ listen 9103; {content} }}\n"))
             .collect();
         let text = format!("events {{}} http {{ push_stream_shared_memory_size 10m;\n{servers}}}");
-        let config = nginx::parse("conf", text.as_bytes())
+        let config = source::parse("conf", text.as_bytes())
             .expect("a valid configuration")
             .config;
         Generation::new(config, &[7], before)

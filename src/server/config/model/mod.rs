@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod proxy;
 pub mod template;
 pub mod tls;
+pub(in crate::server) mod units;
 pub mod upstream;
 pub mod users;
 pub mod web;

@@ -10,7 +10,8 @@ use super::directives::{EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, 
 use super::guards::GuardDirective;
 use super::levels::{Scope, StepDraft};
 use super::parser::{Block, Directive};
-use super::{Support, ignored, names, timeouts};
+use super::{ignored, names, timeouts};
+use crate::server::config::source::Support;
 
 /// A block within a block, which the caller enters.
 #[derive(Clone, Copy, Debug)]

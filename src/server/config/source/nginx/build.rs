@@ -20,7 +20,8 @@ use super::parser::{Block, Directive};
 use super::report::Report;
 use super::timeouts;
 use super::timeouts::Timeouts;
-use super::{ImportOptions, hooks, rewriting, upstreams};
+use super::{hooks, rewriting, upstreams};
+use crate::server::config::source::ImportOptions;
 use crate::server::config::{
     Config, ConnectionLimits, ListenAddress, LocationSettings, Paddings, ProcessSettings,
     RewriteStep, Upstreams, VariableNames, VirtualServer,

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::Report;
 use super::files::SourcePlace;
 use super::levels::{Level, Scope};
 use super::push_levels;
+use super::report::Report;
 use crate::server::config::model::web::Gate;
 use crate::server::config::{
     BrokerSettings, Endpoint, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,

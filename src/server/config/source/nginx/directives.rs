@@ -15,9 +15,11 @@ use super::levels::Scope;
 use super::listen::Listen;
 use super::names::LogFormats;
 use super::{
-    Support, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported,
-    nhpm, push_stream, rewriting, units, web,
+    charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported, nhpm,
+    push_stream, rewriting, web,
 };
+use crate::server::config::model::units;
+use crate::server::config::source::Support;
 use crate::server::config::{Expression, ServerName, SlowPolicy, VariableNames};
 
 /// The kinds of blocks, as bits.

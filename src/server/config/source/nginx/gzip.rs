@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::{Level, Scope};
-use super::units;
 use crate::server::config::RegexPattern;
 use crate::server::config::model::compression::{GzipSettings, ProxiedCondition, UserAgents};
+use crate::server::config::model::units;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 

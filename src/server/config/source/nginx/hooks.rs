@@ -1,8 +1,9 @@
 //! Checks that the hooks of a server refer to usable locations: a hook without one rejects every
 //! request, which should show at the start.
 
+use super::names;
 use super::parser::Block;
-use super::{Report, names};
+use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Location, RewriteStep, VirtualServer};
 
 /// The directives that name a hook's location.

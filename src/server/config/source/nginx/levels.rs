@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Support;
 use super::channels;
 use super::channels::ChannelDirective;
 use super::guards;
@@ -23,6 +22,7 @@ use crate::server::config::model::template::Template;
 use crate::server::config::model::web::{
     AccessRule, AddedHeader, Authentication, Gate, IfModifiedSince, LimitExcept, Root,
 };
+use crate::server::config::source::Support;
 use crate::server::config::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings,
     MemoryAccounting, MessageFormat, NchanSettings, NhpmSettings, Paddings, ProxySettings,

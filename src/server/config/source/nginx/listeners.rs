@@ -5,9 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::Report;
 use super::files::SourcePlace;
 use super::listen::Listen;
+use super::report::Report;
 use crate::server::config::{ListenAddress, Listener, Servers, VirtualServer};
 
 /// A server with its addresses, before servers are grouped by address.
@@ -136,7 +136,7 @@ fn groups(drafts: Vec<ServerDraft>, report: &mut Report) -> Vec<AddressGroup> {
 mod tests {
     use super::*;
     use crate::server::config::Config;
-    use crate::server::config::source::nginx::parse;
+    use crate::server::config::source::parse;
 
     fn config(servers: &[&str]) -> Config {
         let servers: String = servers

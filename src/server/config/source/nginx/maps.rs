@@ -1,8 +1,10 @@
 //! `map` blocks.
 
 use super::build::Builder;
+use super::names;
 use super::parser::{Block, Directive};
-use super::{Report, Support, names};
+use crate::server::config::source::Support;
+use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Expression, Map, RegexPattern, VariableNames};
 
 impl Builder<'_> {

@@ -2,9 +2,9 @@
 
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
-use super::units;
 use crate::server::config::Endpoint;
 use crate::server::config::model::nhpm::Concurrency;
+use crate::server::config::model::units;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 const SL: u8 = SERVER | LOCATION;

@@ -5,8 +5,9 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::directives::{Effect, HSL, HSLI, HTTP, LOCATION, Rule, Value, one, rule_of};
+use super::files;
 use super::levels::Scope;
-use super::{files, units};
+use crate::server::config::model::units;
 use crate::server::config::{Endpoint, SubscriberMode};
 
 pub(in crate::server) static DIRECTIVES: &[Rule] = &[

@@ -2,7 +2,7 @@
 
 use super::files::{Files, SourcePlace};
 use super::parser;
-use super::{Diagnostic, DirectiveSupport, Support};
+use crate::server::config::source::{Diagnostic, DirectiveSupport, Support};
 
 /// Findings about a file and the files that it includes.
 #[derive(Debug)]

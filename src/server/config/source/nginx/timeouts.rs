@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::Report;
 use super::files::SourcePlace;
 use super::parser::{Block, Directive};
+use super::report::Report;
 use crate::server::config::ConnectionLimits;
 
 /// Accessor of a timeout.
@@ -99,7 +99,7 @@ pub(in crate::server) fn check(directive: &Directive, in_location: bool, report:
 
 #[cfg(test)]
 mod tests {
-    use crate::server::config::source::nginx::parse;
+    use crate::server::config::source::parse;
 
     /// The `send_timeout` of the process in seconds, and the notices.
     fn loaded(http: &str, servers: &[&str]) -> (u64, Vec<String>) {

@@ -108,7 +108,7 @@ fn return_(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             text: Some(expression(value, address)?),
         },
         [status, rest @ ..] => {
-            let number = super::units::number(status)
+            let number = crate::server::config::model::units::number(status)
                 .filter(|status| *status <= 999)
                 .and_then(|status| u16::try_from(status).ok());
             let status =

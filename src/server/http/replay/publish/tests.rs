@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::head_template::{template_of, tests::assert_others_differ};
 use super::*;
-use crate::server::config::source::nginx;
+use crate::server::config::source;
 
 const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\n\
                      Content-Length:  5 \r\nAccept: */*\r\n\r\n";
@@ -98,7 +98,7 @@ fn a_directive_that_depends_on_more_than_the_channel_prevents_caching() {
              {location} }} }} }}"
         );
         let loaded =
-            nginx::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            source::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let server = Arc::clone(loaded.config.listeners[0].server("127.0.0.1", String::new));
         let (location, _) = server.locate(b"/pub").expect("a location");
         only_argument(&server, location, &location.settings).cloned()

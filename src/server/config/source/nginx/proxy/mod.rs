@@ -287,7 +287,7 @@ fn path(value: &Value<'_>) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::config::source::nginx::parse;
+    use crate::server::config::source::parse;
 
     /// The mistakes of a file with nchan and these directives in `http` and in a location.
     fn mistakes(http: &str, location: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::tests::{in_server, loaded, mistakes};
+use super::{in_server, loaded, mistakes};
 use crate::server::config::{Captures, Config, RewriteFrame, Variables, normalise};
 
 /// A request for a raw path and query.

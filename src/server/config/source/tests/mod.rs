@@ -1,12 +1,19 @@
 //! Whole configurations, as a user would write them.
 
-use std::path::PathBuf;
+mod directive_table;
+mod directives;
+mod guards;
+mod locations;
+mod round_trip;
+mod variable_guards;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::*;
-use crate::server::config::{Endpoint, LocationSettings, MessageFormat, SubscriberMode};
+use crate::server::config::source::*;
+use crate::server::config::{Config, Endpoint, LocationSettings, MessageFormat, SubscriberMode};
 
 /// A configuration around the content of a `server`.
 pub(in crate::server) fn in_server(content: &str) -> String {

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use super::directive_table::{H, HSL, I, L, S, TABLE};
-use super::directives;
-use super::directives::Effect;
-use super::{parse, proxy};
 use crate::server::config::RewriteStep;
+use crate::server::config::source::nginx::directives;
+use crate::server::config::source::nginx::directives::Effect;
+use crate::server::config::source::nginx::proxy;
+use crate::server::config::source::parse;
 use crate::server::config::source::toml::from_toml;
 
 /// A file with a directive in some of the contexts: main block, `http`, `server`, location and

@@ -1,7 +1,7 @@
 //! Rules of push locations with a variable whose value pushctl does not have.
 
-use super::guard_tests::{PUSH, in_server, mistakes, with_front};
-use super::parse;
+use super::guards::{PUSH, in_server, mistakes, with_front};
+use crate::server::config::source::{parse, to_toml};
 
 #[test]
 fn a_rule_with_a_variable_of_several_definitions_is_a_mistake_for_a_push_location() {
@@ -74,22 +74,21 @@ fn both_definitions_of_a_variable_survive_toml_or_are_an_error() {
         ))
         .replace("server {", &format!("{geo} server {{"))
     };
-    let error = super::to_toml("conf", text("geo $d { default 1; }").as_bytes())
+    let error = to_toml("conf", text("geo $d { default 1; }").as_bytes())
         .expect_err("TOML has no geo")
         .to_string();
     assert!(
         error.contains("conf:3: ") && error.contains("\"$d\""),
         "{error}"
     );
-    let toml =
-        super::to_toml("conf", text("map $arg_k $d { default 1; }").as_bytes()).expect("TOML");
+    let toml = to_toml("conf", text("map $arg_k $d { default 1; }").as_bytes()).expect("TOML");
     assert!(
         parse("conf.toml", toml.as_bytes())
             .expect_err("as the file")
             .to_string()
             .contains("\"$d\"")
     );
-    assert!(super::to_toml("conf", text("geo $other { default 1; }").as_bytes()).is_ok());
+    assert!(to_toml("conf", text("geo $other { default 1; }").as_bytes()).is_ok());
 }
 
 #[test]

@@ -4,8 +4,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::guard_tests::{PUSH, in_server};
-use super::*;
+use super::guards::{PUSH, in_server};
+use crate::server::config::Config;
+use crate::server::config::source::file::tree;
+use crate::server::config::source::nginx::files::Files;
+use crate::server::config::source::nginx::{names, parser};
+use crate::server::config::source::*;
 
 /// A configuration as text.
 fn shown(config: &Config) -> String {

@@ -1,7 +1,9 @@
 //! Guards of push locations, and the guards that the front enforces.
 
-use super::*;
 use crate::server::config::model::web::Gate;
+use crate::server::config::source::file::parse_with;
+use crate::server::config::source::nginx::FrontEnforces;
+use crate::server::config::source::*;
 use crate::server::config::{Config, LocationSettings};
 
 pub(in crate::server) const PUSH: &str = "push_stream_publisher; push_stream_channels_path a;";
