@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::password;
-use crate::server::config::expression::base64;
 use crate::server::config::model::users;
+use crate::server::exchange::basic_credentials::decode_pair;
 use crate::server::observe::log_throttle::LogThrottle;
 
 /// Results are cached for this long.
@@ -193,16 +193,6 @@ impl Credentials {
             }
         }
     }
-}
-
-/// Decodes name and password of an `Authorization: Basic` header as nginx does.
-pub(in crate::server) fn decode_pair(header: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, rest) = header.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    let pair = base64::decode(rest.trim_ascii())?;
-    pair.contains(&b':').then_some(pair)
 }
 
 /// Splits at the colon.

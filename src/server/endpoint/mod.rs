@@ -5,6 +5,7 @@ pub(in crate::server) mod formats;
 mod publish_call;
 mod subscribe_call;
 pub mod websocket_frame;
+pub(in crate::server) mod websocket_handshake;
 
 pub use publish_call::{PublishCall, PublishReply};
 pub use subscribe_call::{SubscribeCall, SubscribeReply};

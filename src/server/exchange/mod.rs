@@ -1,8 +1,11 @@
 //! What every endpoint speaks: requests with their variables, responses, compression. No sockets.
 
+pub(in crate::server) mod basic_credentials;
 pub(in crate::server) mod buffer_pool;
 pub mod compression;
 pub(in crate::server) mod owned_request;
+pub(in crate::server) mod iso_time;
+pub(in crate::server) mod percent;
 pub mod request;
 pub mod response;
 pub(in crate::server) mod target;

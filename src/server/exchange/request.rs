@@ -142,7 +142,7 @@ impl Request<'_> {
 
     /// Returns the user name of `Authorization: Basic`, whether or not it is valid.
     pub(in crate::server) fn user(&self) -> Option<Vec<u8>> {
-        let pair = crate::server::access::basic_auth::decode_pair(self.header("authorization")?)?;
+        let pair = super::basic_credentials::decode_pair(self.header("authorization")?)?;
         pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec)
     }
 }

@@ -16,7 +16,8 @@ use crate::server::config::expression::Memo;
 use crate::server::config::expression::secure_link::LinkCheck;
 use crate::server::config::model::web::Root;
 use crate::server::config::{RewriteFrame, SecureLink, Variables, VirtualServer, WebSettings};
-use crate::server::{hostname, iso_time};
+use crate::server::exchange::iso_time::iso_time;
+use crate::server::observe::hostname::hostname;
 
 /// The variables of a request in a location.
 #[derive(Clone, Copy, Debug)]

@@ -307,7 +307,10 @@ impl LogEntry {
             ),
             "msec" => variables::milliseconds(),
             "time_local" => variables::local_time(unix_now()),
-            "time_iso8601" => format!("{}+00:00", crate::server::iso_time(unix_now())),
+            "time_iso8601" => format!(
+                "{}+00:00",
+                crate::server::exchange::iso_time::iso_time(unix_now())
+            ),
             name => return find_header(head, name.strip_prefix("sent_http_")?).map(<[u8]>::to_vec),
         };
         Some(text.into_bytes())

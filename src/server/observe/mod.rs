@@ -3,6 +3,7 @@
 pub(in crate::server) mod access_log;
 pub mod error_log;
 pub(in crate::server) mod failpoints;
+pub(in crate::server) mod hostname;
 pub(in crate::server) mod limits_log;
 pub(in crate::server) mod log_throttle;
 pub mod panics;

@@ -104,7 +104,7 @@ fn datagram(syslog: &Syslog, severity: u8, line: &[u8], unix_seconds: u64) -> Ve
     let time = parts.next().unwrap_or_default();
     let priority = u16::from(syslog.facility) * 8 + u16::from(severity);
     let host = if syslog.has_hostname {
-        format!("{} ", crate::server::hostname())
+        format!("{} ", crate::server::observe::hostname::hostname())
     } else {
         String::new()
     };
@@ -137,7 +137,7 @@ mod tests {
             String::from_utf8(datagram(syslog, 6, b"a line", 1_793_520_000)).expect("UTF-8")
         };
         assert_eq!(text(&syslog), "<190>Nov  1 08:00:00 nginx: a line");
-        let host = crate::server::hostname();
+        let host = crate::server::observe::hostname::hostname();
         assert_eq!(
             text(&Syslog {
                 has_hostname: true,

@@ -10,6 +10,7 @@ use crate::message::parse_http_date;
 use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::Cursor;
 use crate::server::config::{Expression, LocationSettings, Variables};
+use crate::server::exchange::percent::percent_decode;
 
 /// The headers of a cursor: date and tag of the last message that the client received.
 pub const HEADERS: [&str; 2] = ["If-Modified-Since", "If-None-Match"];
@@ -104,32 +105,6 @@ fn parse_tag(text: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// Decodes `%XX`; everything else, including `+`, stays unchanged.
-#[must_use]
-pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'%', text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((byte, after)) = rest.split_first() {
-        match (byte, after) {
-            (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
-                decoded.push(
-                    (digit(high).unwrap_or_default() * 16 + digit(low).unwrap_or_default()) as u8,
-                );
-                rest = after;
-            }
-            _ => {
-                decoded.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    Cow::Owned(decoded)
 }
 
 #[cfg(test)]

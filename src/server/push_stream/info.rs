@@ -6,8 +6,9 @@ use std::io::Write;
 use super::id_escape;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
+use crate::server::exchange::iso_time::iso_time;
 use crate::server::exchange::response::{Response, Status, push_number};
-use crate::server::{hostname, iso_time};
+use crate::server::observe::hostname::hostname;
 
 /// The text around the values of a channel: its id, then its counters in order.
 struct Item {

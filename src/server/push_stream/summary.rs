@@ -6,7 +6,8 @@ use std::io::Write;
 use super::info::{InfoNotation, XML_DECLARATION};
 use crate::message::unix_now;
 use crate::server::broker::BrokerSummary;
-use crate::server::{hostname, iso_time};
+use crate::server::exchange::iso_time::iso_time;
+use crate::server::observe::hostname::hostname;
 
 /// A shard in the statistics, in the place of nginx's worker processes.
 #[derive(Clone, Copy, Debug)]

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::generation::{Generation, ListenerNumber};
+use super::server::{ServedCounts, Server, ServerError, apply_process_settings, bind, shard_count};
 use super::shards::Shards;
 use crate::server::broker::{Broker, TICK};
 use crate::server::config::{Config, ListenAddress, Listener};
 use crate::server::http::{Bound, InheritedSocket};
 use crate::server::observe::access_log;
-use crate::server::{ServedCounts, Server, ServerError, bind, shard_count};
 
 /// A command to a running server.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ impl Running {
         let before = Arc::clone(&self.generation);
         self.generation = Arc::new(Generation::new(config, &numbers, Some(&before)));
         let config = &self.generation.config;
-        crate::server::apply_process_settings(config);
+        apply_process_settings(config);
         self.broker.apply(config.broker.clone());
         self.shards.apply_limits(&config.limits);
         self.shards.reload(&self.generation).await;

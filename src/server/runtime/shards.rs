@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::generation::{Generation, ListenerNumber};
+use super::server::ServerError;
 use super::shard_thread::ShardThread;
-use crate::server::ServerError;
 use crate::server::broker::Broker;
 use crate::server::config::ConnectionLimits;
 use crate::server::http::Accepted;

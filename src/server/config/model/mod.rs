@@ -1,4 +1,12 @@
 //! The model: what a configuration says, whatever its source.
+//!
+//! | modules | content |
+//! |---|---|
+//! | [`server`], [`listener`], [`names`], [`pattern`] | from an address and a request to a location |
+//! | [`location`], [`template`], [`padding`], [`compression`], [`nhpm`], [`nchan`] | push locations |
+//! | [`web`], [`clients`], [`users`], [`browsers`] | access control, added headers, files |
+//! | [`proxy`], [`upstream`], [`tls`] | back-ends |
+//! | [`limits`], [`logs`], [`defaults`] | limits, logs, all default values |
 
 pub mod browsers;
 pub mod clients;
@@ -6,6 +14,7 @@ pub mod compression;
 pub mod defaults;
 pub mod limits;
 pub mod listener;
+pub mod location;
 pub mod logs;
 pub mod names;
 pub mod nchan;
@@ -13,6 +22,7 @@ pub mod nhpm;
 pub mod padding;
 pub mod pattern;
 pub mod proxy;
+pub mod server;
 pub mod template;
 pub mod tls;
 pub(in crate::server) mod units;

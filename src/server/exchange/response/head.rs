@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Status;
+use super::server_name::SERVER;
 use crate::message::{http_date, unix_now};
-use crate::server::SERVER;
 
 /// `server_tokens off`
 static HIDES_VERSION: AtomicBool = AtomicBool::new(false);

@@ -3,6 +3,7 @@
 
 mod framing;
 mod head;
+mod server_name;
 mod status;
 
 use std::borrow::Cow;
@@ -121,7 +122,7 @@ impl Response {
              <center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n\
              </html>\r\n",
             if shows_version() {
-                crate::server::SERVER_ON_PAGES
+                server_name::SERVER_ON_PAGES
             } else {
                 "pushctl"
             }

@@ -29,7 +29,7 @@ use super::upstream::live_hooks::LiveHooks;
 use crate::server::broker::{Incident, OutOfMemory, Reservation};
 use crate::server::exchange::request::Endpoints;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard, SubscriptionOutcome, socket_incident};
-use crate::server::runtime::generation::LocationAddress;
+use crate::server::http::listen::location_index::LocationAddress;
 
 /// A connection of a shard.
 pub(in crate::server) struct Connection {

@@ -15,13 +15,14 @@ use crate::server::exchange::request::Request;
 use crate::server::http::h1::head;
 use crate::server::http::h1::head::ParsedHead;
 use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
+use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::replay::{Holes, ReplayState, RequestCache};
 use crate::server::http::route::{
     FollowMode, Located, MustWait, NextStep, NoWaiting, RoutedRequest, Router,
 };
 use crate::server::http::upstream::live_hooks::LiveHooks;
-use crate::server::runtime::generation::LocationAddress;
 
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
 pub(in crate::server) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::endpoint::formats::Formats;
+use crate::server::http::listen::location_index::{LocationAddress, LocationIndex};
 use crate::server::http::upstream::backend::BackendClient;
-use crate::server::runtime::generation::{LocationAddress, LocationIndex};
 
 /// Configuration shared by the connections of a shard behind one listener, between two reloads.
 pub(in crate::server) struct ListenerSnapshot {

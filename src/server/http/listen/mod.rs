@@ -5,5 +5,6 @@ pub(in crate::server) mod accept;
 pub(in crate::server) mod inherited_socket;
 pub(in crate::server) mod listener;
 pub(in crate::server) mod listener_snapshot;
+pub(in crate::server) mod location_index;
 pub(in crate::server) mod overload;
 pub(in crate::server) mod unix_socket;

@@ -13,11 +13,11 @@ use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
 use crate::server::http::connection::Connection;
 use crate::server::http::connection::requests::Requests;
+use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::observe::failpoints;
 use crate::server::push_stream::cursor::DATE_BYTES;
 use crate::server::push_stream::subscribe as subscriber;
 use crate::server::push_stream::subscribe::PollReplay;
-use crate::server::runtime::generation::LocationAddress;
 
 /// A routed poll.
 pub(in crate::server) struct CachedPoll {

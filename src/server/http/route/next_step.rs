@@ -8,6 +8,7 @@ use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::http::static_files::FileBody;
@@ -19,7 +20,6 @@ use crate::server::push_stream::statistics;
 use crate::server::push_stream::statistics::Listing;
 use crate::server::push_stream::subscribe::PollReplay;
 use crate::server::push_stream::subscribe::websocket::WebSocketPublisher;
-use crate::server::runtime::generation::LocationAddress;
 
 /// What the connection does next.
 pub(in crate::server) enum NextStep {

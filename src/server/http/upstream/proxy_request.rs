@@ -16,9 +16,9 @@ use crate::server::config::model::proxy::ProxyTarget;
 use crate::server::config::model::tls::TlsSettings;
 use crate::server::config::model::upstream::Balancing;
 use crate::server::config::{ProxySettings, Variables};
+use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::request::Request;
 use crate::server::observe::log_throttle::LogThrottle;
-use crate::server::push_stream::cursor::percent_decode;
 
 /// Throttled, because clients choose the values that are logged.
 static WARNINGS: LogThrottle = LogThrottle::new();

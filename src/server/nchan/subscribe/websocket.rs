@@ -12,6 +12,7 @@ use crate::server::config::model::nchan::Roles;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status, push_line};
 use crate::server::fanout::{
@@ -25,7 +26,6 @@ use crate::server::nchan::deflate_negotiation;
 use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
 use crate::server::nchan::info::NchanNotation;
 use crate::server::nchan::publication::Publication;
-use crate::server::push_stream::subscribe::websocket::accept;
 
 /// The subprotocol whose messages carry their ids.
 const META: &[u8] = b"ws+meta.nchan";
@@ -242,7 +242,11 @@ fn handshake(
             &mut head,
         );
     }
-    push_line(b"Sec-WebSocket-Accept: ", accept(key).as_bytes(), &mut head);
+    push_line(
+        b"Sec-WebSocket-Accept: ",
+        accept_key(key).as_bytes(),
+        &mut head,
+    );
     head.extend_from_slice(b"Upgrade: websocket\r\n");
     head.extend_from_slice(&cors.lines);
     head.extend_from_slice(b"\r\n");

@@ -28,13 +28,13 @@ pub use self::poll_replay::PollReplay;
 use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
-use super::cursor;
 pub use super::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::explain::Rejection;
 use crate::protocol::MODE;
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
+use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 
@@ -175,7 +175,7 @@ fn callback(call: &SubscribeCall<'_>) -> Option<Bytes> {
         .request
         .argument(b"callback")
         .filter(|callback| !callback.is_empty())?;
-    Some(Bytes::from(cursor::percent_decode(callback).into_owned()))
+    Some(Bytes::from(percent_decode(callback).into_owned()))
 }
 
 /// Checks that a client may subscribe to the channel with this id, which may not exist yet.

@@ -11,12 +11,12 @@ use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
+use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::fanout::{
     Channels, Checksum, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
     Subscription,
 };
-use crate::server::push_stream::cursor::percent_decode;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
 /// The encoding of streams.

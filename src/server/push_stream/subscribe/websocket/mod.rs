@@ -8,9 +8,6 @@ pub mod inbound;
 use crate::server::endpoint::websocket_frame as frame;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
 use super::{channels, rejection_for, resume};
@@ -18,6 +15,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::websocket_frame::Opcode;
+use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::response::{Framing, NO_CACHE, Response, Status, push_line};
@@ -27,9 +25,6 @@ use crate::server::fanout::{
 };
 use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
-
-/// RFC 6455, section 1.3.
-const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Close code of a rejected subscription: policy violation (RFC 6455, section 7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
@@ -208,17 +203,7 @@ fn handshake(call: &SubscribeCall<'_>) -> Result<String, Response> {
             "Version not supported. Supported versions: 8, 13",
         ));
     }
-    Ok(accept(key))
-}
-
-/// Computes the value of `Sec-WebSocket-Accept`.
-pub(in crate::server) fn accept(key: &[u8]) -> String {
-    STANDARD.encode(
-        Sha1::new()
-            .chain_update(key)
-            .chain_update(ACCEPT_SUFFIX)
-            .finalize(),
-    )
+    Ok(accept_key(key))
 }
 
 impl WebSocketEncoder {
