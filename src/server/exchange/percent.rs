@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Decodes `%XX`; everything else, including `+`, stays unchanged.
 #[must_use]
-pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+pub(in crate::server) fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', text).is_none() {
         return Cow::Borrowed(text);
     }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 /// Returns the host name of this machine.
 #[must_use]
-pub fn hostname() -> &'static str {
+pub(in crate::server) fn hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         rustix::system::uname()
