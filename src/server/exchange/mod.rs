@@ -3,8 +3,8 @@
 pub(in crate::server) mod basic_credentials;
 pub(in crate::server) mod buffer_pool;
 pub mod compression;
-pub(in crate::server) mod owned_request;
 pub(in crate::server) mod iso_time;
+pub(in crate::server) mod owned_request;
 pub(in crate::server) mod percent;
 pub mod request;
 pub mod response;

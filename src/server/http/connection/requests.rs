@@ -15,7 +15,6 @@ use crate::server::exchange::request::Request;
 use crate::server::http::h1::head;
 use crate::server::http::h1::head::ParsedHead;
 use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
-use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::replay::{Holes, ReplayState, RequestCache};

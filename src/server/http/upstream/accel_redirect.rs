@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::server::push_stream::cursor::percent_decode;
+use crate::server::exchange::percent::percent_decode;
 
 /// Target of an internal redirect.
 pub(in crate::server) struct AccelTarget<'a> {
