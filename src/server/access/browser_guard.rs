@@ -13,15 +13,15 @@
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::protocol::EXPLAIN;
 use crate::server::config::model::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
-use crate::server::config::model::web::AddedHeaders;
+use crate::server::config::model::web::{AddedHeaders, RealIp};
 use crate::server::config::{ListenAddress, VirtualServer};
 use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::exchange::response::{Response, Status, push_line};
 use crate::server::exchange::target::RequestTarget;
-use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
 use crate::server::observe::log_throttle::LogThrottle;
 
 static LOGGED_NAMES: LogThrottle = LogThrottle::new();
@@ -51,6 +51,14 @@ pub(in crate::server) struct BrowserGuard {
     pub(in crate::server) response: Option<Response>,
 }
 
+/// The listener that has accepted the connection of a request.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct ListenerTraits<'a> {
+    pub(in crate::server) address: &'a ListenAddress,
+    /// The proxies that are trusted for all locations.
+    pub(in crate::server) real_ip: Option<&'a Arc<RealIp>>,
+}
+
 impl BrowserGuard {
     /// Decides about a request; `None` if the server is not the built-in one. `peer` is the other
     /// end of the connection.
@@ -58,11 +66,11 @@ impl BrowserGuard {
         server: &VirtualServer,
         request: &Request<'_>,
         peer: &Endpoints,
-        snapshot: &ListenerSnapshot,
+        listener: ListenerTraits<'_>,
     ) -> Option<Self> {
         let access = server.browser_access.as_ref()?;
         let is_page = request.path.as_ref() == b"/" || request.path.starts_with(b"/iframe/");
-        if let Some(name) = find_wrong_name(access, request, peer, snapshot) {
+        if let Some(name) = find_wrong_name(access, request, peer, listener) {
             return Some(Self {
                 added: AddedHeaders::to_all(NOSNIFF),
                 response: Some(misdirected(&name)),
@@ -242,9 +250,9 @@ fn find_wrong_name(
     access: &BrowserAccess,
     request: &Request<'_>,
     peer: &Endpoints,
-    snapshot: &ListenerSnapshot,
+    listener: ListenerTraits<'_>,
 ) -> Option<Vec<u8>> {
-    let ListenAddress::Tcp(address) = &snapshot.listener.address else {
+    let ListenAddress::Tcp(address) = listener.address else {
         return None;
     };
     if !address.ip().to_canonical().is_loopback() && access.server_names.is_empty() {
@@ -253,8 +261,10 @@ fn find_wrong_name(
     let of_target = RequestTarget::of(request.target).and_then(|target| target.authority);
     let mut named = [of_target, request.header("host")].into_iter().flatten();
     let wrong = named.find(|named| !is_known(access, named))?;
-    let real_ip = snapshot.limits.real_ip.as_ref();
-    (!real_ip.is_some_and(|real_ip| real_ip.trusts(&peer.remote_address))).then(|| wrong.to_vec())
+    (!listener
+        .real_ip
+        .is_some_and(|real_ip| real_ip.trusts(&peer.remote_address)))
+    .then(|| wrong.to_vec())
 }
 
 /// Returns whether a `Host` is an address, `localhost` or a name of the server. Browsers take names

@@ -12,7 +12,6 @@ use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
 use crate::server::exchange::response::{Framing, ResponseContext};
 use crate::server::fanout::{Encoder, Format};
-use crate::server::nchan::negotiation::Mode;
 
 /// A format that many followers share.
 pub(in crate::server) type SharedFormat = Rc<Format>;
@@ -55,7 +54,8 @@ pub(in crate::server) enum FormatKind {
     WebSocket,
     Nhpm,
     NchanLongPoll,
-    NchanStream(Mode),
+    /// With the number of its mode.
+    NchanStream(u8),
     NchanWebSocket {
         has_meta: bool,
         takes_deflated: bool,

@@ -2,6 +2,7 @@
 
 pub(in crate::server) mod basic_credentials;
 pub(in crate::server) mod buffer_pool;
+pub mod checksum;
 pub mod compression;
 pub(in crate::server) mod iso_time;
 pub(in crate::server) mod owned_request;

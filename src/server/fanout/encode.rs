@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::checksum::Checksum;
 use super::encoder::{Delivery, DeliveryBatch};
 use super::format::Format;
 use super::frame_cache::FrameContent;
@@ -11,6 +10,7 @@ use super::gaps;
 use crate::message::Position;
 use crate::server::broker::{Channel, LogCursor, LogSlice};
 use crate::server::exchange::buffer_pool;
+use crate::server::exchange::checksum::Checksum;
 
 /// Typical size of an encoded message beyond its text and channel id. Our JSON has 110 bytes of
 /// names, date and tag.

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use super::checksum::Checksum;
 use super::end_reason::EndReason;
 use crate::message::Position;
 use crate::server::broker::{Message, MissedCount};
+use crate::server::exchange::checksum::Checksum;
 
 /// A message to be encoded for a follower.
 #[derive(Clone, Copy, Debug)]

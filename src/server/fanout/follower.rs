@@ -9,7 +9,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::checksum::Checksum;
 use super::context::ShardContext;
 use super::encoder::{Gap, ResumePoint};
 use super::end_reason::EndReason;
@@ -24,6 +23,7 @@ use super::timers::{Millis, millis};
 use crate::server::broker::{
     Broker, Charge, Incident, OutOfMemory, Reservation, SubscriptionTraits,
 };
+use crate::server::exchange::checksum::Checksum;
 
 /// A subscribed connection of a shard.
 pub(super) struct Follower {

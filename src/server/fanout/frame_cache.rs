@@ -2,10 +2,10 @@
 
 use std::rc::{Rc, Weak};
 
-use super::checksum::Checksum;
 use super::format::Format;
 use crate::server::broker::LogCursor;
 use crate::server::exchange::buffer_pool;
+use crate::server::exchange::checksum::Checksum;
 
 /// Most bytes of message text in a frame. The rest follows in the next frame, once the socket has
 /// accepted this one.

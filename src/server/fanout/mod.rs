@@ -4,7 +4,6 @@
 //! This module only moves bytes. An [`Encoder`] of the subscriber modes encodes messages, and a
 //! [`FollowerPolicy`] says how its followers are treated; HTTP is handled in `server::http`.
 
-mod checksum;
 mod context;
 mod encode;
 mod encoder;
@@ -35,7 +34,6 @@ mod turn;
 mod tests;
 
 pub use crate::server::config::model::nhpm::Concurrency;
-pub use checksum::Checksum;
 pub use encoder::{Delivery, DeliveryBatch, Encoder, Gap, ResumePoint};
 pub use end_reason::EndReason;
 pub use format::Format;

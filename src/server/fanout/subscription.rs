@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::checksum::Checksum;
 use super::format::Format;
 use crate::server::broker::{Channel, ChannelStart, Cursor};
 use crate::server::config::model::nhpm::Concurrency;
+use crate::server::exchange::checksum::Checksum;
 
 /// A subscription, resolved from a subscriber's request.
 pub struct Subscription {

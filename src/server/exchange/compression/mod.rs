@@ -16,7 +16,7 @@ use super::request::Request;
 use super::response::{Response, ResponseBody};
 use crate::message::{parse_http_date, unix_now};
 use crate::server::config::model::compression::{GzipSettings, ProxiedCondition};
-use crate::server::fanout::Checksum;
+use crate::server::exchange::checksum::Checksum;
 
 /// Header of a gzip member: deflate, no name, no time, Unix.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];

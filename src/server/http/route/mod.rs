@@ -32,7 +32,7 @@ pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 
 use self::admission::Admission;
 use super::listen::listener_snapshot::ListenerSnapshot;
-use crate::server::access::browser_guard::BrowserGuard;
+use crate::server::access::browser_guard::{BrowserGuard, ListenerTraits};
 use crate::server::access::client_address;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::{AddedHeaders, Gate};
@@ -110,7 +110,11 @@ impl<'s> Router<'s> {
                 peer,
                 ..
             } = *variables;
-            BrowserGuard::of(server, request, peer, self.snapshot)
+            let listener = ListenerTraits {
+                address: &self.snapshot.listener.address,
+                real_ip: self.snapshot.limits.real_ip.as_ref(),
+            };
+            BrowserGuard::of(server, request, peer, listener)
         });
         let (added, rejection) =
             guard.map_or((None, None), |guard| (Some(guard.added), guard.response));

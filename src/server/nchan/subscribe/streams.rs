@@ -57,7 +57,7 @@ pub(super) fn respond(
     } else {
         String::new()
     };
-    let key = subscribing.key(FormatKind::NchanStream(mode), ids.detail());
+    let key = subscribing.key(FormatKind::NchanStream(mode as u8), ids.detail());
     let head = head(subscribing, &boundary);
     let format = call.formats.shared(key, call.settings, || Format {
         policy: FollowerPolicy {

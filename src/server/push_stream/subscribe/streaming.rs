@@ -9,13 +9,13 @@ use crate::server::config::{Padding, SubscriberMode};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
+use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
 use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::fanout::{
-    Channels, Checksum, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
-    Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
