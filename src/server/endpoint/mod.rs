@@ -6,6 +6,7 @@ mod publish_call;
 mod subscribe_call;
 pub mod websocket_frame;
 pub(in crate::server) mod websocket_handshake;
+pub mod websocket_input;
 
 pub use publish_call::{PublishCall, PublishReply};
 pub use subscribe_call::{SubscribeCall, SubscribeReply};

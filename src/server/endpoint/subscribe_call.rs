@@ -11,12 +11,9 @@ use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, ResponseContext};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{SlowConsumerSettings, Subscription};
-use crate::server::nchan::subscribe::SubscriberHooks;
-use crate::server::nchan::subscribe::socket::Socket;
-use crate::server::push_stream::subscribe::websocket;
 
-/// Outcome of a subscriber's request.
-pub enum SubscribeReply {
+/// Outcome of a subscriber's request. `E` is what the protocol family adds to a subscription.
+pub enum SubscribeReply<E = ()> {
     /// A response; the connection then reads the next request.
     Respond(Response),
     /// An encoded response, and whether the connection stays open.
@@ -24,24 +21,17 @@ pub enum SubscribeReply {
     /// These bytes, then the end of the connection (a rejected websocket).
     Last(Vec<u8>),
     /// The connection becomes a follower.
-    Follow(Box<Subscription>),
-    /// The connection becomes a follower with websocket frames.
-    FollowWebSocket(Box<Subscription>, websocket::WebSocketPublisher),
-    /// The connection becomes a follower with hooks for its arrival and departure.
-    FollowWith(Box<Subscription>, Box<SubscriberHooks>),
-    /// The connection becomes a follower with the websocket frames of nchan.
-    FollowSocket(Box<Subscription>, Box<Socket>, Box<SubscriberHooks>),
+    Follow(Box<Subscription>, E),
 }
 
-impl SubscribeReply {
-    pub(in crate::server) fn follow_with(
-        subscription: Subscription,
-        hooks: SubscriberHooks,
-    ) -> Self {
-        if hooks.is_empty() {
-            Self::Follow(Box::new(subscription))
-        } else {
-            Self::FollowWith(Box::new(subscription), Box::new(hooks))
+impl<E> SubscribeReply<E> {
+    /// Converts what the family adds to a subscription.
+    pub(in crate::server) fn map<F>(self, convert: impl FnOnce(E) -> F) -> SubscribeReply<F> {
+        match self {
+            Self::Respond(response) => SubscribeReply::Respond(response),
+            Self::Prepared(bytes, keeps_alive) => SubscribeReply::Prepared(bytes, keeps_alive),
+            Self::Last(bytes) => SubscribeReply::Last(bytes),
+            Self::Follow(subscription, more) => SubscribeReply::Follow(subscription, convert(more)),
         }
     }
 }

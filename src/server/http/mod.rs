@@ -14,6 +14,7 @@
 //! `listener_snapshot` is the configuration of a listener, which a reload replaces; `access_log`
 //! writes log lines.
 
+mod client_input;
 mod connection;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ pub(super) mod h1;
 pub(super) mod listen;
 mod lists;
 mod log_entry;
+mod pace;
 mod pages;
 mod replay;
 pub(in crate::server) mod route;

@@ -170,7 +170,7 @@ fn wait(
             Err(newest) => ChannelStart::AfterId(newest),
         }
     };
-    SubscribeReply::Follow(Box::new(subscription(call, settings, channel, start)))
+    SubscribeReply::Follow(Box::new(subscription(call, settings, channel, start)), ())
 }
 
 /// The subscription of a long poll that waits for the next message after `start`.

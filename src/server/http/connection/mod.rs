@@ -7,12 +7,11 @@
 pub(in crate::server) mod batches;
 pub(in crate::server) mod following;
 pub(in crate::server) mod malformed_request;
-pub(in crate::server) mod nchan_socket;
-pub(in crate::server) mod pace;
 pub(in crate::server) mod perform;
 pub(in crate::server) mod read;
 pub(in crate::server) mod requests;
 pub(in crate::server) mod waiting_request;
+mod websocket_frames;
 pub(in crate::server) mod write;
 pub(in crate::server) mod write_coalescing;
 
@@ -103,12 +102,12 @@ impl Connection {
                 let Ok(charge) = self.shard.broker().charge_requests() else {
                     break;
                 };
-                let ServeOutcome::Follow(mode) =
+                let ServeOutcome::Follow(input) =
                     Box::pin(Requests::new(&mut self, charge).serve()).await
                 else {
                     break;
                 };
-                let (outcome, expects_close) = self.follow(mode).await;
+                let (outcome, expects_close) = self.follow(input).await;
                 if let (Some(mut log), Some(tap)) = (self.log.take(), self.outlet.take_tap()) {
                     log.record_subscription(*tap, outcome == SubscriptionOutcome::Dropped);
                 }

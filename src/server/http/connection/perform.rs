@@ -37,9 +37,7 @@ impl Requests<'_> {
                 let response = Box::pin(pages::render(&method, &target)).await;
                 self.respond_without_body(response, &body, context).await
             }
-            NextStep::Follow(mode, hooks) => {
-                Ok(Some(self.follow(mode, hooks, context.log, location)))
-            }
+            NextStep::Follow(plan) => Ok(Some(self.follow(plan, context.log, location))),
             NextStep::SendPrepared(bytes, keeps_alive, replay) => {
                 self.connection
                     .cache_poll(self.replay.template.take(), replay, location);

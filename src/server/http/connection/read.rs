@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::pace::Pace;
 use super::requests::Requests;
 use super::{Connection, Disconnected};
 use crate::server::broker::Incident;
@@ -17,6 +16,7 @@ use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::Interruption;
 use crate::server::http::h1::chunked_body::{ChunkError, ChunkedReader};
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::pace::Pace;
 use crate::server::http::replay::RequestCache;
 use crate::server::http::route::PendingBody;
 use crate::server::observe::limits_log::Limit;

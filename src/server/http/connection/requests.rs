@@ -12,6 +12,7 @@ use super::{Connection, Disconnected};
 use crate::server::broker::{Charge, OutOfMemory};
 use crate::server::exchange::owned_request::OwnedRequest;
 use crate::server::exchange::request::Request;
+use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::head;
 use crate::server::http::h1::head::ParsedHead;
 use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
@@ -19,16 +20,15 @@ use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::replay::{Holes, ReplayState, RequestCache};
 use crate::server::http::route::{
-    FollowMode, Located, MustWait, NextStep, NoWaiting, RoutedRequest, Router,
+    FollowPlan, Located, MustWait, NextStep, NoWaiting, RoutedRequest, Router,
 };
-use crate::server::http::upstream::live_hooks::LiveHooks;
 
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
 pub(in crate::server) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;
 
 /// Result of serving requests.
 pub(in crate::server) enum ServeOutcome {
-    Follow(FollowMode),
+    Follow(ClientInput),
     Disconnected,
 }
 
@@ -97,7 +97,9 @@ impl<'a> Requests<'a> {
     /// Serves one request, or reads once.
     async fn step(&mut self) -> Result<Option<ServeOutcome>, Disconnected> {
         if self.replay.is_following {
-            return Ok(Some(ServeOutcome::Follow(FollowMode::LongPoll(None))));
+            return Ok(Some(ServeOutcome::Follow(ClientInput::Requests {
+                end_following: false,
+            })));
         }
         // A follower writes to the socket itself, so everything before it must have been written.
         if !self.out.is_empty()
@@ -128,12 +130,9 @@ impl<'a> Requests<'a> {
                 self.record_template(holes, head_bytes, length);
                 self.take_head(head_bytes);
                 match routed.next {
-                    NextStep::Follow(mode, hooks) => Ok(Some(self.follow(
-                        mode,
-                        hooks,
-                        routed.context.log,
-                        routed.location,
-                    ))),
+                    NextStep::Follow(plan) => {
+                        Ok(Some(self.follow(plan, routed.context.log, routed.location)))
+                    }
                     // Boxed, so that a connection between two requests does not hold the state of
                     // one of them.
                     _ => Box::pin(self.perform(routed)).await,
@@ -206,14 +205,13 @@ impl<'a> Requests<'a> {
     /// Prepares the connection to follow.
     pub(in crate::server) fn follow(
         &mut self,
-        mut mode: FollowMode,
-        hooks: Option<Box<LiveHooks>>,
+        plan: FollowPlan,
         mut log: Option<Box<LogEntry>>,
         location: LocationAddress,
     ) -> ServeOutcome {
-        if let FollowMode::LongPoll(replay) = &mut mode {
+        if plan.input.is_further_requests() {
             self.connection
-                .cache_poll(self.replay.template.take(), replay.take(), location);
+                .cache_poll(self.replay.template.take(), plan.replay, location);
         } else {
             self.connection.poll_cache = RequestCache::default();
         }
@@ -221,9 +219,9 @@ impl<'a> Requests<'a> {
             log.add_received(self.received);
         }
         self.connection.log = log;
-        self.connection.hooks = hooks;
+        self.connection.hooks = plan.hooks;
         self.connection.location = location;
-        ServeOutcome::Follow(mode)
+        ServeOutcome::Follow(plan.input)
     }
 
     /// Reserves memory as [`Connection::reserve`], including what the current request holds.

@@ -25,7 +25,7 @@ pub(super) use publish::{is_replayable, only_argument};
 
 use super::connection::requests::Requests;
 use super::h1::headers::BodyLength;
-use super::route::{FollowMode, NextStep, RoutedRequest};
+use super::route::{NextStep, RoutedRequest};
 use crate::server::exchange::request::Request;
 use publish::CachedPublish;
 
@@ -55,10 +55,8 @@ impl Requests<'_> {
     ) -> Option<Holes> {
         let plan = match &routed.next {
             NextStep::Read(plan, ..) => plan,
-            NextStep::Follow(FollowMode::LongPoll(Some(_)), _)
-            | NextStep::SendPrepared(.., Some(_)) => {
-                return poll;
-            }
+            NextStep::Follow(plan) if plan.replay.is_some() => return poll,
+            NextStep::SendPrepared(.., Some(_)) => return poll,
             _ => return None,
         };
         let is_likely = self.served_any && self.replay.publishes.is_worthwhile();

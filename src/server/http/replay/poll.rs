@@ -173,7 +173,7 @@ impl Requests<'_> {
                 self.out.extend_from_slice(&bytes);
                 self.replay.is_last = !keeps_alive;
             }
-            SubscribeReply::Follow(subscription) => {
+            SubscribeReply::Follow(subscription, ()) => {
                 connection
                     .shard
                     .attach(connection.key, Rc::clone(&connection.outlet), *subscription)

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub(super) use located::{Located, RedirectCause, Redirection};
 pub(super) use next_step::{
-    FollowMode, NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest,
+    FollowPlan, NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest,
 };
 pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
+use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
@@ -14,12 +15,10 @@ use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::http::static_files::FileBody;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::live_hooks::LiveHooks;
-use crate::server::nchan::subscribe::Socket;
 use crate::server::push_stream::publish::batch::Batch;
 use crate::server::push_stream::statistics;
 use crate::server::push_stream::statistics::Listing;
 use crate::server::push_stream::subscribe::PollReplay;
-use crate::server::push_stream::subscribe::websocket::WebSocketPublisher;
 
 /// What the connection does next.
 pub(in crate::server) enum NextStep {
@@ -35,7 +34,7 @@ pub(in crate::server) enum NextStep {
     /// Send these bytes and close the connection.
     SendAndClose(Vec<u8>),
     /// Follow: the subscription is attached already.
-    Follow(FollowMode, Option<Box<LiveHooks>>),
+    Follow(FollowPlan),
     /// Respond with the page for this method and target.
     Page(String, String),
     /// Make a list of channels, and send it.
@@ -66,17 +65,13 @@ impl From<statistics::StatisticsReply> for NextStep {
 }
 
 /// How a connection follows.
-pub(in crate::server) enum FollowMode {
-    /// A response without end; input is ignored.
-    Stream,
-    /// One response; input is further requests. Polls like this one can be replayed.
-    LongPoll(Option<Box<PollReplay>>),
-    /// Websocket frames.
-    WebSocket(WebSocketPublisher),
-    /// One response; any input ends the wait.
-    Interruptible,
-    /// Websocket frames of nchan, whose messages may be checked by a hook.
-    Socket(Box<Socket>, Option<Box<Result<HookCall, HookError>>>),
+pub(in crate::server) struct FollowPlan {
+    /// How input from the client is handled.
+    pub(in crate::server) input: ClientInput,
+    /// Replays polls like this one.
+    pub(in crate::server) replay: Option<Box<PollReplay>>,
+    /// Report the end of the subscription.
+    pub(in crate::server) hooks: Option<Box<LiveHooks>>,
 }
 
 /// The body of a request.

@@ -4,23 +4,41 @@ use std::rc::Rc;
 
 use axum::http::Method;
 
-use super::{FollowMode, NextStep, Router};
+use super::{FollowPlan, NextStep, Router};
 use crate::server::broker::AttachError;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::fanout::{Channels, Subscription};
+use crate::server::fanout::Subscription;
+use crate::server::http::client_input::{ClientInput, OpenWebSocket};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::hooks;
 use crate::server::http::upstream::hooks::Notices;
 use crate::server::http::upstream::live_hooks::LiveHooks;
 use crate::server::nchan::negotiation;
 use crate::server::nchan::negotiation::RequestedAction;
-use crate::server::nchan::subscribe::SubscriberHooks;
-use crate::server::push_stream::subscribe::poll_replay;
+use crate::server::nchan::subscribe::{NchanFollower, SubscriberHooks};
+use crate::server::push_stream::subscribe::websocket::WebSocketPublisher;
+use crate::server::push_stream::subscribe::{PollReplay, SubscribeRejection, poll_replay};
 use crate::server::{nchan, nhpm, push_stream};
+
+/// What the protocol family of a subscription adds to it.
+enum FamilyFollower {
+    PushStream(Option<WebSocketPublisher>),
+    Nhpm,
+    Nchan(NchanFollower),
+}
+
+impl FamilyFollower {
+    fn is_websocket(&self) -> bool {
+        match self {
+            Self::PushStream(publisher) => publisher.is_some(),
+            Self::Nhpm => false,
+            Self::Nchan(follower) => follower.socket.is_some(),
+        }
+    }
+}
 
 impl Router<'_> {
     /// Answers a subscriber. With `is_cached` the result is prepared for a replay.
@@ -33,92 +51,87 @@ impl Router<'_> {
         if !call.settings.web.access_logs.is_empty() {
             self.outlet.begin_tap();
         }
-        let attached = match respond(call) {
-            SubscribeReply::Follow(subscription) => {
-                let mut mode = follow_mode(&subscription);
-                if let FollowMode::LongPoll(replay) = &mut mode {
-                    *replay = if is_cached {
-                        poll_replay::replay(call)
-                    } else {
-                        None
-                    };
+        let replay = || is_cached.then(|| poll_replay::replay(call)).flatten();
+        let next = match respond(call) {
+            SubscribeReply::Follow(mut subscription, family) => {
+                let lines = if family.is_websocket() {
+                    &added.any
+                } else {
+                    &added.good
+                };
+                insert_lines(&mut subscription.head, lines);
+                match self.follow(call, *subscription, family, replay) {
+                    Ok(next) => return next,
+                    Err(error) => reject(call, &error),
                 }
-                self.attach(call, *subscription, &added.good)
-                    .map(|_| self.follow(call, mode, SubscriberHooks::default()))
             }
-            SubscribeReply::FollowWebSocket(subscription, publishing) => self
-                .attach(call, *subscription, &added.any)
-                .map(|channels| {
-                    NextStep::Follow(FollowMode::WebSocket(publishing.to(&channels)), None)
-                }),
-            SubscribeReply::FollowWith(subscription, hooks) => {
-                let mode = follow_mode(&subscription);
-                self.attach(call, *subscription, &added.good)
-                    .map(|_| self.follow(call, mode, *hooks))
+            SubscribeReply::Respond(response) => NextStep::Respond(response),
+            SubscribeReply::Prepared(bytes, keeps_alive) => {
+                NextStep::SendPrepared(bytes, keeps_alive, replay())
             }
-            SubscribeReply::FollowSocket(subscription, socket, hooks) => {
-                self.attach(call, *subscription, &added.any).map(|_| {
-                    let wanted = RequestedAction::PublishWebSocket;
-                    let hook = Self::message_hook(call.settings, call.variables, wanted);
-                    self.follow(call, FollowMode::Socket(socket, hook), *hooks)
-                })
-            }
-            reply => Err(reply),
-        };
-        let reply = match attached {
-            Ok(next) => return next,
-            Err(reply) => reply,
+            SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
         };
         // Without a follower there is nothing to record.
         drop(self.outlet.take_tap());
-        match reply {
-            SubscribeReply::Respond(response) => NextStep::Respond(response),
-            SubscribeReply::Prepared(bytes, keeps_alive) => {
-                let replay = if is_cached {
-                    poll_replay::replay(call)
-                } else {
-                    None
-                };
-                NextStep::SendPrepared(bytes, keeps_alive, replay)
-            }
-            SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
-            // A rejection never follows.
-            SubscribeReply::Follow(_)
-            | SubscribeReply::FollowWebSocket(..)
-            | SubscribeReply::FollowWith(..)
-            | SubscribeReply::FollowSocket(..) => {
-                NextStep::Respond(Response::error_page(Status::INTERNAL).closing())
-            }
-        }
+        next
     }
 
-    /// Attaches the follower of a subscription, whose head gets these additional lines. The error
-    /// is the response to a rejected subscriber.
-    fn attach(
-        &self,
-        call: &SubscribeCall<'_>,
-        mut subscription: Subscription,
-        lines: &[u8],
-    ) -> Result<Channels, SubscribeReply> {
-        insert_lines(&mut subscription.head, lines);
-        self.shard
-            .attach(self.key, Rc::clone(&self.outlet), subscription)
-            .map_err(|error| reject(call, &error))
-    }
-
-    /// Follows with an attached subscription, and begins its hooks.
+    /// Attaches the follower of a subscription, and begins its hooks.
+    ///
+    /// # Errors
+    /// When a limit is reached. The connection then has no subscription and nothing was written.
     fn follow(
         &self,
         call: &SubscribeCall<'_>,
-        mode: FollowMode,
+        subscription: Subscription,
+        family: FamilyFollower,
+        replay: impl Fn() -> Option<Box<PollReplay>>,
+    ) -> Result<NextStep, AttachError> {
+        let mut plan = FollowPlan {
+            input: ClientInput::of(&subscription.format.policy),
+            replay: None,
+            hooks: None,
+        };
+        if plan.input.is_further_requests() {
+            plan.replay = replay();
+        }
+        let channels = self
+            .shard
+            .attach(self.key, Rc::clone(&self.outlet), subscription)?;
+        match family {
+            FamilyFollower::PushStream(None) | FamilyFollower::Nhpm => {}
+            FamilyFollower::PushStream(Some(publisher)) => {
+                let socket = publisher.to(&channels).open();
+                plan.input = ClientInput::WebSocket(OpenWebSocket::new(socket, None));
+            }
+            FamilyFollower::Nchan(NchanFollower { hooks, socket }) => {
+                if let Some(socket) = socket {
+                    let wanted = RequestedAction::PublishWebSocket;
+                    let hook = Self::message_hook(call.settings, call.variables, wanted);
+                    plan.input = ClientInput::NchanWebSocket(OpenWebSocket::new(socket, hook));
+                }
+                return Ok(self.begin_hooks(call, plan, hooks));
+            }
+        }
+        Ok(NextStep::Follow(plan))
+    }
+
+    /// Begins the hooks of an attached subscription.
+    fn begin_hooks(
+        &self,
+        call: &SubscribeCall<'_>,
+        mut plan: FollowPlan,
         hooks: SubscriberHooks,
     ) -> NextStep {
         let notices = Self::subscription_notices(call);
         if hooks.is_empty() && notices.subscribed.is_none() && notices.unsubscribed.is_none() {
-            return NextStep::Follow(mode, None);
+            return NextStep::Follow(plan);
         }
         match LiveHooks::begin(self.shard.broker(), hooks, &self.snapshot.backend, notices) {
-            Ok(hooks) => NextStep::Follow(mode, Some(hooks)),
+            Ok(hooks) => {
+                plan.hooks = Some(hooks);
+                NextStep::Follow(plan)
+            }
             Err(_out_of_memory) => {
                 self.shard.release(self.key);
                 NextStep::SendAndClose(Vec::new())
@@ -159,43 +172,34 @@ impl Router<'_> {
 }
 
 /// Responds in the protocol family of the location.
-fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
+fn respond(call: &SubscribeCall<'_>) -> SubscribeReply<FamilyFollower> {
     match (call.endpoint, &call.settings.nhpm, &call.settings.nchan) {
         (Endpoint::NchanSubscriberInfo, _, Some(settings)) => {
-            nchan::subscribe::subscriber_info::respond(call, settings)
+            nchan::subscribe::subscriber_info::respond(call, settings).map(FamilyFollower::Nchan)
         }
         (Endpoint::NhpmSubscriber { interval_poll }, Some(settings), _) => {
-            nhpm::subscribe::respond(call, settings, interval_poll)
+            nhpm::subscribe::respond(call, settings, interval_poll).map(|()| FamilyFollower::Nhpm)
         }
         (Endpoint::Nchan(roles), _, Some(settings)) => {
-            nchan::subscribe::respond_to_any(call, settings, roles)
+            nchan::subscribe::respond_to_any(call, settings, roles).map(FamilyFollower::Nchan)
         }
-        _ => push_stream::subscribe::respond(call),
+        _ => push_stream::subscribe::respond(call).map(FamilyFollower::PushStream),
     }
 }
 
 /// The reply to a subscriber whose follower could not be attached.
-fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> SubscribeReply {
+fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> NextStep {
     if call.settings.nhpm.is_some() {
-        return SubscribeReply::Respond(nhpm::subscribe::reject(error));
+        return NextStep::Respond(nhpm::subscribe::reject(error));
     }
     match (call.endpoint, &call.settings.nchan) {
         (Endpoint::Nchan(roles), Some(settings)) => {
-            nchan::subscribe::reject_any(call, settings, roles, error)
+            NextStep::Respond(nchan::subscribe::reject_any(call, settings, roles, error))
         }
-        _ => push_stream::subscribe::reject(call, error),
-    }
-}
-
-/// Returns how a connection follows with a subscription other than a websocket.
-fn follow_mode(subscription: &Subscription) -> FollowMode {
-    match (
-        subscription.format.policy.is_one_shot,
-        subscription.format.policy.ends_with_input,
-    ) {
-        (false, _) => FollowMode::Stream,
-        (true, false) => FollowMode::LongPoll(None),
-        (true, true) => FollowMode::Interruptible,
+        _ => match push_stream::subscribe::reject(call, error) {
+            SubscribeRejection::Respond(response) => NextStep::Respond(response),
+            SubscribeRejection::Last(bytes) => NextStep::SendAndClose(bytes),
+        },
     }
 }
 

@@ -3,8 +3,9 @@
 //! GET only; request and location negotiate the mode. 200 a stream or a message, 101 a websocket,
 //! 304 no message, 400 an invalid message id, 403, 408 time-out, 410 deleted, 503.
 //!
-//! One file per kind of response; `ids` computes the message ids of several channels.
+//! One file per kind of response; `follower` is what accompanies a subscription; `ids` computes the message ids of several channels.
 
+mod follower;
 mod ids;
 mod polls;
 pub(in crate::server) mod socket;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(crate) use self::socket::{Incoming, Received, Socket};
+pub(in crate::server) use self::follower::{NchanFollower, SubscriberHooks};
+pub(in crate::server) use self::socket::NchanSocket;
 
 use super::events::ChannelEvent;
 use super::message_id;
@@ -44,45 +46,15 @@ pub(in crate::server) struct NchanSubscribeCall<'a, 'c> {
     id: Option<MessageId>,
 }
 
-/// Events and subscriber info that accompany a subscription.
-#[derive(Debug, Default)]
-pub struct SubscriberHooks {
-    /// Event published when the subscriber arrives.
-    pub enqueued: Option<ChannelEvent>,
-    /// Event published when the subscriber leaves.
-    pub dequeued: Option<ChannelEvent>,
-    /// The line for `nchan_subscriber_info`, and the keys of the channels that list it.
-    pub info: Option<(Bytes, Vec<Bytes>)>,
-}
-
-impl SubscriberHooks {
-    /// Whether there are no hooks.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.enqueued.is_none() && self.dequeued.is_none() && self.info.is_none()
-    }
-
-    /// Memory held, in bytes.
-    #[must_use]
-    pub fn own_bytes(&self) -> usize {
-        let events = [&self.enqueued, &self.dequeued]
-            .into_iter()
-            .flatten()
-            .map(ChannelEvent::own_bytes)
-            .sum::<usize>();
-        let info = self.info.as_ref().map_or(0, |(text, keys)| {
-            text.len() + keys.iter().map(|key| key.len() + 64).sum::<usize>()
-        });
-        size_of::<Self>() + events + info
-    }
-}
+/// Outcome of a subscriber's request.
+pub(in crate::server) type NchanReply = SubscribeReply<NchanFollower>;
 
 /// Responds to a request at a location that supports these modes.
 pub(in crate::server) fn respond_to_any(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
     roles: Roles,
-) -> SubscribeReply {
+) -> NchanReply {
     match negotiation::requested_action(call.request, roles) {
         RequestedAction::Subscribe(mode) => respond(call, settings, mode),
         RequestedAction::PublishWebSocket => respond_to_publisher(call, settings),
@@ -96,18 +68,18 @@ pub(in crate::server) fn respond_to_any(
     }
 }
 
-/// The reply to a subscriber whose follower could not be attached.
+/// The response to a subscriber whose follower could not be attached.
 pub(in crate::server) fn reject_any(
     call: &SubscribeCall<'_>,
     settings: &NchanSettings,
     roles: Roles,
     error: &AttachError,
-) -> SubscribeReply {
+) -> Response {
     let mode = match negotiation::requested_action(call.request, roles) {
         RequestedAction::Subscribe(mode) => mode,
         _ => negotiation::Mode::WebSocket,
     };
-    SubscribeReply::Respond(reject(call, settings, mode, error))
+    reject(call, settings, mode, error)
 }
 
 /// Responds to a request that subscribes in this mode.
@@ -115,7 +87,7 @@ pub(in crate::server) fn respond(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
     mode: Mode,
-) -> SubscribeReply {
+) -> NchanReply {
     match NchanSubscribeCall::new(call, settings, mode)
         .and_then(|subscribing| subscribing.respond())
     {
@@ -128,7 +100,7 @@ pub(in crate::server) fn respond(
 pub(in crate::server) fn respond_to_publisher(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
-) -> SubscribeReply {
+) -> NchanReply {
     websocket::respond_to_publisher(call, settings)
         .unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
@@ -251,7 +223,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
         Ok(Some(self.call.broker.group_info(&self.named.group)))
     }
 
-    fn respond(&self) -> Result<SubscribeReply, Box<Response>> {
+    fn respond(&self) -> Result<NchanReply, Box<Response>> {
         match self.mode {
             Mode::IntervalPoll => Ok(SubscribeReply::Respond(polls::interval_poll(
                 self,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::NchanSubscribeCall;
 use super::ids;
 use super::ids::MessageIds;
+use super::{NchanFollower, NchanReply, NchanSubscribeCall};
 use crate::server::broker::{Broker, ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
@@ -73,7 +73,7 @@ pub(super) fn interval_poll(
 pub(super) fn long_poll(
     subscribing: &NchanSubscribeCall<'_, '_>,
     channels: Channels,
-) -> SubscribeReply {
+) -> NchanReply {
     let responder = PollResponder::new(subscribing);
     let waits =
         subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
@@ -121,7 +121,11 @@ pub(super) fn long_poll(
         merges_backlog: true,
         ..Subscription::new(channels, Cursor::default(), format)
     };
-    SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
+    let follower = NchanFollower {
+        hooks: subscribing.subscriber_hooks(),
+        socket: None,
+    };
+    SubscribeReply::Follow(Box::new(subscription), follower)
 }
 
 /// The response with stored messages; `None` if there are none to send.

@@ -8,6 +8,7 @@ use crate::server::config::NchanSettings;
 use crate::server::endpoint::SubscribeCall;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::{Frame, Opcode, Parsed};
+use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
 use crate::server::nchan::deflate::{InflateError, Inflater};
 use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
 use crate::server::nchan::info::NchanNotation;
@@ -27,7 +28,7 @@ const INTERNAL: u16 = 1011;
 
 /// The input state of a client's websocket, and the settings for its messages.
 #[derive(Debug)]
-pub struct Socket {
+pub(in crate::server) struct NchanSocket {
     /// Publishes the messages; `None` if publishing is not allowed.
     publication: Option<Publication>,
     /// Notation of the info that confirms each message, at locations without subscribers.
@@ -50,27 +51,7 @@ struct Fragments {
     bytes: Vec<u8>,
 }
 
-/// What the connection has to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// Publish this message.
-    Message(Incoming),
-    /// Send these bytes.
-    Reply(Vec<u8>),
-    /// Send these bytes and close.
-    Close(Vec<u8>),
-}
-
-/// A message of a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incoming {
-    /// Its text or bytes.
-    pub text: Bytes,
-    /// Its content type.
-    pub content_type: Option<Bytes>,
-}
-
-impl Socket {
+impl NchanSocket {
     pub(super) fn new(
         call: &SubscribeCall<'_>,
         settings: &NchanSettings,
@@ -97,48 +78,8 @@ impl Socket {
 
     /// Closes the websocket with a code and a reason.
     #[must_use]
-    pub fn closed(code: u16, reason: &str) -> Received {
-        Received::Close(frame::close(code, reason))
-    }
-
-    /// Memory of an incomplete message and of the inflater, in bytes.
-    #[must_use]
-    pub fn pending_bytes(&self) -> usize {
-        // A window of 32 KiB and its tables.
-        const INFLATER_BYTES: usize = 44 * 1024;
-        let fragments = self
-            .fragments
-            .as_ref()
-            .map_or(0, |fragments| fragments.bytes.capacity());
-        fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
-    }
-
-    /// Whether a message is incomplete.
-    #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.fragments.is_some()
-    }
-
-    /// Discards an incomplete message.
-    pub fn clear(&mut self) {
-        (self.fragments, self.inflater) = (None, None);
-    }
-
-    /// Consumes complete frames at the front of `buffer`; `None` if more bytes are needed.
-    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Received> {
-        loop {
-            let is_compressed = buffer.first().is_some_and(|first| first & frame::RSV1 != 0);
-            match frame::parse(buffer, max_message) {
-                Parsed::Incomplete => return None,
-                Parsed::TooLarge => return Some(too_large()),
-                Parsed::Complete(frame, taken) => {
-                    buffer.advance(taken);
-                    if let Some(received) = self.handle_frame(frame, is_compressed, max_message) {
-                        return Some(received);
-                    }
-                }
-            }
-        }
+    pub(in crate::server) fn closed(code: u16, reason: &str) -> InputAction {
+        InputAction::Close(frame::close(code, reason))
     }
 
     fn handle_frame(
@@ -146,8 +87,8 @@ impl Socket {
         frame: Frame,
         is_compressed: bool,
         max_message: usize,
-    ) -> Option<Received> {
-        let broken = || Some(Received::Close(empty_close()));
+    ) -> Option<InputAction> {
+        let broken = || Some(InputAction::Close(empty_close()));
         let Frame {
             fin,
             opcode,
@@ -158,7 +99,7 @@ impl Socket {
         if (opcode.is_control() && !fin)
             || (is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary))
         {
-            return Some(Received::Close(frame::close(PROTOCOL_ERROR, "")));
+            return Some(InputAction::Close(frame::close(PROTOCOL_ERROR, "")));
         }
         if opcode.is_control() && payload.len() > MAX_CONTROL_BYTES {
             return Some(too_large());
@@ -167,10 +108,10 @@ impl Socket {
             Opcode::Ping => {
                 let mut pong = Vec::with_capacity(payload.len() + 4);
                 frame::push(Opcode::Pong, &payload, &mut pong);
-                Some(Received::Reply(pong))
+                Some(InputAction::Reply(pong))
             }
             Opcode::Pong => None,
-            Opcode::Close => Some(Received::Close(close_reply(&payload))),
+            Opcode::Close => Some(InputAction::Close(close_reply(&payload))),
             Opcode::Reserved => broken(),
             Opcode::Continuation if self.fragments.is_none() => broken(),
             Opcode::Text | Opcode::Binary if self.fragments.is_some() => broken(),
@@ -202,17 +143,17 @@ impl Socket {
             mut bytes,
         }: Fragments,
         max_message: usize,
-    ) -> Received {
+    ) -> InputAction {
         if is_compressed {
             let Some(has_no_context) = self.deflate else {
-                return Received::Close(empty_close());
+                return InputAction::Close(empty_close());
             };
             let inflater = self
                 .inflater
                 .get_or_insert_with(|| Box::new(Inflater::new(has_no_context)));
             match inflater.inflate(&bytes, max_message) {
                 Ok(inflated) => bytes = inflated,
-                Err(InflateError::Broken) => return Received::Close(empty_close()),
+                Err(InflateError::Broken) => return InputAction::Close(empty_close()),
                 Err(InflateError::TooLarge) => return too_large(),
             }
             if has_no_context {
@@ -220,10 +161,10 @@ impl Socket {
             }
         }
         if self.publication.is_none() {
-            return Received::Close(frame::close(POLICY, "Publishing not allowed."));
+            return InputAction::Close(frame::close(POLICY, "Publishing not allowed."));
         }
         if !is_binary && std::str::from_utf8(&bytes).is_err() {
-            return Received::Close(frame::close(NOT_UTF8, "Invalid text frame (not UTF8)."));
+            return InputAction::Close(frame::close(NOT_UTF8, "Invalid text frame (not UTF8)."));
         }
         if let Some((_, reply)) = self
             .heartbeat
@@ -232,36 +173,73 @@ impl Socket {
         {
             let mut out = Vec::new();
             frame::push(Opcode::Text, reply, &mut out);
-            return Received::Reply(out);
+            return InputAction::Reply(out);
         }
         let content_type = if is_binary {
             Some(Bytes::from_static(b"application/octet-stream"))
         } else {
             self.content_type.clone()
         };
-        Received::Message(Incoming {
+        InputAction::Publish(IncomingMessage {
             text: bytes.into_boxed_slice().into(),
             content_type,
         })
     }
+}
 
-    /// Publishes a message. Returns the reply, if there is one.
-    #[must_use]
-    pub fn publish(&self, broker: &Broker, message: Incoming) -> Option<Received> {
+impl WebSocketInput for NchanSocket {
+    fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<InputAction> {
+        loop {
+            let is_compressed = buffer.first().is_some_and(|first| first & frame::RSV1 != 0);
+            match frame::parse(buffer, max_message) {
+                Parsed::Incomplete => return None,
+                Parsed::TooLarge => return Some(too_large()),
+                Parsed::Complete(frame, taken) => {
+                    buffer.advance(taken);
+                    if let Some(received) = self.handle_frame(frame, is_compressed, max_message) {
+                        return Some(received);
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&self, broker: &Broker, message: IncomingMessage) -> Option<InputAction> {
         let publication = self.publication.as_ref()?;
         match publication.publish(broker, message.text, message.content_type) {
             Ok((_, numbers)) => self.notation.map(|notation| {
                 let mut out = Vec::new();
                 frame::push(Opcode::Text, numbers.body(notation).as_bytes(), &mut out);
-                Received::Reply(out)
+                InputAction::Reply(out)
             }),
             // Silent, as in nchan.
             Err(PublishError::Group(_)) => None,
-            Err(PublishError::NoRoom) => Some(Received::Close(frame::close(
+            Err(PublishError::NoRoom) => Some(InputAction::Close(frame::close(
                 INTERNAL,
                 "500 Internal Server Error",
             ))),
         }
+    }
+
+    fn pending_bytes(&self) -> usize {
+        // A window of 32 KiB and its tables.
+        const INFLATER_BYTES: usize = 44 * 1024;
+        let fragments = self
+            .fragments
+            .as_ref()
+            .map_or(0, |fragments| fragments.bytes.capacity());
+        fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
+    }
+
+    fn arriving_bytes(&self) -> usize {
+        // A message that begins with an empty fragment has no pending bytes yet.
+        self.pending_bytes()
+            .max(usize::from(self.fragments.is_some()))
+    }
+
+    fn discard(&mut self) {
+        self.fragments = None;
+        self.inflater = None;
     }
 }
 
@@ -291,7 +269,7 @@ fn empty_close() -> Vec<u8> {
     out
 }
 
-fn too_large() -> Received {
+fn too_large() -> InputAction {
     Limit::WebSocketMessage.log();
-    Received::Close(frame::close(TOO_LARGE, ""))
+    InputAction::Close(frame::close(TOO_LARGE, ""))
 }

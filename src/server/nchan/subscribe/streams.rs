@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::NchanSubscribeCall;
 use super::ids::MessageIds;
+use super::{NchanFollower, NchanReply, NchanSubscribeCall};
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::SubscribeReply;
@@ -39,10 +39,7 @@ pub(super) fn boundary() -> String {
         .collect()
 }
 
-pub(super) fn respond(
-    subscribing: &NchanSubscribeCall<'_, '_>,
-    channels: Channels,
-) -> SubscribeReply {
+pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channels) -> NchanReply {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let mode = subscribing.mode;
@@ -83,7 +80,11 @@ pub(super) fn respond(
         restarts_ttl: true,
         ..Subscription::new(channels, Cursor::default(), format)
     };
-    SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
+    let follower = NchanFollower {
+        hooks: subscribing.subscriber_hooks(),
+        socket: None,
+    };
+    SubscribeReply::Follow(Box::new(subscription), follower)
 }
 
 fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Vec<u8> {

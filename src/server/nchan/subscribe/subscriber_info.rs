@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::NchanSubscribeCall;
+use super::{NchanReply, NchanSubscribeCall};
 use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{Attributes, NewMessage, StoreOptions};
@@ -25,14 +25,14 @@ const LIFETIME_SECONDS: u64 = 60;
 pub(in crate::server) fn respond(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
-) -> SubscribeReply {
+) -> NchanReply {
     lines(call, settings).unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
 
 fn lines(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
-) -> Result<SubscribeReply, Box<Response>> {
+) -> Result<NchanReply, Box<Response>> {
     let offered = Roles::WEBSOCKET
         .and(Roles::EVENTSOURCE)
         .and(Roles::CHUNKED)

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::NchanSubscribeCall;
 use super::ids::MessageIds;
-use super::socket::Socket;
+use super::socket::NchanSocket;
+use super::{NchanFollower, NchanReply, NchanSubscribeCall, SubscriberHooks};
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::Roles;
@@ -69,7 +69,7 @@ struct Handshake {
 
 pub(super) fn respond(
     subscribing: &NchanSubscribeCall<'_, '_>,
-) -> Result<SubscribeReply, Box<Response>> {
+) -> Result<NchanReply, Box<Response>> {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let handshake = handshake(call, settings, &subscribing.cors)?;
@@ -113,19 +113,19 @@ pub(super) fn respond(
         restarts_ttl: true,
         ..Subscription::new(channels, Cursor::default(), format)
     };
-    let socket = Socket::new(call, settings, publication, None, handshake.extension);
-    Ok(SubscribeReply::FollowSocket(
-        Box::new(subscription),
-        Box::new(socket),
-        Box::new(subscribing.subscriber_hooks()),
-    ))
+    let socket = NchanSocket::new(call, settings, publication, None, handshake.extension);
+    let follower = NchanFollower {
+        hooks: subscribing.subscriber_hooks(),
+        socket: Some(socket),
+    };
+    Ok(SubscribeReply::Follow(Box::new(subscription), follower))
 }
 
 /// The reply at a location that supports publishing, but not subscribing.
 pub(super) fn respond_to_publisher(
     call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
-) -> Result<SubscribeReply, Box<Response>> {
+) -> Result<NchanReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
     let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
     if cors.is_rejected {
@@ -149,18 +149,18 @@ pub(super) fn respond_to_publisher(
         ..Subscription::new(Channels::new(), Cursor::default(), format)
     };
     let notation = NchanNotation::accepted(call.request.header("accept"));
-    let socket = Socket::new(
+    let socket = NchanSocket::new(
         call,
         settings,
         Some(publication),
         Some(notation),
         handshake.extension,
     );
-    Ok(SubscribeReply::FollowSocket(
-        Box::new(subscription),
-        Box::new(socket),
-        Box::default(),
-    ))
+    let follower = NchanFollower {
+        hooks: SubscriberHooks::default(),
+        socket: Some(socket),
+    };
+    Ok(SubscribeReply::Follow(Box::new(subscription), follower))
 }
 
 fn roles(call: &SubscribeCall<'_>) -> Roles {

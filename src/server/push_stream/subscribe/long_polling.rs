@@ -34,6 +34,7 @@ use crate::server::fanout::{
     Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
+use crate::server::push_stream::subscribe::PushStreamReply;
 
 /// The text of a time-out response with a body.
 const TIMED_OUT: &[u8] = b"Timed out";
@@ -55,19 +56,15 @@ pub(in crate::server) fn respond(
     call: &SubscribeCall<'_>,
     channels: Channels,
     cursor: Cursor,
-) -> SubscribeReply {
+) -> PushStreamReply {
     if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
         return SubscribeReply::Prepared(bytes, keeps);
     }
     if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
         return SubscribeReply::Respond(response);
     }
-    SubscribeReply::Follow(Box::new(subscription(
-        call.settings,
-        format(call),
-        channels,
-        cursor,
-    )))
+    let subscription = subscription(call.settings, format(call), channels, cursor);
+    SubscribeReply::Follow(Box::new(subscription), None)
 }
 
 /// Creates the subscription of a poll that waits.

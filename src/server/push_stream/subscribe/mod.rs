@@ -25,6 +25,7 @@ use self::callback::is_member_path;
 
 pub use self::poll_replay::PollReplay;
 
+use self::websocket::WebSocketPublisher;
 use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
@@ -38,9 +39,20 @@ use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 
+/// Outcome of a subscriber's request: a websocket may publish.
+pub(in crate::server) type PushStreamReply = SubscribeReply<Option<WebSocketPublisher>>;
+
+/// The reply to a subscriber whose follower could not be attached.
+pub(in crate::server) enum SubscribeRejection {
+    /// A response; the connection then reads the next request.
+    Respond(Response),
+    /// These bytes, then the end of the connection (a websocket).
+    Last(Vec<u8>),
+}
+
 /// Responds to the request, or makes its connection a follower.
 #[must_use]
-pub fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
+pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     let mode = requested_mode(call);
     if mode == SubscriberMode::WebSocket {
         return websocket::respond(call);
@@ -70,11 +82,14 @@ pub fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
 
 /// The reply if the follower could not be attached.
 #[must_use]
-pub fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> SubscribeReply {
+pub(in crate::server) fn reject(
+    call: &SubscribeCall<'_>,
+    error: &AttachError,
+) -> SubscribeRejection {
     if requested_mode(call) == SubscriberMode::WebSocket {
-        return SubscribeReply::Last(websocket::reject(call, error));
+        return SubscribeRejection::Last(websocket::reject(call, error));
     }
-    SubscribeReply::Respond(rejection_for(error).response(&cors(call), true))
+    SubscribeRejection::Respond(rejection_for(error).response(&cors(call), true))
 }
 
 /// The mode of the location, unless the mode header overrides it (push-stream.md, section

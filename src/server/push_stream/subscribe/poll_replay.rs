@@ -136,9 +136,9 @@ impl PollReplay {
             }
             BacklogState::Nothing => {
                 let format = self.format.clone();
-                Some(SubscribeReply::Follow(Box::new(
-                    long_polling::subscription(&self.settings, format, channels, cursor),
-                )))
+                let subscription =
+                    long_polling::subscription(&self.settings, format, channels, cursor);
+                Some(SubscribeReply::Follow(Box::new(subscription), ()))
             }
             BacklogState::Gap => None,
         }

@@ -18,6 +18,7 @@ use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
+use crate::server::push_stream::subscribe::PushStreamReply;
 
 /// The encoding of streams.
 struct StreamEncoder {
@@ -60,7 +61,7 @@ pub(in crate::server) fn respond(
     call: &SubscribeCall<'_>,
     channels: Channels,
     cursor: Cursor,
-) -> SubscribeReply {
+) -> PushStreamReply {
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let framing = Framing::of(call.request.framing_version());
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
@@ -108,14 +109,15 @@ pub(in crate::server) fn respond(
             },
         }
     });
-    SubscribeReply::Follow(Box::new(Subscription {
+    let subscription = Subscription {
         head: out,
         head_checksum: opening,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
         ..Subscription::new(channels, cursor, format)
-    }))
+    };
+    SubscribeReply::Follow(Box::new(subscription), None)
 }
 
 fn headers(call: &SubscribeCall<'_>) -> Vec<u8> {

@@ -1,19 +1,22 @@
 //! WebSocket: handshake, rejections, and the frames sent to a follower (push-stream.md, section
 //! 12).
 //!
-//! `frame` parses what the client sends, `inbound` checks it.
+//! `inbound` checks what the client sends, `socket` publishes it.
 
 pub mod inbound;
+mod socket;
 
-use crate::server::endpoint::websocket_frame as frame;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
+pub use self::socket::PushStreamSocket;
 use super::{channels, rejection_for, resume};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
@@ -25,6 +28,7 @@ use crate::server::fanout::{
 };
 use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
+use crate::server::push_stream::subscribe::PushStreamReply;
 
 /// Close code of a rejected subscription: policy violation (RFC 6455, section 7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
@@ -51,23 +55,23 @@ impl WebSocketPublisher {
         self
     }
 
-    /// Creates the parser of the client's frames.
+    /// Opens the websocket.
     #[must_use]
-    pub fn inbound(&self) -> inbound::Inbound {
-        inbound::Inbound::new(self.as_module)
+    pub fn open(self) -> PushStreamSocket {
+        let inbound = inbound::Inbound::new(self.as_module);
+        PushStreamSocket::new(self, inbound)
     }
 
     /// Publishes `text` to every channel of the connection.
     ///
     /// # Errors
     /// A limit on memory or channels is reached; the caller closes the connection.
-    pub fn publish(&self, broker: &Broker, text: Vec<u8>) -> Result<(), CreateError> {
+    pub fn publish(&self, broker: &Broker, text: Bytes) -> Result<(), CreateError> {
         if text.is_empty() {
             return Ok(());
         }
-        // A boxed slice has no spare capacity, which the memory limit would not count.
         let message = NewMessage {
-            text: text.into_boxed_slice().into(),
+            text,
             ..NewMessage::default()
         };
         // A deleted channel no longer belongs to the connection.
@@ -86,7 +90,7 @@ struct WebSocketEncoder {
     renderer: Renderer,
 }
 
-pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
+pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     let accept = match handshake(call) {
         Ok(accept) => accept,
         Err(response) => return SubscribeReply::Respond(response.closing()),
@@ -139,13 +143,13 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
         merges_backlog,
         ..Subscription::new(channels, cursor, format)
     };
-    SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
+    SubscribeReply::Follow(Box::new(subscription), Some(publishing))
 }
 
 /// The bytes for a follower that could not be attached after the handshake was accepted.
 pub(in crate::server) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> Vec<u8> {
     // The handshake was checked before; the head is that of an accepted follower.
-    let SubscribeReply::FollowWebSocket(subscription, _) = respond(call) else {
+    let SubscribeReply::Follow(subscription, _) = respond(call) else {
         return Vec::new();
     };
     let mut head = subscription.head;
