@@ -297,9 +297,7 @@ fn seconds_with_milliseconds(duration: Duration) -> String {
 /// Formats a time as `$time_local`: `21/Nov/2026:08:00:00 +0000`.
 pub(in crate::server) fn local_time(unix_seconds: u64) -> String {
     let date = http_date(unix_seconds);
-    let parts: Vec<&str> = date.split(' ').collect();
-    match parts.as_slice() {
-        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
-        _ => date,
-    }
+    let mut parts = date.split(' ').skip(1);
+    let mut next = || parts.next().unwrap_or_default();
+    format!("{}/{}/{}:{} +0000", next(), next(), next(), next())
 }

@@ -103,8 +103,9 @@ impl Requests<'_> {
             keep_alive: context.connection.keep_alive && keep_alive,
             ..context.connection
         };
-        let connection = self.begin_response(&list.response, connection, context.log);
-        let keeps_alive = self.send_in_parts(&list.response, connection).await?;
+        let keeps_alive = self
+            .send_in_parts(&list.response, connection, context.log)
+            .await?;
         // Not held while the connection lingers.
         drop(list);
         if keeps_alive {

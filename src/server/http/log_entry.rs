@@ -18,39 +18,51 @@ use crate::server::observe::access_log::MAX_HEADER_BYTES;
 
 /// Status of a request whose client has closed the connection early, as in nginx.
 const CLIENT_CLOSED: u16 = 499;
-
-/// A part of a line.
-enum LinePart {
-    Text(Vec<u8>),
-    /// Evaluated at the end of the request, with the values of its beginning.
-    Deferred(Expression, VariableSnapshot),
-}
+/// Status of a request whose connection is closed without a response, as in nginx.
+const NO_RESPONSE: u16 = 444;
+/// Typical length of a line in bytes.
+const USUAL_LINE_BYTES: usize = 256;
 
 /// The lines of a request, which are written on drop.
 pub(in crate::server) struct LogEntry {
     lines: Vec<LogLine>,
-    times: LogTimes,
+    start: RequestStart,
     response: LoggedResponse,
-    /// Bytes of the request: its head, and the part of the body that was read.
-    request_bytes: u64,
+    /// Bytes of the body that were read.
+    received: u64,
     /// The body of the request, if a line needs it.
     body: Option<Bytes>,
     /// The location is one of nchan, where ends of subscriptions have other statuses.
     is_nchan: bool,
 }
 
-/// When a request and its connection have begun.
+/// The start of a logged request.
 #[derive(Clone, Copy)]
-pub(in crate::server) struct LogTimes {
+pub(in crate::server) struct RequestStart {
     pub(in crate::server) began: Instant,
     pub(in crate::server) connection_opened: Option<Instant>,
+    /// Length of the head.
+    pub(in crate::server) head_bytes: usize,
 }
 
+/// A line without the values that are known at the end of the request.
 struct LogLine {
     log: Arc<AccessLog>,
-    /// `if=`: whether the line is written.
-    condition: Option<LinePart>,
-    parts: Vec<LinePart>,
+    /// `if=`: values of the request for the condition that decides whether the line is written, if
+    /// it depends on the response.
+    condition: Option<VariableSnapshot>,
+    text: Vec<u8>,
+    deferred: Vec<DeferredPart>,
+}
+
+/// A part of a line that is evaluated at the end of the request.
+struct DeferredPart {
+    /// Where its value is inserted in the text.
+    at: usize,
+    /// Its number in the format.
+    part: usize,
+    /// Values of the request that it needs.
+    snapshot: VariableSnapshot,
 }
 
 /// The response to a logged request.
@@ -69,7 +81,7 @@ impl LogEntry {
     pub(in crate::server) fn begin(
         web: &WebSettings,
         variables: &dyn Variables,
-        times: LogTimes,
+        start: RequestStart,
         is_nchan: bool,
     ) -> Option<Box<Self>> {
         let lines: Vec<LogLine> = web
@@ -80,9 +92,6 @@ impl LogEntry {
         if lines.is_empty() {
             return None;
         }
-        let request_bytes = variables
-            .builtin("request_length")
-            .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
         let response = LoggedResponse {
             status: CLIENT_CLOSED,
             bytes: 0,
@@ -90,12 +99,11 @@ impl LogEntry {
             head_bytes: 0,
             is_complete: false,
         };
-        let request_bytes = request_bytes.unwrap_or_default();
         Some(Box::new(Self {
             lines,
-            times,
+            start,
             response,
-            request_bytes,
+            received: 0,
             body: None,
             is_nchan,
         }))
@@ -103,54 +111,49 @@ impl LogEntry {
 
     /// Bytes of heap memory.
     pub(in crate::server) fn own_bytes(&self) -> usize {
-        let of = |part: &LinePart| {
-            size_of::<LinePart>()
-                + match part {
-                    LinePart::Text(text) => text.capacity(),
-                    LinePart::Deferred(_, snapshot) => snapshot.own_bytes(),
-                }
+        let snapshots = |line: &LogLine| {
+            let deferred = line.deferred.iter().map(|part| &part.snapshot);
+            let snapshots = deferred.chain(&line.condition);
+            snapshots.map(VariableSnapshot::own_bytes).sum::<usize>()
         };
         self.lines
             .iter()
-            .flat_map(|line| line.parts.iter().chain(&line.condition))
-            .map(of)
+            .map(|line| {
+                size_of::<LogLine>()
+                    + line.text.capacity()
+                    + size_of_val(&line.deferred[..])
+                    + snapshots(line)
+            })
             .sum()
     }
 
     /// Adds bytes of the body that were read.
     pub(in crate::server) fn add_received(&mut self, bytes: u64) {
-        self.request_bytes += bytes;
+        self.received += bytes;
     }
 
     /// Keeps the body, if a line needs it.
     pub(in crate::server) fn record_body(&mut self, body: &Bytes) {
-        let mut parts = self
-            .lines
-            .iter()
-            .flat_map(|line| line.parts.iter().chain(&line.condition));
-        let uses_body = |part: &LinePart| match part {
-            LinePart::Deferred(expression, _) => expression.uses("request_body"),
-            LinePart::Text(_) => false,
-        };
-        if parts.any(uses_body) {
+        if self.lines.iter().any(|line| line.uses("request_body")) {
             self.body = Some(body.clone());
         }
     }
 
-    /// Records a response: its head, and the length of its body.
-    pub(in crate::server) fn record_response(&mut self, head: &[u8], body_bytes: u64) {
+    /// Records the response: its bytes up to the end of the head or further, and the number of
+    /// bytes that follow them. Without any, the connection is closed without a response.
+    pub(in crate::server) fn record_response(&mut self, written: &[u8], following: u64) {
+        let Some(end) = memchr::memmem::find(written, b"\r\n\r\n") else {
+            self.response.status = NO_RESPONSE;
+            return;
+        };
+        let head = &written[..end + 4];
         self.response = LoggedResponse {
             status: parse_status(head).unwrap_or(CLIENT_CLOSED),
-            bytes: head.len() as u64 + body_bytes,
+            bytes: written.len() as u64 + following,
             head: head[..head.len().min(MAX_HEADER_BYTES)].to_vec(),
             head_bytes: head.len() as u64,
             is_complete: true,
         };
-    }
-
-    /// Records that the connection is closed without a response.
-    fn record_close(&mut self) {
-        self.response.status = 444;
     }
 
     /// Records what a follower was sent, and how its subscription ended; `is_dropped` if the client
@@ -179,15 +182,6 @@ impl LogEntry {
     }
 }
 
-/// Records a rendered response; an empty one means that the connection is closed without one.
-pub(in crate::server) fn record_rendered(log: Option<&mut Box<LogEntry>>, bytes: &[u8]) {
-    let Some(log) = log else { return };
-    match memchr::memmem::find(bytes, b"\r\n\r\n") {
-        Some(end) => log.record_response(&bytes[..end + 4], (bytes.len() - end - 4) as u64),
-        None => log.record_close(),
-    }
-}
-
 /// Reads the status of a rendered head.
 fn parse_status(head: &[u8]) -> Option<u16> {
     std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
@@ -196,7 +190,7 @@ fn parse_status(head: &[u8]) -> Option<u16> {
 /// Prepares a line; `None` if its condition is false already.
 fn prepare_line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<LogLine> {
     let condition = match &log.condition {
-        Some(condition) if condition.depends_on_response() => Some(defer(condition, variables)),
+        Some(condition) if condition.depends_on_response() => Some(save(condition, variables)),
         Some(condition)
             if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) =>
         {
@@ -204,79 +198,101 @@ fn prepare_line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<LogLi
         }
         _ => None,
     };
-    let prepare = |part: &Expression| match part.as_literal() {
-        Some(text) => LinePart::Text(text.to_vec()),
-        None if part.depends_on_response() => defer(part, variables),
-        None => {
-            let is_known = part
-                .as_builtin()
-                .is_some_and(|name| variables.builtin(name).is_some());
-            LinePart::Text(escape(
-                &evaluate(part, variables),
-                is_known,
-                log.format.escape,
-            ))
+    let mut text = Vec::with_capacity(USUAL_LINE_BYTES);
+    let mut deferred = Vec::new();
+    for (number, part) in log.format.parts.iter().enumerate() {
+        if let Some(literal) = part.as_literal() {
+            text.extend_from_slice(literal);
+        } else if part.depends_on_response() {
+            deferred.push(DeferredPart {
+                at: text.len(),
+                part: number,
+                snapshot: save(part, variables),
+            });
+        } else {
+            // If a regular expression fails, only this value is empty: a client cannot suppress its
+            // log line that way.
+            let value = match part.as_builtin() {
+                Some(name) => regex_pattern::isolated(|| variables.builtin(name)),
+                None => regex_pattern::isolated(|| Some(part.evaluate(variables))),
+            };
+            let value = value.unwrap_or_default();
+            let is_known = part.as_builtin().is_some() && value.is_some();
+            let value = value.unwrap_or_default();
+            push_escaped(&value, is_known, log.format.escape, &mut text);
         }
-    };
+    }
     Some(LogLine {
         log: Arc::clone(log),
         condition,
-        parts: log.format.parts.iter().map(prepare).collect(),
+        text,
+        deferred,
     })
 }
 
-/// Evaluates a value. If a regular expression fails, only this value is empty: a client cannot
-/// suppress its log line that way.
-fn evaluate(expression: &Expression, variables: &dyn Variables) -> Vec<u8> {
-    regex_pattern::isolated(|| expression.evaluate(variables).into_owned()).unwrap_or_default()
-}
-
-/// Prepares a value that depends on the response.
-fn defer(expression: &Expression, variables: &dyn Variables) -> LinePart {
-    let snapshot = regex_pattern::isolated(|| expression.snapshot(variables)).unwrap_or_default();
-    LinePart::Deferred(expression.clone(), snapshot)
+/// Saves the values of the request for an expression that depends on the response.
+fn save(expression: &Expression, variables: &dyn Variables) -> VariableSnapshot {
+    regex_pattern::isolated(|| expression.snapshot(variables)).unwrap_or_default()
 }
 
 fn is_false(value: &[u8]) -> bool {
     matches!(value, b"" | b"0")
 }
 
+impl LogLine {
+    /// Returns whether a value at the end of the request depends on this variable.
+    fn uses(&self, name: &str) -> bool {
+        let deferred = self.deferred.iter();
+        let condition = self
+            .log
+            .condition
+            .iter()
+            .filter(|_| self.condition.is_some());
+        deferred
+            .map(|part| &self.log.format.parts[part.part])
+            .chain(condition)
+            .any(|expression| expression.uses(name))
+    }
+
+    /// Completes the line with the values of the end of the request; `None` if it is not written.
+    fn complete(&self, response_value: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let evaluate = |expression: &Expression, snapshot: &VariableSnapshot| {
+            regex_pattern::isolated(|| expression.evaluate_deferred(snapshot, response_value))
+        };
+        if let (Some(condition), Some(snapshot)) = (&self.log.condition, &self.condition)
+            && evaluate(condition, snapshot).is_ok_and(|value| is_false(&value))
+        {
+            return None;
+        }
+        let mut line = Vec::with_capacity(self.text.len() + USUAL_LINE_BYTES / 2);
+        let mut copied = 0;
+        for DeferredPart { at, part, snapshot } in &self.deferred {
+            line.extend_from_slice(&self.text[copied..*at]);
+            copied = *at;
+            let expression = &self.log.format.parts[*part];
+            let value = match expression.as_builtin() {
+                Some(name) => response_value(name),
+                None => None,
+            };
+            let is_known = value.is_some();
+            let value = match value {
+                Some(value) => value,
+                None => evaluate(expression, snapshot).unwrap_or_default(),
+            };
+            push_escaped(&value, is_known, self.log.format.escape, &mut line);
+        }
+        line.extend_from_slice(&self.text[copied..]);
+        line.push(b'\n');
+        Some(line)
+    }
+}
+
 impl Drop for LogEntry {
     fn drop(&mut self) {
-        for LogLine {
-            log,
-            condition,
-            parts,
-        } in std::mem::take(&mut self.lines)
-        {
-            let value = |expression: &Expression, snapshot: &VariableSnapshot| {
-                regex_pattern::isolated(|| {
-                    expression.evaluate_deferred(snapshot, &|name| self.value(name))
-                })
-            };
-            if let Some(LinePart::Deferred(expression, snapshot)) = &condition
-                && value(expression, snapshot).is_ok_and(|value| is_false(&value))
-            {
-                continue;
+        for line in &self.lines {
+            if let Some(text) = line.complete(&|name| self.value(name)) {
+                access_log::enqueue(Arc::clone(&line.log), text);
             }
-            let mut text = Vec::new();
-            for part in &parts {
-                match part {
-                    LinePart::Text(literal) => text.extend_from_slice(literal),
-                    LinePart::Deferred(expression, snapshot) => {
-                        let is_known = expression
-                            .as_builtin()
-                            .is_some_and(|name| self.value(name).is_some());
-                        text.extend_from_slice(&escape(
-                            &value(expression, snapshot).unwrap_or_default(),
-                            is_known,
-                            log.format.escape,
-                        ));
-                    }
-                }
-            }
-            text.push(b'\n');
-            access_log::enqueue(log, text);
         }
     }
 }
@@ -297,10 +313,10 @@ impl LogEntry {
             "body_bytes_sent" => bytes.saturating_sub(*head_bytes).to_string(),
             "request_completion" => if *is_complete { "OK" } else { "" }.to_owned(),
             "request_body" => return self.body.as_ref().map(|body| body.to_vec()),
-            "request_length" => self.request_bytes.to_string(),
-            "request_time" => format_seconds(self.times.began.elapsed()),
+            "request_length" => (self.start.head_bytes as u64 + self.received).to_string(),
+            "request_time" => format_seconds(self.start.began.elapsed()),
             "connection_time" => format_seconds(
-                self.times
+                self.start
                     .connection_opened
                     .map(|opened| opened.elapsed())
                     .unwrap_or_default(),
@@ -334,9 +350,9 @@ fn find_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// Escapes a value. An unknown value is written as `-`, a known empty one as an empty string.
-fn escape(value: &[u8], is_known: bool, escape: LogEscape) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
+/// Appends a value, escaped. An unknown value is written as `-`, a known empty one as an empty
+/// string.
+fn push_escaped(value: &[u8], is_known: bool, escape: LogEscape, out: &mut Vec<u8>) {
     match escape {
         LogEscape::None => out.extend_from_slice(value),
         LogEscape::Default if value.is_empty() && !is_known => out.push(b'-'),
@@ -363,5 +379,4 @@ fn escape(value: &[u8], is_known: bool, escape: LogEscape) -> Vec<u8> {
             }
         }
     }
-    out
 }

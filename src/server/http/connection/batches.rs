@@ -80,15 +80,14 @@ impl Requests<'_> {
                 ..connection
             }
         };
-        let connection = self.begin_response(&response, connection, log);
         if body.is_done() {
-            return if response.write(connection, &mut self.out) {
+            return if self.write_response(&response, connection, log) {
                 Ok(())
             } else {
                 self.close().await
             };
         }
-        response.closing().write(connection, &mut self.out);
+        self.write_response(&response.closing(), connection, log);
         self.flush().await?;
         if self.connection.outlet.shutdown_write().is_ok() {
             self.discard(body).await?;

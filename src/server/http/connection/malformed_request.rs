@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Disconnected;
 use super::requests::{Requests, ServeOutcome};
-use crate::server::http::log_entry::{LogEntry, LogTimes, record_rendered};
+use crate::server::http::log_entry::{LogEntry, RequestStart};
 
 use crate::server::config::{RewriteFrame, Variables};
 use crate::server::exchange::request::Request;
@@ -29,9 +29,7 @@ impl Requests<'_> {
             is_head: false,
         };
         response.write(connection, &mut self.out);
-        let mut entry = self.malformed_entry();
-        record_rendered(entry.as_mut(), &self.out[start..]);
-        drop(entry);
+        self.log(self.malformed_entry(), start, 0);
         self.close().await
     }
 
@@ -77,11 +75,12 @@ impl Requests<'_> {
             line: first_line(&self.connection.buffer),
             connection,
         };
-        let times = LogTimes {
+        let start = RequestStart {
             began: Instant::now(),
             connection_opened: peer.opened,
+            head_bytes: 0,
         };
-        LogEntry::begin(web, &variables, times, false)
+        LogEntry::begin(web, &variables, start, false)
     }
 }
 

@@ -5,7 +5,7 @@ use super::read::LINGER_BYTES;
 use super::requests::{Requests, ServeOutcome};
 use crate::server::exchange::response::Response;
 use crate::server::http::h1::headers::BodyLength;
-use crate::server::http::log_entry::record_rendered;
+use crate::server::http::log_entry::LogEntry;
 use crate::server::http::pages;
 use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::http::route::{NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest};
@@ -41,9 +41,9 @@ impl Requests<'_> {
             NextStep::SendPrepared(bytes, keeps_alive, replay) => {
                 self.connection
                     .cache_poll(self.replay.template.take(), replay, location);
-                self.send_rendered(&bytes, keeps_alive, context).await
+                self.send_rendered(&bytes, keeps_alive, context.log).await
             }
-            NextStep::SendAndClose(bytes) => self.send_rendered(&bytes, false, context).await,
+            NextStep::SendAndClose(bytes) => self.send_rendered(&bytes, false, context.log).await,
             NextStep::ReadBatch(batch) => {
                 Box::pin(self.publish_batch(batch, body.pending(), context))
                     .await
@@ -100,11 +100,11 @@ impl Requests<'_> {
         &mut self,
         bytes: &[u8],
         keeps_alive: bool,
-        mut context: ResponsePlan,
+        log: Option<Box<LogEntry>>,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
-        record_rendered(context.log.as_mut(), bytes);
-        drop(context);
+        let start = self.out.len();
         self.out.extend_from_slice(bytes);
+        self.log(log, start, 0);
         if keeps_alive {
             Ok(None)
         } else {

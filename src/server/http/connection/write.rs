@@ -10,8 +10,7 @@ use tokio::task::yield_now;
 use super::requests::{MAX_UNWRITTEN_BYTES, Requests, ServeOutcome};
 use super::{Connection, Disconnected};
 use crate::server::broker::Incident;
-use crate::server::exchange::response;
-use crate::server::exchange::response::{Response, ResponseBody};
+use crate::server::exchange::response::{Response, ResponseBody, ResponseContext};
 use crate::server::http::log_entry::LogEntry;
 
 impl Requests<'_> {
@@ -19,11 +18,10 @@ impl Requests<'_> {
     pub(in crate::server) async fn respond(
         &mut self,
         response: Response,
-        connection: response::ResponseContext,
+        connection: ResponseContext,
         log: Option<Box<LogEntry>>,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
-        let connection = self.begin_response(&response, connection, log);
-        let keeps_alive = response.write(connection, &mut self.out);
+        let keeps_alive = self.write_response(&response, connection, log);
         // Not held while the connection lingers.
         drop(response);
         if keeps_alive {
@@ -33,34 +31,36 @@ impl Requests<'_> {
         }
     }
 
-    /// Logs a response, and returns how it is sent.
-    pub(in crate::server) fn begin_response(
+    /// Writes and logs a response. Returns whether the connection can serve another request.
+    pub(in crate::server) fn write_response(
         &mut self,
         response: &Response,
-        connection: response::ResponseContext,
-        mut log: Option<Box<LogEntry>>,
-    ) -> response::ResponseContext {
+        connection: ResponseContext,
+        log: Option<Box<LogEntry>>,
+    ) -> bool {
+        let connection = self.begin_response(connection);
+        let start = self.out.len();
+        let keeps_alive = response.write(connection, &mut self.out);
+        self.log(log, start, 0);
+        keeps_alive
+    }
+
+    /// Returns how a response is sent.
+    fn begin_response(&mut self, connection: ResponseContext) -> ResponseContext {
         self.held = 0;
         // The server may have begun to stop since the request was routed.
-        let connection = response::ResponseContext {
+        ResponseContext {
             keep_alive: connection.keep_alive && self.connection.accepts_requests(),
             ..connection
-        };
-        if let Some(log) = &mut log {
-            let mut head = Vec::new();
-            let (_, framing) = response.write_head(connection, &mut head);
-            let has_body = !connection.is_head && !response.bodiless;
-            log.add_received(self.received);
-            log.record_response(
-                &head,
-                if has_body {
-                    response.body.sent_bytes(framing)
-                } else {
-                    0
-                },
-            );
         }
-        connection
+    }
+
+    /// Logs the response that was written from `start` on, and of which so many bytes follow.
+    pub(in crate::server) fn log(&self, log: Option<Box<LogEntry>>, start: usize, following: u64) {
+        if let Some(mut log) = log {
+            log.add_received(self.received);
+            log.record_response(&self.out[start..], following);
+        }
     }
 
     /// Sends a shared response part by part, so that other connections of the shard have their
@@ -68,11 +68,21 @@ impl Requests<'_> {
     pub(in crate::server) async fn send_in_parts(
         &mut self,
         response: &Response,
-        connection: response::ResponseContext,
+        connection: ResponseContext,
+        log: Option<Box<LogEntry>>,
     ) -> Result<bool, Disconnected> {
+        let connection = self.begin_response(connection);
+        let start = self.out.len();
         let (keeps_alive, framing) = response.write_head(connection, &mut self.out);
+        let has_body = !connection.is_head && !response.bodiless;
+        let body_bytes = if has_body {
+            response.body.sent_bytes(framing)
+        } else {
+            0
+        };
+        self.log(log, start, body_bytes);
         match &response.body {
-            _ if connection.is_head || response.bodiless => {}
+            _ if !has_body => {}
             ResponseBody::Sized(body) => self.send_parts(body).await?,
             ResponseBody::Pieces(pieces) => {
                 for piece in pieces.iter().filter(|piece| !piece.is_empty()) {

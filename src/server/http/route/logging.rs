@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::log_entry::{LogEntry, LogTimes};
+use super::super::log_entry::{LogEntry, RequestStart};
 use crate::server::config::{Endpoint, Location, LocationSettings};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::upstream::hooks;
@@ -17,22 +17,23 @@ pub(super) fn entry(
     variables: &RequestVariables<'_>,
     began: Option<Instant>,
 ) -> Option<Box<LogEntry>> {
-    let times = LogTimes {
+    let start = RequestStart {
         began: began?,
         connection_opened: variables.peer.opened,
+        head_bytes: variables.request.head_bytes,
     };
     let web = &settings.web;
     let (Some(nchan), Some(Endpoint::Nchan(roles))) =
         (&settings.nchan, location.map(|location| location.endpoint))
     else {
-        return LogEntry::begin(web, variables, times, false);
+        return LogEntry::begin(web, variables, start, false);
     };
     let wanted = negotiation::requested_action(variables.request, roles);
     if matches!(
         wanted,
         RequestedAction::Forbidden | RequestedAction::UnknownMethod
     ) {
-        return LogEntry::begin(web, variables, times, true);
+        return LogEntry::begin(web, variables, start, true);
     }
     let values = hooks::values(nchan, variables, wanted);
     LogEntry::begin(
@@ -41,7 +42,7 @@ pub(super) fn entry(
             request: variables,
             values: &values,
         },
-        times,
+        start,
         true,
     )
 }
