@@ -43,5 +43,6 @@ pub mod runtime;
 pub use http::fuzzing;
 pub use http::{InheritedSocket, InheritedSocketError};
 pub use observe::access_log::reopen as reopen_access_logs;
+pub use runtime::generation::ServedCounts;
 pub use runtime::running::{Command, NeedsRestart, Reloaded, StopKind};
-pub use runtime::server::{ServedCounts, Server, ServerError, apply_process_settings};
+pub use runtime::server::{Server, ServerError, apply_process_settings};

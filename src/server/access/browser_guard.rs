@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use crate::protocol::EXPLAIN;
 use crate::server::config::model::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
-use crate::server::config::model::web::{AddedHeaders, RealIp};
+use crate::server::config::model::clients::RealIp;
+use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{ListenAddress, VirtualServer};
 use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::exchange::response::{Response, Status, push_line};

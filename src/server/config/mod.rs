@@ -13,29 +13,29 @@ pub mod expression;
 pub mod model;
 pub mod source;
 
-pub use self::expression::condition::Condition;
 pub use self::expression::map::{Map, MapVariable};
 pub use self::expression::path::{normalise, normalise_with_slashes};
 pub use self::expression::regex_pattern::{Captures, RegexPattern};
-pub use self::expression::rewrite::Rewrite;
-pub use self::expression::rewrite_phase::{
-    LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep,
-};
 pub use self::expression::secure_link::SecureLink;
 pub use self::model::browsers::BrowserAccess;
 pub use self::model::compression::GzipSettings;
 pub use self::model::limits::{ConnectionLimits, TcpSettings};
-pub use self::model::listener::Listener;
+pub use self::model::location::pattern::{Locations, Pattern};
+pub use self::model::location::rewrite_phase::condition::Condition;
+pub use self::model::location::rewrite_phase::rewrite::Rewrite;
+pub use self::model::location::rewrite_phase::{
+    LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep,
+};
 pub use self::model::location::{
     Endpoint, Location, LocationSettings, SlowPolicy, SubscriberMode, Types,
 };
 pub use self::model::logs::{ErrorLog, LogTarget};
-pub use self::model::names::{ServerName, Servers};
 pub use self::model::nchan::NchanSettings;
 pub use self::model::nhpm::NhpmSettings;
 pub use self::model::padding::{Padding, Paddings};
-pub use self::model::pattern::{Locations, Pattern};
 pub use self::model::proxy::ProxySettings;
+pub use self::model::server::listener::Listener;
+pub use self::model::server::names::{ServerName, Servers};
 pub use self::model::server::{
     BrokerSettings, Config, ListenAddress, MemoryAccounting, ProcessSettings, VirtualServer,
 };

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use crate::server::config::expression::rewrite::find_argument;
+use crate::server::config::model::location::rewrite_phase::rewrite::find_argument;
 
 /// The head of an HTTP/1.x request.
 #[derive(Debug)]

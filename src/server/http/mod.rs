@@ -34,5 +34,5 @@ pub(super) use self::upstream::backend::BackendClient;
 pub use self::listen::inherited_socket::{InheritedSocket, InheritedSocketError};
 pub(super) use self::listen::listener::{Accepted, Bound};
 pub(super) use self::listen::listener_snapshot::{ListenerSlot, ListenerSnapshot};
-pub(super) use self::upstream::notices::PendingNotices;
+pub(super) use self::upstream::pending_notices::PendingNotices;
 pub(super) use connection::Connection;

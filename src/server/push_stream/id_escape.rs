@@ -3,7 +3,7 @@
 //! The module writes ids unescaped, so that an id with a quote or a line feed forges fields. Here
 //! an id is escaped if its notation could not hold it unchanged.
 
-use super::json;
+use super::render::json;
 
 /// Appends an id to a JSON string, whose quotes the caller writes.
 pub(super) fn push_json(id: &[u8], out: &mut Vec<u8>) {

@@ -2,9 +2,9 @@
 //! generation before.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
-use super::server::ServedCounts;
 use crate::server::config::{Config, Listener, Location};
 use crate::server::http::listen::location_index::{LocationIndex, scopes};
 
@@ -63,6 +63,30 @@ impl Generation {
             locations,
             addresses: self.config.listeners.len(),
         }
+    }
+}
+
+/// Numbers of locations and addresses that a server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServedCounts {
+    /// Locations of all servers, including nested ones.
+    pub locations: usize,
+    /// Listening addresses.
+    pub addresses: usize,
+}
+
+impl fmt::Display for ServedCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            locations,
+            addresses,
+        } = self;
+        let locations_plural = if *locations == 1 { "" } else { "s" };
+        let addresses_plural = if *addresses == 1 { "" } else { "es" };
+        write!(
+            f,
+            "{locations} location{locations_plural} on {addresses} address{addresses_plural}"
+        )
     }
 }
 

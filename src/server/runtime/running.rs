@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::generation::{Generation, ListenerNumber};
-use super::server::{ServedCounts, Server, ServerError, apply_process_settings, bind, shard_count};
+use super::generation::{Generation, ListenerNumber, ServedCounts};
+use super::server::{Server, ServerError, apply_process_settings, bind, shard_count};
 use super::shards::Shards;
 use crate::server::broker::{Broker, TICK};
 use crate::server::config::{Config, ListenAddress, Listener};

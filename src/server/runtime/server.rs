@@ -3,7 +3,7 @@
 use std::io;
 use std::num::NonZero;
 
-use super::generation::Generation;
+use super::generation::{Generation, ServedCounts};
 use crate::server::broker::{Broker, CreateError, MAX_SHARDS};
 use crate::server::config::{Config, ListenAddress, Listener};
 use crate::server::exchange::response;
@@ -17,15 +17,6 @@ pub struct Server {
     pub(super) inherited: Vec<InheritedSocket>,
     pub(super) bound: Vec<Bound>,
     pub(super) broker: Broker,
-}
-
-/// Numbers of locations and addresses that a server serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServedCounts {
-    /// Locations of all servers, including nested ones.
-    pub locations: usize,
-    /// Listening addresses.
-    pub addresses: usize,
 }
 
 /// A failure to start a server, to reload its configuration, or to keep it running.
@@ -162,20 +153,5 @@ pub(super) fn shard_count(config: &Config) -> usize {
             .map_or(1, NonZero::get)
             .min(MAX_SHARDS),
         shards => shards,
-    }
-}
-
-impl std::fmt::Display for ServedCounts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            locations,
-            addresses,
-        } = self;
-        let locations_plural = if *locations == 1 { "" } else { "s" };
-        let addresses_plural = if *addresses == 1 { "" } else { "es" };
-        write!(
-            f,
-            "{locations} location{locations_plural} on {addresses} address{addresses_plural}"
-        )
     }
 }

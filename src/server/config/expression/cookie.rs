@@ -2,7 +2,7 @@
 
 /// Finds a cookie by name, compared without case. As in nginx, a name follows `;` or `,`, and a
 /// value ends with `;` only.
-pub(super) fn find_cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(in crate::server) fn find_cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = cookies;
     loop {
         let named = rest

@@ -5,7 +5,6 @@
 
 mod addresses;
 pub mod base64;
-pub mod condition;
 mod cookie;
 pub(in crate::server) mod escape;
 mod kinds;
@@ -14,8 +13,6 @@ mod memo;
 mod parse;
 pub mod path;
 pub mod regex_pattern;
-pub mod rewrite;
-pub mod rewrite_phase;
 pub mod secure_link;
 mod snapshot;
 pub mod variables;

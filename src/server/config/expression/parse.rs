@@ -7,7 +7,7 @@ use super::variables::availability;
 use super::{ExpressionError, ExpressionPart, VariableNames};
 
 /// Splits `text` into literal texts and variables.
-pub(super) fn parse_parts(
+pub(in crate::server) fn parse_parts(
     text: &[u8],
     names: &VariableNames,
 ) -> Result<Vec<ExpressionPart>, ExpressionError> {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::server::config::expression::rewrite_phase;
+use crate::server::config::model::location::rewrite_phase;
 use crate::server::config::model::web::Gate;
 use crate::server::config::{
     Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, VirtualServer,

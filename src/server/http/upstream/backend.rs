@@ -19,7 +19,7 @@ pub(super) use super::backend_request::{
 use super::backend_request::{FailureKind, SendFailure, ServerFailure};
 use super::balancer::{Attempt, Balancer, Selection};
 use super::hook_response::HookResponse;
-use super::notices::PendingNotices;
+use super::pending_notices::PendingNotices;
 use super::time_limit::within;
 use crate::server::config::ConnectionLimits;
 use crate::server::config::model::proxy::NextUpstream;

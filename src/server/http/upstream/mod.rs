@@ -12,5 +12,6 @@ pub(in crate::server) mod live_hooks;
 pub(in crate::server) mod message_hook;
 pub(in crate::server) mod notices;
 pub(in crate::server) mod peers;
+pub(in crate::server) mod pending_notices;
 pub(in crate::server) mod proxy_request;
 pub(in crate::server) mod time_limit;

@@ -7,16 +7,14 @@
 
 use std::sync::Arc;
 
-use axum::http::header::HeaderMap;
-use axum::http::{Method, Uri};
-use bytes::Bytes;
-use tokio::sync::watch;
-
 use super::backend::BackendClient;
 use super::backend_request::{BackendRequest, BackendRoute, HookCall, HookError};
 use super::hook_response::parse_header;
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
 use crate::server::observe::log_throttle::LogThrottle;
+use axum::http::header::HeaderMap;
+use axum::http::{Method, Uri};
+use bytes::Bytes;
 
 /// Memory of the task of a pending notice.
 const TASK_BYTES: usize = 1024;
@@ -35,13 +33,6 @@ pub(in crate::server) struct Notice {
     lines: Box<[u8]>,
     _charge: Charge,
 }
-
-/// Number of pending notices of a shard, across reloads.
-#[derive(Clone, Debug, Default)]
-pub(in crate::server) struct PendingNotices(watch::Sender<usize>);
-
-/// A pending notice; counted until it is dropped.
-struct PendingNotice(PendingNotices);
 
 impl Notice {
     /// Prepares a notice; `None` for a call that needs no back-end.
@@ -108,36 +99,6 @@ impl Notice {
     }
 }
 
-impl PendingNotices {
-    /// Waits until none is pending.
-    pub(in crate::server) async fn wait_until_empty(&self) {
-        // Cannot fail: the sender is `self`.
-        drop(self.0.subscribe().wait_for(|count| *count == 0).await);
-    }
-
-    /// Number of pending notices.
-    pub(in crate::server) fn count(&self) -> usize {
-        *self.0.borrow()
-    }
-
-    /// Counts another one, if fewer than `max` are pending.
-    fn enter(&self, max: usize) -> Option<PendingNotice> {
-        self.0
-            .send_if_modified(|count| {
-                let has_room = *count < max;
-                *count += usize::from(has_room);
-                has_room
-            })
-            .then(|| PendingNotice(self.clone()))
-    }
-}
-
-impl Drop for PendingNotice {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 impl BackendClient {
     /// Sends a notice without waiting for its response.
     pub(in crate::server) fn send_notice(self: &Arc<Self>, broker: &Broker, notice: Notice) {
@@ -173,26 +134,5 @@ impl BackendClient {
         self.send_request(|| notice.request(), Bytes::new())
             .await
             .map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn pending_notices_are_bounded_and_waited_for() {
-        let notices = PendingNotices::default();
-        let first = notices.enter(2).expect("there is room");
-        let second = notices.enter(2).expect("there is room");
-        assert!(notices.enter(2).is_none() && notices.count() == 2);
-        drop(first);
-        let third = notices.enter(2).expect("there is room again");
-        let waits = tokio::spawn({
-            let notices = notices.clone();
-            async move { notices.wait_until_empty().await }
-        });
-        drop((second, third));
-        waits.await.expect("no panic");
     }
 }

@@ -1,7 +1,7 @@
 //! The condition of an `if`, and the names of captures that become variables of the whole file.
 
 use super::parser::Directive;
-use crate::server::config::expression::condition::FileTest;
+use crate::server::config::model::location::rewrite_phase::condition::FileTest;
 use crate::server::config::{Condition, Expression, RegexPattern, VariableNames};
 
 /// Parses the arguments of `if`.

@@ -13,10 +13,10 @@ use super::guards;
 use super::guards::{FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
-use crate::server::config::expression::rewrite_phase::RewriteStep;
 use crate::server::config::model::clients::{Clients, RealIp, RealIpHeader};
 use crate::server::config::model::compression::{ProxiedCondition, UserAgents};
 use crate::server::config::model::defaults;
+use crate::server::config::model::location::rewrite_phase::RewriteStep;
 use crate::server::config::model::logs::AccessLog;
 use crate::server::config::model::template::Template;
 use crate::server::config::model::web::{

@@ -6,7 +6,7 @@ use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, SERVER_IF, Val
 use super::levels::{Level, Scope, StepDraft};
 use super::names;
 use super::parser::Directive;
-use crate::server::config::expression::rewrite::RewriteFlag;
+use crate::server::config::model::location::rewrite_phase::rewrite::RewriteFlag;
 use crate::server::config::model::web::AuthRequest;
 use crate::server::config::{
     Expression, RegexPattern, Rewrite, RewriteStep, SecureLink, VariableNames,

@@ -1,5 +1,8 @@
 //! Locations: their endpoints, and the settings that they have after inheritance.
 
+pub mod pattern;
+pub mod rewrite_phase;
+
 use std::sync::Arc;
 use std::time::Duration;
 

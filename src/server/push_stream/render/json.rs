@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io::Write;
 
-use super::render::MessageView;
+use super::MessageView;
 use crate::message::Position;
 use crate::protocol::GAP_ID;
 use crate::server::broker::MissedCount;
@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 4096;
 
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; a text that
 /// is not UTF-8 is sent as `"base64"` instead of `"text"`.
-pub(super) fn push(message: &MessageView<'_>, out: &mut Vec<u8>) {
+pub(in crate::server) fn push(message: &MessageView<'_>, out: &mut Vec<u8>) {
     let Position { tag, .. } = message.position;
     let event_id = message.event_id.unwrap_or_default();
     // Growing the buffer step by step would cost more than the encoding.
@@ -57,7 +57,12 @@ pub(super) fn push(message: &MessageView<'_>, out: &mut Vec<u8>) {
 
 /// Appends a gap notice in the form of a message; `position` is a cursor that leads to the next
 /// message.
-pub(super) fn push_gap(channel: &[u8], missed: MissedCount, position: Position, out: &mut Vec<u8>) {
+pub(in crate::server) fn push_gap(
+    channel: &[u8],
+    missed: MissedCount,
+    position: Position,
+    out: &mut Vec<u8>,
+) {
     let MissedCount { count, at_least } = missed;
     // Writing to a Vec cannot fail.
     drop(write!(out, "{{\"id\":{GAP_ID},\"channel\":"));
@@ -123,7 +128,7 @@ fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript
 /// source, where older engines treat them as line ends.
-pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
+pub(in crate::server) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut copied = 0;

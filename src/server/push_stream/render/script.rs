@@ -6,10 +6,10 @@
 
 use std::io::Write;
 
-use super::render::MessageView;
+use super::MessageView;
 
 /// Appends `<script>p(ID,'CHANNEL','TEXT');</script>`.
-pub(super) fn push(view: &MessageView<'_>, out: &mut Vec<u8>) {
+pub(in crate::server) fn push(view: &MessageView<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     drop(write!(out, "<script>p({},'", view.id));
     push_string(view.channel, out);

@@ -3,12 +3,14 @@
 //!
 //! Produces unframed bytes; the subscriber modes add chunks and websocket frames.
 
+pub mod json;
+pub(in crate::server) mod script;
+
 use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{json, script};
 use crate::message::Position;
 use crate::protocol::{GAP_EVENT, GAP_ID};
 use crate::server::broker::{Message, MissedCount};

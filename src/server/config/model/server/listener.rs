@@ -32,6 +32,38 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Returns the default server for connections to `local_address`.
+    pub fn default_server(&self, local_address: &str) -> &Arc<VirtualServer> {
+        self.servers_at(local_address).default_server()
+    }
+
+    /// Finds the server for a request on a connection to `local_address`; `host` as in
+    /// [`Servers::find`].
+    pub fn server(
+        &self,
+        local_address: &str,
+        host: impl FnOnce() -> String,
+    ) -> &Arc<VirtualServer> {
+        let servers = self.servers_at(local_address);
+        match &servers[..] {
+            [only] => only,
+            _ => servers.find(&host()),
+        }
+    }
+
+    fn servers_at(&self, local_address: &str) -> &Servers {
+        if self.overrides.is_empty() {
+            return &self.servers;
+        }
+        let address = local_address.parse::<IpAddr>().ok();
+        self.overrides
+            .iter()
+            .find(|(known, _)| Some(*known) == address)
+            .map_or(&self.servers, |(_, servers)| servers)
+    }
+}
+
 impl Config {
     /// Replaces the listening addresses (`--listen`); each gets the servers of all listeners.
     ///

@@ -3,13 +3,16 @@
 //!
 //! The caller chooses the server and the location whose directives run, and acts on the result.
 
+pub mod condition;
+pub mod rewrite;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Memo;
-use super::rewrite::{Rewrite, RewriteFlag, Uri, find_argument};
+use self::rewrite::{Rewrite, RewriteFlag, Uri, find_argument};
+use crate::server::config::expression::Memo;
 use crate::server::config::{
     Captures, Condition, Expression, Location, LocationSettings, Variables,
 };

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
-use super::rewrite_phase::{FrameVariables, RewriteFrame};
+use super::{FrameVariables, RewriteFrame};
 use crate::server::config::{Captures, Expression, RegexPattern, Variables};
 
 /// The condition of an `if` block.

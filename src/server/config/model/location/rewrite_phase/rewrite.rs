@@ -1,8 +1,8 @@
 //! `rewrite`: a regular expression on the path of a request, and the URI or address that replaces
 //! it (nginx's `ngx_http_rewrite_module`). Applied by `rewrite_phase`.
 
-use super::regex_pattern::RegexPattern;
-use super::{Expression, Variables};
+use crate::server::config::expression::regex_pattern::RegexPattern;
+use crate::server::config::expression::{Expression, Variables};
 
 /// A `rewrite` directive.
 #[derive(Clone, Debug)]

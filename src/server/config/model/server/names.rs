@@ -4,11 +4,10 @@
 //! Names are indexed when the configuration is loaded.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::server::config::{Captures, Listener, RegexPattern, VirtualServer};
+use crate::server::config::{Captures, RegexPattern, VirtualServer};
 
 /// A name or pattern of `server_name`.
 #[derive(Clone, Debug)]
@@ -215,38 +214,6 @@ impl Deref for Servers {
     type Target = [Arc<VirtualServer>];
     fn deref(&self) -> &Self::Target {
         &self.all
-    }
-}
-
-impl Listener {
-    /// Returns the default server for connections to `local_address`.
-    pub fn default_server(&self, local_address: &str) -> &Arc<VirtualServer> {
-        self.servers_at(local_address).default_server()
-    }
-
-    /// Finds the server for a request on a connection to `local_address`; `host` as in
-    /// [`Servers::find`].
-    pub fn server(
-        &self,
-        local_address: &str,
-        host: impl FnOnce() -> String,
-    ) -> &Arc<VirtualServer> {
-        let servers = self.servers_at(local_address);
-        match &servers[..] {
-            [only] => only,
-            _ => servers.find(&host()),
-        }
-    }
-
-    fn servers_at(&self, local_address: &str) -> &Servers {
-        if self.overrides.is_empty() {
-            return &self.servers;
-        }
-        let address = local_address.parse::<IpAddr>().ok();
-        self.overrides
-            .iter()
-            .find(|(known, _)| Some(*known) == address)
-            .map_or(&self.servers, |(_, servers)| servers)
     }
 }
 

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::server::config::Location;
 use crate::server::config::expression::regex_pattern::{Captures, RegexPattern};
-use crate::server::config::{Location, VirtualServer};
 
 /// The pattern of a location.
 #[derive(Clone, Debug)]
@@ -97,10 +97,10 @@ impl Pattern {
 }
 
 /// A location that matches a request.
-struct LocationMatch<'a> {
-    location: &'a Location,
+pub(in crate::server::config::model) struct LocationMatch<'a> {
+    pub(in crate::server::config::model) location: &'a Location,
     /// Captures of the last regular expression that matched; `None` = none did.
-    captures: Option<Captures>,
+    pub(in crate::server::config::model) captures: Option<Captures>,
     /// Regular expressions of outer levels do not take precedence over this match.
     is_final: bool,
 }
@@ -109,7 +109,10 @@ impl Locations {
     /// Finds the location in nginx's order: the exact match; the longest prefix with its nested
     /// locations, if that match is final; the first regular expression with its nested locations;
     /// the longest prefix.
-    fn locate(&self, path: &[u8]) -> Option<LocationMatch<'_>> {
+    pub(in crate::server::config::model) fn locate(
+        &self,
+        path: &[u8],
+    ) -> Option<LocationMatch<'_>> {
         if let Ok(at) = self
             .exact
             .binary_search_by(|&at| self.all[at].pattern.text().cmp(path))
@@ -175,16 +178,5 @@ impl Locations {
                     ..inner
                 })
             })
-    }
-}
-
-impl VirtualServer {
-    /// Finds the location for the normalised `path`, with the captures of its regular expression;
-    /// `None` = no location matches.
-    #[must_use]
-    pub fn locate(&self, path: &[u8]) -> Option<(&Location, Option<Captures>)> {
-        self.locations
-            .locate(path)
-            .map(|found| (found.location, found.captures))
     }
 }

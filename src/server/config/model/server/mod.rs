@@ -1,5 +1,8 @@
 //! The configuration as a whole: addresses, virtual servers, and the settings of process and broker.
 
+pub mod listener;
+pub mod names;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::server::config::{
-    BrowserAccess, ConnectionLimits, ErrorLog, Listener, LocationSettings, Locations, RewriteStep,
-    ServerName,
+    BrowserAccess, Captures, ConnectionLimits, ErrorLog, Listener, Location, LocationSettings,
+    Locations, RewriteStep, ServerName,
 };
 
 /// The configuration of a server.
@@ -125,5 +128,16 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => write!(f, "http://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+impl VirtualServer {
+    /// Finds the location for the normalised `path`, with the captures of its regular expression;
+    /// `None` = no location matches.
+    #[must_use]
+    pub fn locate(&self, path: &[u8]) -> Option<(&Location, Option<Captures>)> {
+        self.locations
+            .locate(path)
+            .map(|found| (found.location, found.captures))
     }
 }
