@@ -44,12 +44,12 @@ pub(super) fn rows(config: &Config) -> Vec<Row> {
 }
 
 fn files(server: &VirtualServer) -> String {
-    settings(&server.settings, Endpoint::None)
+    settings(&server.settings)
 }
 
 fn add_rows(rows: &mut Vec<Row>, location: &Location, server: &str, listen: &str) {
     let (endpoint, mode) = endpoint(location);
-    let settings = settings(&location.settings, location.endpoint);
+    let settings = settings(&location.settings);
     rows.push([
         server.to_owned(),
         listen.to_owned(),
@@ -85,7 +85,7 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
         .steps
         .iter()
         .any(|step| matches!(step, RewriteStep::Return(_)));
-    match location.endpoint {
+    match location.endpoint() {
         Endpoint::None if always_returns => ("answer", ""),
         Endpoint::None if location.settings.web.root.is_some() => ("files", ""),
         Endpoint::None if !location.steps.is_empty() => ("answer", ""),
@@ -93,17 +93,19 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
         Endpoint::Statistics => ("statistics", ""),
         Endpoint::Publisher { admin: true } => ("publisher", "admin"),
         Endpoint::Publisher { admin: false } => ("publisher", "normal"),
-        Endpoint::NhpmPublisher => ("NHPM publisher", ""),
+        Endpoint::NhpmPublisher(_) => ("NHPM publisher", ""),
         Endpoint::NhpmSubscriber {
             interval_poll: false,
+            ..
         } => ("NHPM subscriber", "long-poll"),
         Endpoint::NhpmSubscriber {
             interval_poll: true,
+            ..
         } => ("NHPM subscriber", "interval-poll"),
-        Endpoint::Nchan(roles) => ("nchan", nchan_mode(roles)),
-        Endpoint::NchanGroup(_) => ("nchan group", ""),
+        Endpoint::Nchan { roles, .. } => ("nchan", nchan_mode(*roles)),
+        Endpoint::NchanGroup { .. } => ("nchan group", ""),
         Endpoint::NchanStubStatus => ("nchan statistics", ""),
-        Endpoint::NchanSubscriberInfo => ("nchan subscriber info", ""),
+        Endpoint::NchanSubscriberInfo(_) => ("nchan subscriber info", ""),
         Endpoint::Subscriber(SubscriberMode::Streaming) => ("subscriber", "streaming"),
         Endpoint::Subscriber(SubscriberMode::Polling) => ("subscriber", "polling"),
         Endpoint::Subscriber(SubscriberMode::LongPolling) => ("subscriber", "long-polling"),
@@ -113,23 +115,23 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
 }
 
 /// The most important settings of a location.
-fn settings(settings: &LocationSettings, endpoint: Endpoint) -> String {
+fn settings(settings: &LocationSettings) -> String {
     let mut words = Vec::new();
-    if let (Some(path), true) = (&settings.channels_path, endpoint != Endpoint::None) {
+    if let (Some(path), true) = (&settings.channels_path, settings.endpoint.is_some()) {
         words.push(format!("channels={path}"));
     }
-    match endpoint {
+    match &settings.endpoint {
         Endpoint::Publisher { .. } => {
             let store = if settings.store_messages { "on" } else { "off" };
             words.push(format!("store={store}"));
             words.extend(settings.batch.then(|| "batch=on".to_owned()));
         }
-        Endpoint::Subscriber(mode) => add_subscriber_words(&mut words, settings, mode),
+        Endpoint::Subscriber(mode) => add_subscriber_words(&mut words, settings, *mode),
         _ => {}
     }
     let root = settings.web.root.as_ref();
     words.extend(
-        root.filter(|_| endpoint == Endpoint::None)
+        root.filter(|_| !settings.endpoint.is_some())
             .map(|root| format!("root={}", root.path)),
     );
     add_access_words(&mut words, &settings.web);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::formats::Formats;
 use crate::server::broker::Broker;
-use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
+use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, ResponseContext};
@@ -42,10 +42,8 @@ pub struct SubscribeCall<'a> {
     pub request: &'a Request<'a>,
     /// Variables for the expressions of the location.
     pub variables: &'a RequestVariables<'a>,
-    /// The settings of the location, after its conditions.
+    /// The endpoint and the settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
-    /// The endpoint of the location.
-    pub endpoint: Endpoint,
     /// The mode of a push-stream location.
     pub mode: SubscriberMode,
     /// Has the channels, and counts rejections.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use super::template::Template;
 use crate::server::config::{
-    BrokerSettings, ConnectionLimits, LocationSettings, MemoryAccounting, MessageFormat, Paddings,
-    SlowPolicy, TcpSettings, Types,
+    BrokerSettings, ConnectionLimits, Endpoint, LocationSettings, MemoryAccounting, MessageFormat,
+    Paddings, SlowPolicy, TcpSettings, Types,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -205,8 +205,7 @@ impl Default for LocationSettings {
             is_builtin: false,
             gap_notice: false,
             gzip: None,
-            nhpm: None,
-            nchan: None,
+            endpoint: Endpoint::None,
             proxy: None,
         }
     }

@@ -66,7 +66,7 @@ pub struct GroupMethods {
 }
 
 /// A setting with a fixed value, or with a value per request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting<T> {
     /// The value for all requests.
     Fixed(T),
@@ -130,7 +130,7 @@ pub struct EventSourcePing {
 }
 
 /// `nchan_group_max_*`: evaluated for each request; an empty value leaves the limit unchanged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupLimitExpressions {
     /// `channels`
     pub channels: Option<Expression>,
@@ -145,7 +145,7 @@ pub struct GroupLimitExpressions {
 }
 
 /// Hooks: the internal URIs of the requests to a back-end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NchanHooks {
     /// `nchan_authorize_request`
     pub authorize: Option<Expression>,
@@ -158,7 +158,7 @@ pub struct NchanHooks {
 }
 
 /// Settings of an nchan location.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NchanSettings {
     /// Channels of publishers: `nchan_publisher_channel_id` or `nchan_channel_id`; empty =
     /// [`NchanSettings::legacy_id`].

@@ -20,7 +20,7 @@ pub enum Concurrency {
 }
 
 /// Settings of an NHPM publisher or subscriber location.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NhpmSettings {
     /// `$push_channel_id`
     pub channel_id: Expression,

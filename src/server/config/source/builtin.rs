@@ -124,11 +124,13 @@ fn locations(options: &BuiltinOptions) -> Locations {
         ("/pub", Endpoint::Publisher { admin: true }),
         ("/channels-stats", Endpoint::Statistics),
     ] {
-        let settings = Arc::new(common(options, Expression::argument("id"), JSON));
+        let settings = Arc::new(LocationSettings {
+            endpoint,
+            ..common(options, Expression::argument("id"), JSON)
+        });
         for path in [path.to_owned(), format!("{path}/")] {
             locations.push(location(
                 Pattern::Exact(path.into_bytes()),
-                endpoint,
                 Arc::clone(&settings),
             ));
         }
@@ -157,19 +159,15 @@ fn locations(options: &BuiltinOptions) -> Locations {
             prefix: prefix.as_bytes().to_vec(),
             stops_regexes: true,
         };
-        locations.push(location(
-            pattern,
-            Endpoint::Subscriber(mode),
-            Arc::new(settings),
-        ));
+        settings.endpoint = Endpoint::Subscriber(mode);
+        locations.push(location(pattern, Arc::new(settings)));
     }
     locations.into()
 }
 
-fn location(pattern: Pattern, endpoint: Endpoint, settings: Arc<LocationSettings>) -> Location {
+fn location(pattern: Pattern, settings: Arc<LocationSettings>) -> Location {
     Location {
         pattern,
-        endpoint,
         settings,
         steps: Vec::new(),
         nested: Locations::default(),
@@ -213,7 +211,7 @@ mod tests {
         let config = Config::builtin();
         config.listeners[0].servers[0]
             .locate(path.as_bytes())
-            .map(|(location, _)| location.endpoint)
+            .map(|(location, _)| location.endpoint().clone())
     }
 
     #[test]

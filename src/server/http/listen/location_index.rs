@@ -144,7 +144,7 @@ fn indexed_server(
     fn collect(locations: &[Location], outer: &str, keys: &mut KeysByAddress) {
         for location in locations {
             let path = format!("{outer}\n{}", location.pattern);
-            if let Endpoint::Subscriber(mode) = location.endpoint {
+            if let Endpoint::Subscriber(mode) = *location.endpoint() {
                 keys.push((Some(location).into(), (path.clone(), mode)));
             }
             collect(&location.nested, &path, keys);

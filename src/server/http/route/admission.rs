@@ -52,7 +52,7 @@ impl<'s> Router<'s> {
         match located.destination.location {
             Some(location)
                 if located.destination.limited.is_some()
-                    && is_without_handler(location.endpoint) =>
+                    && is_without_handler(location.endpoint()) =>
             {
                 // Only nginx's static handler is left.
                 Ok(match request.method {
@@ -143,7 +143,7 @@ impl<'s> Router<'s> {
     ) -> Result<Admission<'s>, W::Stop> {
         let settings = located.destination.settings;
         // A location without content has no static files either.
-        let has_content = location.endpoint != Endpoint::None || settings.proxy.is_some();
+        let has_content = settings.endpoint.is_some() || settings.proxy.is_some();
         let gate = settings.web.content_gate;
         if has_content && !self.passes(gate, &settings.web, request.endpoints) {
             return Ok(Admission::error_page(Status::FORBIDDEN));
@@ -154,17 +154,17 @@ impl<'s> Router<'s> {
             .body
             .announced()
             .is_some_and(|length| length > max_body)
-            && !push_stream::publish::is_batch(request, settings, location.endpoint)
+            && !push_stream::publish::is_batch(request, settings)
         {
             Limit::Body.log();
             let response = Response::error_page(Status(413)).closing();
             return Ok(Admission::Ended(NextStep::Respond(response)));
         }
         located.body.limit(max_body);
-        if let Some(next) = self.authorize(location, located, request, waiting).await? {
+        if let Some(next) = self.authorize(located, request, waiting).await? {
             return Ok(Admission::Ended(next));
         }
-        match (location.endpoint, &settings.proxy) {
+        match (&settings.endpoint, &settings.proxy) {
             (Endpoint::None, Some(proxy)) => Ok(Admission::BackEnd(proxy)),
             (Endpoint::None, None) => Ok(Admission::Files),
             (endpoint, _) if is_follower(endpoint, request) => {
@@ -179,16 +179,14 @@ impl<'s> Router<'s> {
     /// Returns what responds to a rejected request.
     async fn authorize<W: Waiting>(
         &self,
-        location: &Location,
         located: &Located<'_>,
         request: &Request<'_>,
         waiting: &mut W,
     ) -> Result<Option<NextStep>, W::Stop> {
-        let settings = &located.destination.settings.nchan;
-        let (Endpoint::Nchan(roles), Some(settings)) = (location.endpoint, settings) else {
+        let Endpoint::Nchan { roles, settings } = &located.destination.settings.endpoint else {
             return Ok(None);
         };
-        let wanted = negotiation::requested_action(request, roles);
+        let wanted = negotiation::requested_action(request, *roles);
         let Some(uri) = hooks::authorization_of(settings, wanted) else {
             return Ok(None);
         };
@@ -251,28 +249,28 @@ fn end_phase(located: &Located<'_>, request: &Request<'_>) -> NextStep {
 
 /// Returns whether nginx has no push handler for the methods that `limit_except` takes out of the
 /// location. nchan keeps its own handler for them.
-fn is_without_handler(endpoint: Endpoint) -> bool {
+fn is_without_handler(endpoint: &Endpoint) -> bool {
     match endpoint {
         Endpoint::Statistics
         | Endpoint::Publisher { .. }
         | Endpoint::Subscriber(_)
-        | Endpoint::NhpmPublisher
+        | Endpoint::NhpmPublisher(_)
         | Endpoint::NhpmSubscriber { .. } => true,
         Endpoint::None
-        | Endpoint::Nchan(_)
-        | Endpoint::NchanGroup(_)
+        | Endpoint::Nchan { .. }
+        | Endpoint::NchanGroup { .. }
         | Endpoint::NchanStubStatus
-        | Endpoint::NchanSubscriberInfo => false,
+        | Endpoint::NchanSubscriberInfo(_) => false,
     }
 }
 
 /// Returns whether the request may make its connection follow, where a body has no place.
-fn is_follower(endpoint: Endpoint, request: &Request<'_>) -> bool {
+fn is_follower(endpoint: &Endpoint, request: &Request<'_>) -> bool {
     match endpoint {
         Endpoint::Subscriber(_) => true,
-        Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo => {
-            request.method == "GET"
-        }
+        Endpoint::NhpmSubscriber { .. }
+        | Endpoint::Nchan { .. }
+        | Endpoint::NchanSubscriberInfo(_) => request.method == "GET",
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::publish_plan::PublishPlan;
+use super::subscribing::message_hook;
 use super::{EndpointRequest, NextStep, Router};
 use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
@@ -28,7 +29,7 @@ impl Router<'_> {
     ) -> NextStep {
         let variables = incoming.variables;
         let request = variables.request;
-        match location.endpoint {
+        match &settings.endpoint {
             Endpoint::NchanStubStatus => NextStep::Respond(status::respond(self.shard.broker())),
             Endpoint::Statistics => {
                 statistics::respond(request, variables, settings, self.shard.broker()).into()
@@ -51,30 +52,31 @@ impl Router<'_> {
             request: variables.request,
             variables,
             settings,
-            admin: matches!(location.endpoint, Endpoint::Publisher { admin: true }),
+            admin: matches!(settings.endpoint, Endpoint::Publisher { admin: true }),
             broker: self.shard.broker(),
             max_channels: self.snapshot.limits.max_channels_per_request,
             max_body: self.max_body(settings),
         };
-        if push_stream::publish::is_batch(variables.request, settings, location.endpoint) {
+        if push_stream::publish::is_batch(variables.request, settings) {
             return match push_stream::publish::respond_to_batch(&call) {
                 Ok(batch) => NextStep::ReadBatch(batch),
                 Err(response) => NextStep::Respond(response),
             };
         }
-        match (location.endpoint, &settings.nhpm, &settings.nchan) {
-            (Endpoint::NchanGroup(verbs), _, Some(nchan)) => {
-                NextStep::Respond(group_location::respond(&call, nchan, verbs))
+        match &settings.endpoint {
+            Endpoint::NchanGroup { methods, settings } => {
+                NextStep::Respond(group_location::respond(&call, settings, *methods))
             }
-            (_, Some(nhpm), _) => {
-                read_body(nhpm::publish::respond(&call, nhpm), PublishPlan::Nhpm, None)
+            Endpoint::NhpmPublisher(settings) => {
+                let reply = nhpm::publish::respond(&call, settings);
+                read_body(reply, PublishPlan::Nhpm, None)
             }
-            (_, None, Some(nchan)) => {
-                let reply = nchan::publish::respond(&call, nchan);
-                let hook = Self::message_hook(settings, variables, RequestedAction::Publish);
+            Endpoint::Nchan { settings, .. } => {
+                let reply = nchan::publish::respond(&call, settings);
+                let hook = message_hook(settings, variables, RequestedAction::Publish);
                 read_body(reply, PublishPlan::Nchan, hook)
             }
-            (_, None, None) => {
+            _ => {
                 let mut reply = push_stream::publish::respond(&call);
                 if let PublishReply::Read(plan) = &mut reply {
                     plan.set_argument_alone(only_argument(variables, location, settings));
@@ -93,7 +95,7 @@ impl Router<'_> {
     ) -> NextStep {
         let variables = incoming.variables;
         let request = variables.request;
-        let mode = if let Endpoint::Subscriber(mode) = location.endpoint {
+        let mode = if let Endpoint::Subscriber(mode) = settings.endpoint {
             mode
         } else {
             SubscriberMode::LongPolling
@@ -102,7 +104,6 @@ impl Router<'_> {
             request,
             variables,
             settings,
-            endpoint: location.endpoint,
             mode,
             broker: self.shard.broker(),
             formats: &self.snapshot.formats,
@@ -143,11 +144,13 @@ fn only_argument(
 }
 
 /// Returns whether the request is one of a publisher.
-fn is_publish(endpoint: Endpoint, request: &Request<'_>) -> bool {
+fn is_publish(endpoint: &Endpoint, request: &Request<'_>) -> bool {
     match endpoint {
-        Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) => true,
-        Endpoint::Nchan(roles) => {
-            negotiation::requested_action(request, roles) == RequestedAction::Publish
+        Endpoint::Publisher { .. } | Endpoint::NhpmPublisher(_) | Endpoint::NchanGroup { .. } => {
+            true
+        }
+        Endpoint::Nchan { roles, .. } => {
+            negotiation::requested_action(request, *roles) == RequestedAction::Publish
         }
         _ => false,
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::log_entry::{LogEntry, RequestStart};
-use crate::server::config::{Endpoint, Location, LocationSettings};
+use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::upstream::hooks;
 use crate::server::nchan::negotiation;
@@ -12,7 +12,6 @@ use crate::server::nchan::variables::NchanVariables;
 
 /// Begins the access log entry of a request that `began` at this time; `None` if it is not logged.
 pub(super) fn entry(
-    location: Option<&Location>,
     settings: &LocationSettings,
     variables: &RequestVariables<'_>,
     began: Option<Instant>,
@@ -23,12 +22,14 @@ pub(super) fn entry(
         head_bytes: variables.request.head_bytes,
     };
     let web = &settings.web;
-    let (Some(nchan), Some(Endpoint::Nchan(roles))) =
-        (&settings.nchan, location.map(|location| location.endpoint))
+    let Endpoint::Nchan {
+        roles,
+        settings: nchan,
+    } = &settings.endpoint
     else {
         return LogEntry::begin(web, variables, start, false);
     };
-    let wanted = negotiation::requested_action(variables.request, roles);
+    let wanted = negotiation::requested_action(variables.request, *roles);
     if matches!(
         wanted,
         RequestedAction::Forbidden | RequestedAction::UnknownMethod

@@ -186,7 +186,7 @@ impl<'s> Router<'s> {
                     connection: self.response_connection(variables.request),
                     added,
                     compression,
-                    log: logging::entry(location, settings, variables, located.began),
+                    log: logging::entry(settings, variables, located.began),
                     page_type: settings.types.page_type.clone(),
                 },
             }

@@ -7,7 +7,7 @@ use axum::http::Method;
 use super::{FollowPlan, NextStep, Router};
 use crate::server::broker::AttachError;
 use crate::server::config::model::web::AddedHeaders;
-use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::config::{Endpoint, NchanSettings};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::Subscription;
@@ -106,8 +106,7 @@ impl Router<'_> {
             }
             FamilyFollower::Nchan(NchanFollower { hooks, socket }) => {
                 if let Some(socket) = socket {
-                    let wanted = RequestedAction::PublishWebSocket;
-                    let hook = Self::message_hook(call.settings, call.variables, wanted);
+                    let hook = websocket_hook(call);
                     plan.input = ClientInput::NchanWebSocket(OpenWebSocket::new(socket, hook));
                 }
                 return Ok(self.begin_hooks(call, plan, hooks));
@@ -123,7 +122,7 @@ impl Router<'_> {
         mut plan: FollowPlan,
         hooks: SubscriberHooks,
     ) -> NextStep {
-        let notices = Self::subscription_notices(call);
+        let notices = subscription_notices(call);
         if hooks.is_empty() && notices.subscribed.is_none() && notices.unsubscribed.is_none() {
             return NextStep::Follow(plan);
         }
@@ -138,50 +137,61 @@ impl Router<'_> {
             }
         }
     }
+}
 
-    /// Notices about a subscriber, where its location sends any.
-    fn subscription_notices(call: &SubscribeCall<'_>) -> Notices {
-        match (&call.settings.nchan, call.endpoint) {
-            (Some(nchan), Endpoint::Nchan(roles)) => hooks::notices(
-                nchan,
-                call.variables,
-                negotiation::requested_action(call.request, roles),
-            ),
-            _ => Notices::default(),
+/// Notices about a subscriber, where its location sends any.
+fn subscription_notices(call: &SubscribeCall<'_>) -> Notices {
+    match &call.settings.endpoint {
+        Endpoint::Nchan { roles, settings } => {
+            let wanted = negotiation::requested_action(call.request, *roles);
+            hooks::notices(settings, call.variables, wanted)
         }
+        _ => Notices::default(),
     }
+}
 
-    /// The hook that checks a message, where the location has one
-    /// (`nchan_publisher_upstream_request`).
-    pub(super) fn message_hook(
-        settings: &LocationSettings,
-        variables: &RequestVariables<'_>,
-        wanted: RequestedAction,
-    ) -> Option<Box<Result<HookCall, HookError>>> {
-        let nchan = settings.nchan.as_ref()?;
-        let uri = nchan.hooks.publisher_upstream.as_ref()?;
-        let values = hooks::values(nchan, variables, wanted);
-        Some(Box::new(hooks::build_hook_call(
-            uri,
-            variables,
-            &values,
-            &Method::POST,
-            true,
-        )))
+/// The hook that checks the messages of a websocket, where the location has one.
+fn websocket_hook(call: &SubscribeCall<'_>) -> Option<Box<Result<HookCall, HookError>>> {
+    match &call.settings.endpoint {
+        Endpoint::Nchan { settings, .. } | Endpoint::NchanSubscriberInfo(settings) => {
+            message_hook(settings, call.variables, RequestedAction::PublishWebSocket)
+        }
+        _ => None,
     }
+}
+
+/// The hook that checks a message, where the location has one
+/// (`nchan_publisher_upstream_request`).
+pub(super) fn message_hook(
+    settings: &NchanSettings,
+    variables: &RequestVariables<'_>,
+    wanted: RequestedAction,
+) -> Option<Box<Result<HookCall, HookError>>> {
+    let uri = settings.hooks.publisher_upstream.as_ref()?;
+    let values = hooks::values(settings, variables, wanted);
+    Some(Box::new(hooks::build_hook_call(
+        uri,
+        variables,
+        &values,
+        &Method::POST,
+        true,
+    )))
 }
 
 /// Responds in the protocol family of the location.
 fn respond(call: &SubscribeCall<'_>) -> SubscribeReply<FamilyFollower> {
-    match (call.endpoint, &call.settings.nhpm, &call.settings.nchan) {
-        (Endpoint::NchanSubscriberInfo, _, Some(settings)) => {
+    match &call.settings.endpoint {
+        Endpoint::NchanSubscriberInfo(settings) => {
             nchan::subscribe::subscriber_info::respond(call, settings).map(FamilyFollower::Nchan)
         }
-        (Endpoint::NhpmSubscriber { interval_poll }, Some(settings), _) => {
-            nhpm::subscribe::respond(call, settings, interval_poll).map(|()| FamilyFollower::Nhpm)
+        Endpoint::NhpmSubscriber {
+            interval_poll,
+            settings,
+        } => {
+            nhpm::subscribe::respond(call, settings, *interval_poll).map(|()| FamilyFollower::Nhpm)
         }
-        (Endpoint::Nchan(roles), _, Some(settings)) => {
-            nchan::subscribe::respond_to_any(call, settings, roles).map(FamilyFollower::Nchan)
+        Endpoint::Nchan { roles, settings } => {
+            nchan::subscribe::respond_to_any(call, settings, *roles).map(FamilyFollower::Nchan)
         }
         _ => push_stream::subscribe::respond(call).map(FamilyFollower::PushStream),
     }
@@ -189,12 +199,10 @@ fn respond(call: &SubscribeCall<'_>) -> SubscribeReply<FamilyFollower> {
 
 /// The reply to a subscriber whose follower could not be attached.
 fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> NextStep {
-    if call.settings.nhpm.is_some() {
-        return NextStep::Respond(nhpm::subscribe::reject(error));
-    }
-    match (call.endpoint, &call.settings.nchan) {
-        (Endpoint::Nchan(roles), Some(settings)) => {
-            NextStep::Respond(nchan::subscribe::reject_any(call, settings, roles, error))
+    match &call.settings.endpoint {
+        Endpoint::NhpmSubscriber { .. } => NextStep::Respond(nhpm::subscribe::reject(error)),
+        Endpoint::Nchan { roles, settings } => {
+            NextStep::Respond(nchan::subscribe::reject_any(call, settings, *roles, error))
         }
         _ => match push_stream::subscribe::reject(call, error) {
             SubscribeRejection::Respond(response) => NextStep::Respond(response),

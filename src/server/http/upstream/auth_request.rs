@@ -24,7 +24,7 @@ use super::hook_response::HookResponse;
 use super::proxy_request;
 use super::proxy_request::CallTraits;
 use crate::server::config::model::web::{AuthRequest, Gate};
-use crate::server::config::{Captures, Endpoint, Expression, RewriteFrame, Variables};
+use crate::server::config::{Captures, Expression, RewriteFrame, Variables};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::route::rewriting::{Destination, PhaseEnd, RewriteRequest};
@@ -216,7 +216,7 @@ fn find_target(
     }
     let is_endpoint = destination
         .location
-        .is_some_and(|location| location.endpoint != Endpoint::None);
+        .is_some_and(|location| location.endpoint().is_some());
     let Some(proxy) = destination.settings.proxy.as_ref().filter(|_| !is_endpoint) else {
         WARNINGS.warn(|suppressed| {
             let uri = settings.uri.escape_ascii().to_string();

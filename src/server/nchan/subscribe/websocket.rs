@@ -7,8 +7,8 @@ use super::ids::MessageIds;
 use super::socket::NchanSocket;
 use super::{NchanFollower, NchanReply, NchanSubscribeCall, SubscriberHooks};
 use crate::server::broker::{Cursor, Message};
-use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::Roles;
+use crate::server::config::{Endpoint, NchanSettings};
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
@@ -164,8 +164,8 @@ pub(super) fn respond_to_publisher(
 }
 
 fn roles(call: &SubscribeCall<'_>) -> Roles {
-    match call.endpoint {
-        crate::server::config::Endpoint::Nchan(roles) => roles,
+    match call.settings.endpoint {
+        Endpoint::Nchan { roles, .. } => roles,
         _ => Roles::default(),
     }
 }

@@ -42,9 +42,9 @@ pub use self::publish_replay::PublishReplay;
 
 /// Whether the body of a request is a batch of messages.
 #[must_use]
-pub fn is_batch(request: &Request<'_>, settings: &LocationSettings, endpoint: Endpoint) -> bool {
+pub fn is_batch(request: &Request<'_>, settings: &LocationSettings) -> bool {
     settings.batch
-        && matches!(endpoint, Endpoint::Publisher { .. })
+        && matches!(settings.endpoint, Endpoint::Publisher { .. })
         && matches!(request.method, "POST" | "PUT")
         && request.header("content-type").is_some_and(|value| {
             let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();

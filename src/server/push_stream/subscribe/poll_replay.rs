@@ -10,7 +10,7 @@ use super::long_polling;
 use super::long_polling::BacklogState;
 use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
 use crate::server::broker::Broker;
-use crate::server::config::{Expression, LocationSettings};
+use crate::server::config::{Endpoint, Expression, LocationSettings};
 use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
 use crate::server::endpoint::formats::SharedFormat;
@@ -64,8 +64,7 @@ pub(crate) fn replay(call: &SubscribeCall<'_>) -> Option<Box<PollReplay>> {
 fn find_channels_path(settings: &LocationSettings) -> Option<&Expression> {
     let LocationSettings {
         channels_path,
-        nhpm: None,
-        nchan: None,
+        endpoint: Endpoint::Subscriber(_),
         // Settings of the cursor: `cursor::is_of_headers` checks them.
         last_received_message_time: _,
         last_received_message_tag: _,

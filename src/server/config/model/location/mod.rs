@@ -19,9 +19,8 @@ use crate::server::config::{
 pub struct Location {
     /// The paths that it matches.
     pub pattern: Pattern,
-    /// The endpoint.
-    pub endpoint: Endpoint,
-    /// The settings, including inherited values.
+    /// The endpoint and the settings, including inherited values. Those of an `if` may replace
+    /// them, but have the same kind of endpoint.
     pub settings: Arc<LocationSettings>,
     /// `set`, `if` and `return` in the order of the file; see [`Location::choose`].
     pub steps: Vec<RewriteStep>,
@@ -29,10 +28,19 @@ pub struct Location {
     pub nested: Locations,
 }
 
-/// The endpoint of a location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Location {
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.settings.endpoint
+    }
+}
+
+/// The endpoint of a location, with the settings of its protocol family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Endpoint {
     /// No push endpoint: serves a file, or 404.
+    #[default]
     None,
     /// `push_stream_channels_statistics`
     Statistics,
@@ -44,20 +52,40 @@ pub enum Endpoint {
     /// `push_stream_subscriber`
     Subscriber(SubscriberMode),
     /// `push_publisher` of NHPM.
-    NhpmPublisher,
+    NhpmPublisher(Arc<NhpmSettings>),
     /// `push_subscriber` of NHPM.
     NhpmSubscriber {
         /// The subscriber gets the stored message, if any, and does not wait.
         interval_poll: bool,
+        /// The settings.
+        settings: Arc<NhpmSettings>,
     },
     /// `nchan_publisher`, `nchan_subscriber` and `nchan_pubsub`.
-    Nchan(nchan::Roles),
+    Nchan {
+        /// The publisher and subscriber types that it accepts.
+        roles: nchan::Roles,
+        /// The settings.
+        settings: Arc<NchanSettings>,
+    },
     /// `nchan_group_location`
-    NchanGroup(nchan::GroupMethods),
+    NchanGroup {
+        /// The methods that it accepts.
+        methods: nchan::GroupMethods,
+        /// The settings.
+        settings: Arc<NchanSettings>,
+    },
     /// `nchan_stub_status`
     NchanStubStatus,
     /// `nchan_subscriber_info`
-    NchanSubscriberInfo,
+    NchanSubscriberInfo(Arc<NchanSettings>),
+}
+
+impl Endpoint {
+    /// Whether it is a push endpoint.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
 }
 
 /// Delivery mode of a subscriber location.
@@ -140,10 +168,8 @@ pub struct LocationSettings {
     pub gap_notice: bool,
     /// The `gzip` directives; `None` = off.
     pub gzip: Option<Arc<GzipSettings>>,
-    /// Settings of an NHPM location.
-    pub nhpm: Option<Arc<NhpmSettings>>,
-    /// Settings of an nchan location.
-    pub nchan: Option<Arc<NchanSettings>>,
+    /// The endpoint of the location.
+    pub endpoint: Endpoint,
     /// Settings of a location with `proxy_pass`.
     pub proxy: Option<Arc<ProxySettings>>,
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::server::config::{Config, Endpoint, ListenAddress, Location, Servers, VirtualServer};
+use crate::server::config::{Config, ListenAddress, Location, Servers, VirtualServer};
 
 /// A listening address and its servers; see [`Listener::server`].
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl VirtualServer {
         fn any(locations: &[Location]) -> bool {
             locations
                 .iter()
-                .any(|location| location.endpoint != Endpoint::None || any(&location.nested))
+                .any(|location| location.endpoint().is_some() || any(&location.nested))
         }
         any(&self.locations)
     }

@@ -23,7 +23,7 @@ use super::timeouts::Timeouts;
 use super::{hooks, rewriting, upstreams};
 use crate::server::config::source::ImportOptions;
 use crate::server::config::{
-    Config, ConnectionLimits, ListenAddress, LocationSettings, Paddings, ProcessSettings,
+    Config, ConnectionLimits, Endpoint, ListenAddress, LocationSettings, Paddings, ProcessSettings,
     RewriteStep, Upstreams, VariableNames, VirtualServer,
 };
 
@@ -227,7 +227,7 @@ impl Builder<'_> {
         self.check_access(&level, place);
         self.add_server_guards(&mut level, &blocks, &scope.listens, place);
         self.settle_guards(&mut level, &[], false, place);
-        let settings = level.settings(Paddings::default(), &http.broker);
+        let settings = level.settings(Endpoint::None, Paddings::default(), &http.broker);
         let mut ifs = blocks.iter().filter(|inner| inner.name == "if");
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),

@@ -4,13 +4,13 @@
 
 use super::blocks::InnerBlock;
 use super::build::Builder;
+use super::endpoint_choice::EndpointChoice;
 use super::files::SourcePlace;
 use super::guards::GuardDirective;
 use super::levels::Level;
 use super::names;
 use super::parser::Directive;
 use super::report::Report;
-use crate::server::config::Endpoint;
 
 /// What a directive that selects channels sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,15 @@ impl Selector {
     }
 
     /// Whether the channels of an endpoint depend on it.
-    fn applies_to(self, endpoint: Endpoint, level: &Level) -> bool {
+    fn applies_to(self, endpoint: EndpointChoice, level: &Level) -> bool {
         match endpoint {
-            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
-                self == Self::Path
+            EndpointChoice::Statistics
+            | EndpointChoice::Publisher { .. }
+            | EndpointChoice::Subscriber(_) => self == Self::Path,
+            EndpointChoice::NhpmPublisher | EndpointChoice::NhpmSubscriber { .. } => {
+                self == Self::LegacyId
             }
-            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => self == Self::LegacyId,
-            Endpoint::Nchan(_) => match self {
+            EndpointChoice::Nchan(_) => match self {
                 Self::Path => false,
                 // nchan uses it for a role that has no channel id.
                 Self::LegacyId => {
@@ -63,8 +65,10 @@ impl Selector {
                 }
                 _ => true,
             },
-            Endpoint::NchanGroup(_) => self == Self::NchanGroup,
-            Endpoint::None | Endpoint::NchanStubStatus | Endpoint::NchanSubscriberInfo => false,
+            EndpointChoice::NchanGroup(_) => self == Self::NchanGroup,
+            EndpointChoice::None
+            | EndpointChoice::NchanStubStatus
+            | EndpointChoice::NchanSubscriberInfo => false,
         }
     }
 }
@@ -141,7 +145,7 @@ impl Builder<'_> {
     /// value.
     pub(in crate::server) fn unavailable_channels(
         &self,
-        endpoint: Endpoint,
+        endpoint: EndpointChoice,
         level: &Level,
         blocks: &[InnerBlock<'_>],
     ) -> Vec<ChannelDirective> {

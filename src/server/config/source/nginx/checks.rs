@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use super::endpoint_choice::EndpointChoice;
 use super::files::SourcePlace;
 use super::levels::{Level, Scope};
 use super::push_levels;
 use super::report::Report;
 use crate::server::config::model::web::Gate;
 use crate::server::config::{
-    BrokerSettings, Endpoint, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
+    BrokerSettings, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
 };
 
 /// Checks `http`, once, if there is an endpoint.
@@ -53,7 +54,7 @@ pub(in crate::server) fn http(scope: &Scope, place: SourcePlace, report: &mut Re
 /// Checks a location with an endpoint. Mistakes are reported at `end`, where the module
 /// reports them, with the place of the location.
 pub(in crate::server) fn location(
-    endpoint: Endpoint,
+    endpoint: EndpointChoice,
     level: &Level,
     broker: &BrokerSettings,
     end: SourcePlace,
@@ -90,7 +91,7 @@ pub(in crate::server) fn location(
         .message_template
         .as_ref()
         .is_some_and(|template| template.is_empty());
-    if is_blank && endpoint != Endpoint::Subscriber(SubscriberMode::EventSource) {
+    if is_blank && endpoint != EndpointChoice::Subscriber(SubscriberMode::EventSource) {
         reject("push stream module: push_stream_message_template cannot be blank.");
     }
     wildcards(level, broker, &mut reject);
@@ -123,7 +124,7 @@ fn is_zero(time: Option<Duration>) -> bool {
 
 /// Checks a location of NHPM or nchan.
 pub(in crate::server) fn push_location(
-    endpoint: Endpoint,
+    endpoint: EndpointChoice,
     level: &Level,
     names: &VariableNames,
     place: SourcePlace,
@@ -131,7 +132,7 @@ pub(in crate::server) fn push_location(
 ) {
     if matches!(
         endpoint,
-        Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }
+        EndpointChoice::NhpmPublisher | EndpointChoice::NhpmSubscriber { .. }
     ) {
         if push_levels::legacy_id(names).is_none() {
             report.mistake(place, "unknown \"push_channel_id\" variable");
@@ -144,7 +145,7 @@ pub(in crate::server) fn push_location(
             );
         }
     }
-    if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
+    if level.nchan.redis == Some(true) && matches!(endpoint, EndpointChoice::Nchan(_)) {
         report.notice(
             place,
             "the Redis engine of nchan is not supported by pushctl: requests to this location are \
@@ -174,7 +175,7 @@ pub(in crate::server) fn auth_request(server: &VirtualServer, uri: &str) -> Resu
              does not enforce: every request would be rejected",
             location.pattern
         )),
-        Some((location, _)) if location.endpoint == Endpoint::None && answers(location) => Ok(()),
+        Some((location, _)) if !location.endpoint().is_some() && answers(location) => Ok(()),
         Some((location, _)) => Err(format!(
             "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \
              \"return\": every request would be rejected",

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::channels;
 use super::channels::ChannelDirective;
+use super::endpoint_choice::EndpointChoice;
 use super::guards;
 use super::guards::{FrontEnforces, GuardDirective};
 use super::listen::Listen;
@@ -25,8 +26,8 @@ use crate::server::config::model::web::{
 use crate::server::config::source::Support;
 use crate::server::config::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings,
-    MemoryAccounting, MessageFormat, NchanSettings, NhpmSettings, Paddings, ProxySettings,
-    ServerName, SlowPolicy, Types, WebSettings,
+    MemoryAccounting, MessageFormat, Paddings, ProxySettings, ServerName, SlowPolicy, Types,
+    WebSettings,
 };
 
 /// The settings read from a block so far. Which of them can be set depends on the kind of the
@@ -35,7 +36,7 @@ use crate::server::config::{
 pub(in crate::server) struct Scope {
     pub(in crate::server) level: Level,
     /// Of a location.
-    pub(in crate::server) endpoint: Option<Endpoint>,
+    pub(in crate::server) endpoint: Option<EndpointChoice>,
     /// Of `http`.
     pub(in crate::server) broker: BrokerSettings,
     /// Names of the shared memory zones of `http`.
@@ -215,9 +216,7 @@ level! {
     gzip_vary: bool,
     gzip_proxied: Vec<ProxiedCondition>,
     gzip_disable: Vec<UserAgents>,
-    // Of a location of these modules.
-    nhpm_settings: Arc<NhpmSettings>,
-    nchan_settings: Arc<NchanSettings>,
+    // Of a location with a back-end.
     proxy_settings: Arc<ProxySettings>,
 }
 
@@ -225,6 +224,7 @@ impl Level {
     /// The settings of a location, with the defaults of the module and of nginx.
     pub(in crate::server) fn settings(
         &self,
+        endpoint: Endpoint,
         paddings: Paddings,
         broker: &BrokerSettings,
     ) -> Arc<LocationSettings> {
@@ -275,8 +275,7 @@ impl Level {
             is_builtin: false,
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
             gzip: super::gzip::settings(self),
-            nhpm: level.nhpm_settings,
-            nchan: level.nchan_settings,
+            endpoint,
             proxy: level.proxy_settings,
         })
     }

@@ -9,15 +9,16 @@ use super::classes::GuardKind;
 use super::conditions;
 use super::connection;
 use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
+use super::endpoint_choice::EndpointChoice;
 use super::files::SourcePlace;
 use super::guards;
 use super::guards::GuardDirective;
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
-use super::push_levels::legacy_id;
 use crate::server::config::model::web::{Gate, Root};
 use crate::server::config::{
-    BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, RewriteStep,
+    BrokerSettings, Location, LocationSettings, Locations, Paddings, Pattern, RegexPattern,
+    RewriteStep,
 };
 
 /// The block that encloses a location.
@@ -32,7 +33,7 @@ pub(in crate::server) struct Outer<'a> {
 /// A location whose own level is built, without its steps.
 #[derive(Debug)]
 struct LocationDraft<'a> {
-    endpoint: Endpoint,
+    endpoint: EndpointChoice,
     level: &'a Level,
     broker: &'a BrokerSettings,
     paddings: Paddings,
@@ -89,16 +90,15 @@ impl Builder<'_> {
         let mut level = scope.level.inherit(outer.level);
         self.check_access(&level, directive.place);
         self.limit_except(&blocks, &mut level);
-        let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
+        let endpoint = scope.endpoint.unwrap_or(EndpointChoice::None);
         self.add_guards(&blocks, block, endpoint, &mut level);
         let channels = self.unavailable_channels(endpoint, &level, &blocks);
-        let is_push = endpoint != Endpoint::None;
+        let is_push = endpoint != EndpointChoice::None;
         self.settle_guards(&mut level, &channels, is_push, directive.place);
         self.check_endpoint(endpoint, &level, outer.broker, directive.place);
-        let mut level = self.with_push_settings(level, endpoint);
         // The back-end of the enclosing location is not inherited.
         level.proxy_settings = None;
-        if endpoint == Endpoint::None {
+        if endpoint == EndpointChoice::None {
             self.pass_on(&mut level, &pattern, directive);
         }
         let draft = LocationDraft {
@@ -107,7 +107,7 @@ impl Builder<'_> {
             level: &level,
             broker: outer.broker,
         };
-        let settings = level.settings(draft.paddings.clone(), outer.broker);
+        let settings = self.location_settings(&draft, &level);
         let steps = self.steps(scope.steps, &blocks, &draft);
         let inner = Outer {
             level: &level,
@@ -117,7 +117,6 @@ impl Builder<'_> {
         let nested = self.locations(&blocks, &inner);
         Location {
             pattern,
-            endpoint,
             settings,
             steps,
             nested,
@@ -128,14 +127,16 @@ impl Builder<'_> {
     /// whose target is checked when all locations of the server are known.
     fn check_endpoint(
         &mut self,
-        endpoint: Endpoint,
+        endpoint: EndpointChoice,
         level: &Level,
         broker: &BrokerSettings,
         place: SourcePlace,
     ) {
         match endpoint {
-            Endpoint::None => return,
-            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
+            EndpointChoice::None => return,
+            EndpointChoice::Statistics
+            | EndpointChoice::Publisher { .. }
+            | EndpointChoice::Subscriber(_) => {
                 self.has_endpoints = true;
                 checks::location(endpoint, level, broker, self.end, place, self.report);
             }
@@ -153,7 +154,7 @@ impl Builder<'_> {
         &self,
         blocks: &[InnerBlock<'_>],
         block: &Block,
-        endpoint: Endpoint,
+        endpoint: EndpointChoice,
         level: &mut Level,
     ) {
         let names = &self.names;
@@ -164,7 +165,7 @@ impl Builder<'_> {
         let pass = block
             .directives
             .iter()
-            .find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
+            .find(|inner| endpoint != EndpointChoice::None && inner.name == "proxy_pass");
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
             level.guards.push(GuardDirective::new(
                 "proxy_pass",
@@ -226,29 +227,27 @@ impl Builder<'_> {
         level.limit_except = found;
     }
 
-    /// Adds the settings of locations of NHPM and nchan.
-    fn with_push_settings(&self, mut level: Level, endpoint: Endpoint) -> Level {
-        (level.nhpm_settings, level.nchan_settings) = match endpoint {
-            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => (
-                Some(
-                    level
-                        .nhpm
-                        .settings(legacy_id(&self.names).unwrap_or_default()),
-                ),
-                None,
-            ),
-            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => (
-                None,
-                Some(level.nchan.settings(&self.names, self.shows_info)),
-            ),
-            _ => (None, None),
-        };
-        level
+    /// The settings of a location, or of an `if` in it, with this level.
+    fn location_settings(
+        &self,
+        location: &LocationDraft<'_>,
+        level: &Level,
+    ) -> Arc<LocationSettings> {
+        let endpoint = location
+            .endpoint
+            .endpoint(level, &self.names, self.shows_info);
+        level.settings(endpoint, location.paddings.clone(), location.broker)
     }
 
     /// Parses the paddings of a subscriber location; the module does not read them in others.
-    fn paddings(&mut self, endpoint: Endpoint, level: &Level, place: SourcePlace) -> Paddings {
-        let (Endpoint::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent) else {
+    fn paddings(
+        &mut self,
+        endpoint: EndpointChoice,
+        level: &Level,
+        place: SourcePlace,
+    ) -> Paddings {
+        let (EndpointChoice::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent)
+        else {
             return Paddings::default();
         };
         let parsed = Paddings::parse(text).map_err(|error| {
@@ -296,8 +295,7 @@ impl Builder<'_> {
                 Ok(_) if self.is_left_to_front(directive, location.level) => {}
                 Ok(condition) => {
                     let level = scope.level.inherit(location.level);
-                    let level = self.with_push_settings(level, location.endpoint);
-                    let settings = level.settings(location.paddings.clone(), location.broker);
+                    let settings = self.location_settings(location, &level);
                     steps.push(RewriteStep::If {
                         condition,
                         settings,

@@ -20,6 +20,7 @@ pub(in crate::server::config::source) mod classes;
 pub(in crate::server::config::source) mod conditions;
 mod connection;
 pub(in crate::server::config::source) mod directives;
+mod endpoint_choice;
 pub(in crate::server::config::source) mod files;
 pub(super) mod front;
 mod guards;

@@ -1,8 +1,8 @@
 //! The directives of nginx_http_push_module (nhpm-nchan.md, section 1.1).
 
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
+use super::endpoint_choice::EndpointChoice;
 use super::levels::Scope;
-use crate::server::config::Endpoint;
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::config::model::units;
 
@@ -91,7 +91,7 @@ pub(in crate::server) static DIRECTIVES: &[Rule] = &[
 ];
 
 fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    set_endpoint(scope, value, Endpoint::NhpmPublisher)
+    set_endpoint(scope, value, EndpointChoice::NhpmPublisher)
 }
 
 /// Values match by prefix and ignore case.
@@ -104,13 +104,21 @@ fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         _ if !word.is_empty() && is(b"interval-poll") => true,
         _ => return Err(format!("invalid push_subscriber value: {}", value.shown())),
     };
-    set_endpoint(scope, value, Endpoint::NhpmSubscriber { interval_poll })
+    set_endpoint(
+        scope,
+        value,
+        EndpointChoice::NhpmSubscriber { interval_poll },
+    )
 }
 
 /// Of a publisher and a subscriber in one location the last one wins, as in the module.
-fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
+fn set_endpoint(
+    scope: &mut Scope,
+    value: &Value<'_>,
+    endpoint: EndpointChoice,
+) -> Result<(), String> {
     match scope.endpoint {
-        None | Some(Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }) => {
+        None | Some(EndpointChoice::NhpmPublisher | EndpointChoice::NhpmSubscriber { .. }) => {
             scope.endpoint = Some(endpoint);
             Ok(())
         }

@@ -5,10 +5,11 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::directives::{Effect, HSL, HSLI, HTTP, LOCATION, Rule, Value, one, rule_of};
+use super::endpoint_choice::EndpointChoice;
 use super::files;
 use super::levels::Scope;
+use crate::server::config::SubscriberMode;
 use crate::server::config::model::units;
-use crate::server::config::{Endpoint, SubscriberMode};
 
 pub(in crate::server) static DIRECTIVES: &[Rule] = &[
     rule_of(
@@ -145,7 +146,7 @@ pub(in crate::server) static DIRECTIVES: &[Rule] = &[
 
 /// Replaces an earlier endpoint without an error, as in the module.
 fn statistics(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
-    scope.endpoint = Some(Endpoint::Statistics);
+    scope.endpoint = Some(EndpointChoice::Statistics);
     Ok(())
 }
 
@@ -156,7 +157,7 @@ fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         b"admin" => true,
         _ => return Err(invalid_mode(value, "normal, admin")),
     };
-    set_endpoint(scope, value, Endpoint::Publisher { admin })
+    set_endpoint(scope, value, EndpointChoice::Publisher { admin })
 }
 
 fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
@@ -174,7 +175,7 @@ fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             ));
         }
     };
-    set_endpoint(scope, value, Endpoint::Subscriber(mode))
+    set_endpoint(scope, value, EndpointChoice::Subscriber(mode))
 }
 
 fn invalid_mode(value: &Value<'_>, accepted: &str) -> String {
@@ -185,7 +186,11 @@ fn invalid_mode(value: &Value<'_>, accepted: &str) -> String {
     )
 }
 
-fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
+fn set_endpoint(
+    scope: &mut Scope,
+    value: &Value<'_>,
+    endpoint: EndpointChoice,
+) -> Result<(), String> {
     if scope.endpoint.is_some() {
         return Err(value.duplicate());
     }

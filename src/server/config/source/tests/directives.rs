@@ -74,7 +74,7 @@ fn meaning(text: &str, in_if: bool) -> String {
         _ => &location.settings,
     };
     // Paddings know the largest of the file, wherever it stands.
-    format!("{:?} {:?} {:?}", config.broker, location.endpoint, settings)
+    format!("{:?} {:?}", config.broker, settings)
 }
 
 #[test]

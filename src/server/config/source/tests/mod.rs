@@ -248,7 +248,7 @@ fn endpoints_have_their_modes() {
     let endpoints: Vec<_> = config.listeners[0].servers[0]
         .locations
         .iter()
-        .map(|location| location.endpoint)
+        .map(|location| location.endpoint().clone())
         .collect();
     assert_eq!(
         endpoints,

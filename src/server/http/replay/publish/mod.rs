@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
-use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
+use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::ResponseContext;
 use crate::server::http::connection::requests::Requests;
@@ -71,8 +71,7 @@ fn channel_argument(settings: &LocationSettings) -> Option<&Bytes> {
         channels_path,
         allowed_origins: None,
         gzip: None,
-        nhpm: None,
-        nchan: None,
+        endpoint: Endpoint::Publisher { .. },
         web: _,
         // The same for all channels.
         store_messages: _,

@@ -1,6 +1,6 @@
 //! The directives that make a location an endpoint of nchan.
 
-use crate::server::config::Endpoint;
+use super::super::endpoint_choice::EndpointChoice;
 use crate::server::config::model::nchan::{GroupMethods, Roles};
 use crate::server::config::source::nginx::directives::Value;
 use crate::server::config::source::nginx::levels::Scope;
@@ -96,9 +96,9 @@ pub(super) fn pubsub(scope: &mut Scope, value: &Value<'_>) -> Result<(), String>
 
 fn set_roles(scope: &mut Scope, value: &Value<'_>, roles: Roles) -> Result<(), String> {
     scope.endpoint = Some(match scope.endpoint {
-        None => Endpoint::Nchan(roles),
-        Some(Endpoint::Nchan(others)) => Endpoint::Nchan(others.and(roles)),
-        Some(Endpoint::NchanGroup(_)) => return Err(group_conflict(value)),
+        None => EndpointChoice::Nchan(roles),
+        Some(EndpointChoice::Nchan(others)) => EndpointChoice::Nchan(others.and(roles)),
+        Some(EndpointChoice::NchanGroup(_)) => return Err(group_conflict(value)),
         Some(_) => return Err(value.duplicate()),
     });
     Ok(())
@@ -145,8 +145,8 @@ pub(super) fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(),
         }
     }
     match scope.endpoint {
-        None => scope.endpoint = Some(Endpoint::NchanGroup(verbs)),
-        Some(Endpoint::Nchan(roles)) => {
+        None => scope.endpoint = Some(EndpointChoice::NchanGroup(verbs)),
+        Some(EndpointChoice::Nchan(roles)) => {
             let kind = if roles.has(Roles::PUBLISH) {
                 "publisher"
             } else {
@@ -165,7 +165,7 @@ pub(super) fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 fn set_only_endpoint(
     scope: &mut Scope,
     value: &Value<'_>,
-    endpoint: Endpoint,
+    endpoint: EndpointChoice,
 ) -> Result<(), String> {
     if scope.endpoint.is_some() {
         return Err(value.duplicate());
@@ -175,9 +175,9 @@ fn set_only_endpoint(
 }
 
 pub(super) fn stub_status(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    set_only_endpoint(scope, value, Endpoint::NchanStubStatus)
+    set_only_endpoint(scope, value, EndpointChoice::NchanStubStatus)
 }
 
 pub(super) fn subscriber_info(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    set_only_endpoint(scope, value, Endpoint::NchanSubscriberInfo)
+    set_only_endpoint(scope, value, EndpointChoice::NchanSubscriberInfo)
 }
