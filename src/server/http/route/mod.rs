@@ -32,8 +32,9 @@ pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 
 use self::admission::Admission;
 use super::listen::listener_snapshot::ListenerSnapshot;
-use crate::server::access::browser_guard::{BrowserGuard, ListenerTraits};
+use crate::server::access::browser_guard::BrowserGuard;
 use crate::server::access::client_address;
+use crate::server::access::host_names::ListenerTraits;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::{AddedHeaders, Gate};
 use crate::server::config::{Location, VirtualServer, WebSettings};

@@ -52,6 +52,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("server", &["server"]),
     layer("client", &[]),
     layer("cmd::check", &["cmd", "server"]),
+    layer("cmd::cli", &["cmd"]),
     layer("cmd::serve", &["cmd", "server"]),
     layer("cmd", &["client"]),
     layer("bin", &["cmd"]),

@@ -8,6 +8,8 @@ mod layers;
 mod source;
 mod tree;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use layers::{LAYERS, is_in, layer_of};
 use source::{Source, sources};
 use tree::Tree;
@@ -84,6 +86,31 @@ fn every_file_has_a_module_doc_and_is_short() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Most files with methods of one type: more of them see each other's fields.
+const MOST_IMPL_FILES: usize = 3;
+
+#[test]
+fn the_methods_of_a_type_are_in_few_files() {
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut definitions: BTreeMap<String, usize> = BTreeMap::new();
+    for source in sources() {
+        for name in source.types_with_methods() {
+            files.entry(name).or_default().insert(source.path.clone());
+        }
+        for name in source.defined_types() {
+            *definitions.entry(name).or_default() += 1;
+        }
+    }
+    let scattered: Vec<_> = files
+        .iter()
+        .filter(|(name, files)| {
+            files.len() > MOST_IMPL_FILES * definitions.get(*name).copied().unwrap_or(1)
+        })
+        .collect();
+    assert!(files.len() > 100, "the types were not found");
+    assert!(scattered.is_empty(), "{scattered:#?}");
 }
 
 #[test]

@@ -22,6 +22,37 @@ impl Source {
             .collect()
     }
 
+    /// The types to which the file adds methods; implementations of traits apart.
+    pub(super) fn types_with_methods(&self) -> Vec<String> {
+        let code = self.code();
+        let blocks = code.lines().filter_map(|line| line.strip_prefix("impl"));
+        blocks
+            .filter(|line| !line.contains(" for "))
+            .filter_map(|line| {
+                // Generic parameters: `impl<'a> Name<'a> {`.
+                let name = match line.strip_prefix('<') {
+                    Some(rest) => rest.split_once("> ")?.1,
+                    None => line.trim_start(),
+                };
+                Some(identifier(name)).filter(|name| !name.is_empty())
+            })
+            .collect()
+    }
+
+    /// The types that the file defines.
+    pub(super) fn defined_types(&self) -> Vec<String> {
+        self.code()
+            .lines()
+            .flat_map(|line| {
+                ["struct ", "enum "].into_iter().filter_map(move |keyword| {
+                    let (before, name) = line.split_once(keyword)?;
+                    let is_definition = before.is_empty() || before.starts_with("pub");
+                    is_definition.then(|| identifier(name))
+                })
+            })
+            .collect()
+    }
+
     /// The modules of this crate that the file names, each with its line; comments apart.
     pub(super) fn uses(&self) -> Vec<(usize, String)> {
         let code = self.code();
@@ -93,6 +124,13 @@ impl Source {
         }
         paths
     }
+}
+
+/// The identifier at the start of `text`.
+fn identifier(text: &str) -> String {
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 /// Calls `found` with every path of a use tree: `a::{b, c::d}` gives `a::b` and `a::c::d`. Returns
