@@ -21,10 +21,10 @@
 //! a *follower*: a connection with a cursor into the log of each of its channels, not a queue.
 //!
 //! ```text
-//! publish    listener -> connection -> route -> publisher
+//! publish    listener -> connection -> route -> protocol family
 //!                -> broker: append to the channel's log, notify the shards that have followers
 //!                -> response to the publisher
-//! subscribe  listener -> connection -> route -> subscriber: channels, start position, format
+//! subscribe  listener -> connection -> route -> protocol family: channels, start, format
 //!                -> shard: the connection becomes a follower
 //! deliver    shard: next channel with new messages
 //!                -> per follower: read the log from the cursor, encode once per format -> socket
@@ -36,11 +36,12 @@
 //!
 //! # Dependencies between modules
 //!
-//! Imports point one way, which `tests/it/project/imports.rs` enforces:
+//! Imports point one way, which `tests/it/project/imports/` enforces:
 //!
 //! ```text
 //! cmd -> client -> protocol, message          cmd::serve, cmd::check -> server
-//! server: http -> publisher, subscriber, statistics -> dialect -> fanout -> broker -> config
+//! server: runtime -> http -> push_stream, nhpm, nchan -> endpoint -> access, fanout
+//!             -> exchange, broker -> observe -> config
 //! ```
 //!
 //! `docs/architecture.md` follows a request through these modules file by file;

@@ -1,5 +1,11 @@
-//! The push-stream dialect: statuses, header spellings, bodies and cursor syntax of
-//! nginx-push-stream-module 0.6.0.
+//! The protocol family of nginx-push-stream-module 0.6.0 (push-stream.md).
+//!
+//! | module | content |
+//! |---|---|
+//! | [`publish`], [`subscribe`], [`statistics`] | the endpoints |
+//! | [`channels_path`], [`cursor`] | which channels a request names, and from where it resumes |
+//! | [`render`], [`info`], [`summary`] | bodies: messages, channel infos, statistics |
+//! | [`explain`], [`cors`] | rejections and cross-origin headers |
 
 pub mod channels_path;
 pub mod cors;
