@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::message::parse_http_date;
 use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::Cursor;
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{Expression, LocationSettings, Variables};
-use crate::server::exchange::percent::percent_decode;
 
 /// The headers of a cursor: date and tag of the last message that the client received.
 pub const HEADERS: [&str; 2] = ["If-Modified-Since", "If-None-Match"];

@@ -12,6 +12,7 @@ pub mod map;
 mod memo;
 mod parse;
 pub mod path;
+pub mod percent;
 pub mod regex_pattern;
 pub mod secure_link;
 mod snapshot;

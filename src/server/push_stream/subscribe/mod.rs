@@ -33,9 +33,9 @@ pub use super::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::explain::Rejection;
 use crate::protocol::MODE;
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 
