@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 
 use super::PublishReplay;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::{Rejection, explain_line};
-use crate::server::push_stream::info::InfoNotation;
+use crate::server::push_stream::info;
 
 /// What to do with the body of a request, and how to respond.
 pub struct Plan {
@@ -24,7 +25,7 @@ pub struct Plan {
 
 /// The parts of a response that do not depend on the message.
 pub(in crate::server) struct ReplyTraits {
-    pub(in crate::server) notation: InfoNotation,
+    pub(in crate::server) notation: AcceptedNotation,
     /// The response has the channel info as its body.
     pub(in crate::server) shows_info: bool,
     pub(in crate::server) headers: Cow<'static, [u8]>,
@@ -158,9 +159,8 @@ impl Plan {
             // The request may name a channel twice: report the counts after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.reply
-            .notation
-            .response(&infos, broker, false, self.reply.headers.clone())
+        let headers = self.reply.headers.clone();
+        info::response(self.reply.notation, &infos, broker, false, headers)
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

@@ -11,6 +11,7 @@ use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::response;
 use crate::server::exchange::response::{Head, ResponseContext, Status, USUAL_HEAD_BYTES};
+use crate::server::push_stream::info::push_single;
 
 /// A publisher's request without its channel and message.
 pub struct PublishReplay {
@@ -83,14 +84,14 @@ impl PublishReplay {
             ..
         } = self;
         let mut body = buffer_pool::take(0);
-        notation.push_single(info, false, &mut body);
+        push_single(notation.notation, info, false, &mut body);
         let now = unix_now();
         if (cached.second, cached.body_bytes) != (now, body.len()) {
             (cached.second, cached.body_bytes) = (now, body.len());
             cached.head.clear();
             Head {
                 status: Status::OK,
-                content_type: Some(notation.content_type().as_bytes()),
+                content_type: Some(notation.content_type.as_bytes()),
                 content_length: Some(body.len() as u64),
                 last_modified: None,
                 chunked: false,
