@@ -28,6 +28,7 @@ mod replay;
 pub(in crate::server) mod route;
 mod static_files;
 pub(super) mod upstream;
+mod writer;
 
 pub(super) use self::upstream::backend::BackendClient;
 

@@ -153,9 +153,9 @@ impl Response {
     /// Sets the content type of an error page; other responses, such as redirections, keep theirs,
     /// as in nginx.
     #[must_use]
-    pub fn with_page_type(mut self, page_type: Bytes) -> Self {
+    pub fn with_page_type(mut self, page_type: &Bytes) -> Self {
         if self.status.0 >= 400 && self.content_type.as_deref() == Some(b"text/html") {
-            self.content_type = Some(page_type);
+            self.content_type = Some(page_type.clone());
         }
         self
     }

@@ -6,13 +6,11 @@
 
 use std::rc::Rc;
 
-use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
+use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
-use crate::server::http::connection::Connection;
-use crate::server::http::connection::requests::Requests;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::observe::failpoints;
 use crate::server::push_stream::cursor::DATE_BYTES;
@@ -105,90 +103,52 @@ pub(in crate::server) fn match_poll<'a>(
     Some(PollMatch { date, tag, rest })
 }
 
-impl Connection {
-    /// Returns whether the request at the front of the buffer, which is about to be routed, should
-    /// be cached if it is a poll.
-    pub(in crate::server) fn caches_polls(&self) -> bool {
-        let is_cached = || {
-            self.poll_cache
-                .get(&self.snapshot)
-                .is_some_and(|cached| match_poll(&cached.template, &self.buffer).is_some())
-        };
-        self.requests > 0 && self.poll_cache.is_worthwhile() && !is_cached()
-    }
-
-    /// Caches a routed poll; without `replay` it cannot be replayed.
-    pub(in crate::server) fn cache_poll(
-        &mut self,
-        template: Option<Box<HeadTemplate>>,
-        replay: Option<Box<PollReplay>>,
-        location: LocationAddress,
-    ) {
-        let Some(replay) = replay else { return };
-        // Without a template the head is too long, or the body has not arrived yet.
-        let Some(template) = template else {
-            return self.poll_cache.record_unused();
-        };
-        let entry_bytes = replay.own_bytes();
-        let entry = CachedPoll {
-            location,
-            replay: *replay,
-        };
-        self.poll_cache.insert(
-            self.shard.broker(),
-            &self.snapshot,
-            *template,
-            entry,
-            entry_bytes,
-        );
+impl CachedPoll {
+    pub(super) fn new(location: LocationAddress, replay: PollReplay) -> Self {
+        Self { location, replay }
     }
 }
 
-impl Requests<'_> {
-    /// Answers the poll at the front of `bytes` from the cache, or attaches its follower. Returns
-    /// the length of the request, or `None` if it is not in the cache.
-    pub(super) fn replay_poll(&mut self, bytes: &[u8]) -> Option<usize> {
-        let connection = &mut *self.connection;
-        let CachedRequest {
-            template,
-            snapshot,
-            entry,
-            is_used,
-            ..
-        } = connection.poll_cache.get_or_evict(&connection.snapshot)?;
-        let PollMatch { date, tag, rest } = match_poll(template, bytes)?;
-        let head_bytes = bytes.len() - rest.len();
-        // A follower writes to the socket itself, so everything before it must have been written.
-        if head_bytes > snapshot.limits.max_header_bytes || !self.out.is_empty() {
-            return None;
-        }
-        let reply =
-            entry
-                .replay
-                .respond(connection.shard.broker(), &snapshot.formats, date, tag)?;
-        failpoints::point("request");
-        failpoints::point("repeated poll");
-        match reply {
-            SubscribeReply::Prepared(bytes, keeps_alive) => {
-                self.out.extend_from_slice(&bytes);
-                self.replay.is_last = !keeps_alive;
-            }
-            SubscribeReply::Follow(subscription, ()) => {
-                connection
-                    .shard
-                    .attach(connection.key, Rc::clone(&connection.outlet), *subscription)
-                    .ok()?;
-                connection.location = entry.location;
-                self.replay.is_following = true;
-            }
-            _ => return None,
-        }
-        *is_used = true;
-        connection.requests += 1;
-        self.head_since = None;
-        self.served_any = true;
-        Some(head_bytes)
+/// Answers the poll at the front of `input` from the cache, or attaches its follower; `None` if it
+/// is not in the cache.
+pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Replayed> {
+    let CachedRequest {
+        template,
+        snapshot,
+        entry,
+        is_used,
+        ..
+    } = context.polls.get_or_evict(context.snapshot)?;
+    let PollMatch { date, tag, rest } = match_poll(template, input)?;
+    let head_bytes = input.len() - rest.len();
+    // A follower writes to the socket itself, so everything before it must have been written.
+    if head_bytes > snapshot.limits.max_header_bytes || !context.writer.is_empty() {
+        return None;
     }
+    let broker = context.shard.broker();
+    let reply = entry.replay.respond(broker, &snapshot.formats, date, tag)?;
+    failpoints::point("request");
+    failpoints::point("repeated poll");
+    let end = match reply {
+        SubscribeReply::Prepared(bytes, keeps_alive) => {
+            context.writer.out().extend_from_slice(&bytes);
+            (!keeps_alive).then_some(ReplayEnd::Closes)
+        }
+        SubscribeReply::Follow(subscription, ()) => {
+            let outlet = Rc::clone(context.outlet);
+            context
+                .shard
+                .attach(context.key, outlet, *subscription)
+                .ok()?;
+            Some(ReplayEnd::Follows(entry.location))
+        }
+        _ => return None,
+    };
+    *is_used = true;
+    Some(Replayed {
+        bytes: head_bytes,
+        end,
+    })
 }
 
 #[cfg(test)]

@@ -145,3 +145,24 @@ pub(in crate::server) struct ResponsePlan {
     /// Content type of an error page.
     pub(in crate::server) page_type: Bytes,
 }
+
+impl ResponsePlan {
+    /// Keeps the body of the request for the access log.
+    pub(in crate::server) fn record_body(&mut self, body: &Bytes) {
+        if let Some(log) = &mut self.log {
+            log.record_body(body);
+        }
+    }
+
+    /// Adds the header lines, and compresses the body.
+    pub(in crate::server) fn complete(&self, response: Response) -> Response {
+        let lines = self.added.for_status(response.status.0);
+        let response = response.with_page_type(&self.page_type);
+        let response = if lines.is_empty() {
+            response
+        } else {
+            response.with_headers(lines)
+        };
+        self.compression.apply(response, self.connection.is_head)
+    }
+}

@@ -5,15 +5,18 @@
 //! and settings was a third of the instructions of a publish (callgrind), and as much of the code
 //! that has to be loaded into the processor's caches between two system calls.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 
-use super::HeadTemplate;
-use super::cached_request::CachedRequest;
+use super::cached_request::{CachedRequest, RequestCache};
 use super::head_template::{Holes, TemplateMatch};
+use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
+use crate::server::broker::Broker;
 use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::ResponseContext;
-use crate::server::http::connection::requests::Requests;
+use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
 use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::observe::failpoints;
 use crate::server::push_stream::publish::PublishReplay;
@@ -199,92 +202,98 @@ fn is_plain_id(id: &[u8]) -> bool {
     !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
 }
 
-impl Requests<'_> {
-    /// Publishes the request at the front of `bytes`, if it matches the cached one. Returns its
-    /// length, or `None` if it is not in the cache.
-    pub(super) fn replay_publish(&mut self, bytes: &[u8]) -> Option<usize> {
-        let connection = &mut *self.connection;
-        let CachedRequest {
-            template,
-            snapshot,
-            entry,
-            is_used,
-            ..
-        } = self.replay.publishes.get_or_evict(&connection.snapshot)?;
-        let PublishMatch {
-            id,
-            head_bytes,
-            text,
-        } = match_publish(template, bytes)?;
-        if head_bytes > snapshot.limits.max_header_bytes
-            || id.len() > entry.max_id
-            || text.len() as u64 > entry.max_body
-        {
-            return None;
-        }
-        let broker = connection.shard.broker();
-        let channel = broker.find(id).filter(|channel| !channel.is_events)?;
-        failpoints::point("request");
-        *is_used = true;
-        let length = head_bytes + text.len();
-        let text = Bytes::copy_from_slice(text);
-        let is_last = length == bytes.len() && self.out.is_empty();
-        let has_waited = self.coalescing.has_waited();
-        let delivering = if is_last {
-            connection
-                .shard
-                .begin_inline_delivery(&connection.outlet, has_waited)
-        } else {
-            None
-        };
-        self.replay.is_last =
-            !entry
-                .replay
-                .publish(broker, &channel, text, entry.connection, &mut self.out);
-        connection.requests += 1;
-        self.head_since = None;
-        match delivering {
-            Some(delivering) => self.respond_inline(&delivering),
-            None => self.record_published(),
-        }
-        Some(length)
-    }
-
-    /// Caches the current request of a publisher, which `plan` has answered with these additional
-    /// header lines.
-    pub(in crate::server) fn cache_publish(
-        &mut self,
+impl CachedPublish {
+    /// The entry of a request that `plan` has answered with these additional header lines; `None`
+    /// if it cannot be replayed.
+    pub(super) fn new(
+        broker: &Broker,
         plan: PublishPlan,
         max_body: u64,
         connection: ResponseContext,
         added: &[u8],
-    ) {
-        let Some(template) = self.replay.template.take() else {
-            return;
-        };
-        let broker = self.connection.shard.broker();
-        let Some(replay) = plan.replay(added) else {
-            return self.replay.publishes.evict();
-        };
+    ) -> Option<Self> {
         let max_id = broker
             .settings()
             .max_channel_id_length
             .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-        let entry_bytes = replay.own_bytes();
-        let entry = CachedPublish {
-            replay,
+        Some(Self {
+            replay: plan.replay(added)?,
             max_id,
             max_body,
             connection,
-        };
-        self.replay.publishes.insert(
-            broker,
-            &self.connection.snapshot,
-            *template,
-            entry,
-            entry_bytes,
-        );
+        })
     }
+}
+
+/// Publishes the request at the front of `input`, if it matches the cached one; `None` if it does
+/// not.
+pub(super) fn replay(
+    cache: &mut RequestCache<CachedPublish>,
+    input: &[u8],
+    context: &mut ReplayContext<'_>,
+) -> Option<Replayed> {
+    let CachedRequest {
+        template,
+        snapshot,
+        entry,
+        is_used,
+        ..
+    } = cache.get_or_evict(context.snapshot)?;
+    let PublishMatch {
+        id,
+        head_bytes,
+        text,
+    } = match_publish(template, input)?;
+    if head_bytes > snapshot.limits.max_header_bytes
+        || id.len() > entry.max_id
+        || text.len() as u64 > entry.max_body
+    {
+        return None;
+    }
+    let ReplayContext {
+        shard,
+        outlet,
+        writer,
+        ..
+    } = context;
+    let broker = shard.broker();
+    let channel = broker.find(id).filter(|channel| !channel.is_events)?;
+    failpoints::point("request");
+    *is_used = true;
+    let bytes = head_bytes + text.len();
+    let text = Bytes::copy_from_slice(text);
+    let is_last = bytes == input.len() && writer.is_empty();
+    let delivering = if is_last {
+        shard.begin_inline_delivery(outlet, writer.has_waited())
+    } else {
+        None
+    };
+    let keeps_alive = entry
+        .replay
+        .publish(broker, &channel, text, entry.connection, writer.out());
+    match delivering {
+        Some(delivering) => writer.write_inline(outlet, &delivering),
+        None => writer.record_published(shard),
+    }
+    Some(Replayed {
+        bytes,
+        end: (!keeps_alive).then_some(ReplayEnd::Closes),
+    })
+}
+
+/// Caches a request; without an `entry` the cache becomes empty.
+pub(super) fn cache(
+    cache: &mut RequestCache<CachedPublish>,
+    broker: &Broker,
+    snapshot: &Rc<ListenerSnapshot>,
+    template: HeadTemplate,
+    entry: Option<CachedPublish>,
+) {
+    let Some(entry) = entry else {
+        return cache.evict();
+    };
+    let entry_bytes = entry.replay.own_bytes();
+    cache.insert(broker, snapshot, template, entry, entry_bytes);
 }
 
 #[cfg(test)]
