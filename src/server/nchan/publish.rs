@@ -15,23 +15,22 @@ use bytes::Bytes;
 
 use super::events;
 use super::events::ChannelEvent;
-use super::info::{self, NchanChannelStats};
+use super::info::{NchanChannelStats, NchanNotation};
 use super::publication::{Publication, PublishError, check_settings, combined_stats};
 use super::variables::NchanValues;
 use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
 use crate::server::broker::{Broker, ChannelInfo};
 use crate::server::config::NchanSettings;
-use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
 
 /// A message whose body is being read.
 pub(in crate::server) struct NchanPublishing {
-    publication: Publication,
+    pub(in crate::server) publication: Publication,
     content_type: Option<Bytes>,
-    notation: AcceptedNotation,
+    notation: NchanNotation,
     cors: Vec<u8>,
 }
 
@@ -83,7 +82,7 @@ fn try_respond(
     if is_post {
         return publish(call, settings, &named, cors);
     }
-    let notation = info::accepted(call.request.header("accept"));
+    let notation = NchanNotation::accepted(call.request.header("accept"));
     check_settings(settings, call.variables)?;
     let response = if call.request.method == "DELETE" {
         delete(call, settings, &named, notation)
@@ -112,16 +111,18 @@ fn publish(
     let publishing = NchanPublishing {
         publication,
         content_type: header("content-type"),
-        notation: info::accepted(call.request.header("accept")),
+        notation: NchanNotation::accepted(call.request.header("accept")),
         cors: cors.lines.clone(),
     };
     Ok(PublishReply::Read(Box::new(publishing)))
 }
 
-fn channel_info(broker: &Broker, named: &NamedChannels, notation: AcceptedNotation) -> Response {
+fn channel_info(broker: &Broker, named: &NamedChannels, notation: NchanNotation) -> Response {
     match named.keys.as_slice() {
         [key] => match broker.find(key).map(|channel| broker.touch(&channel)) {
-            Some(info) => NchanChannelStats::of(&info).response(Status::OK, notation),
+            Some(info) => {
+                notation.response(Status::OK, NchanChannelStats::of(&info).body(notation))
+            }
             None => nchan::empty(Status::NOT_FOUND),
         },
         _ => nchan::empty(Status::NOT_FOUND),
@@ -132,7 +133,7 @@ fn delete(
     call: &PublishCall<'_>,
     settings: &NchanSettings,
     named: &NamedChannels,
-    notation: AcceptedNotation,
+    notation: NchanNotation,
 ) -> Response {
     let values = NchanValues {
         channel_ids: named.ids.clone(),
@@ -160,7 +161,7 @@ fn delete(
             ..combined_stats(infos)
         },
     };
-    numbers.response(Status::OK, notation)
+    notation.response(Status::OK, numbers.body(notation))
 }
 
 impl NchanPublishing {
@@ -190,8 +191,9 @@ impl NchanPublishing {
         content_type: Option<Bytes>,
     ) -> Response {
         match self.publication.publish(broker, body, content_type) {
-            Ok((status, numbers)) => numbers
-                .response(status, self.notation)
+            Ok((status, numbers)) => self
+                .notation
+                .response(status, numbers.body(self.notation))
                 .with_headers(&self.cors),
             Err(PublishError::Group(full)) => {
                 nchan::text(Status::FORBIDDEN, &full.to_string()).with_headers(&self.cors)

@@ -15,7 +15,6 @@
 
 pub mod batch;
 mod plan;
-mod publish_replay;
 
 use std::borrow::Cow;
 
@@ -27,11 +26,10 @@ use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
 use super::explain::Rejection;
-use super::info;
+use super::info::InfoNotation;
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use crate::server::broker::{Broker, ChannelInfo, CreateError};
 use crate::server::config::{Endpoint, LocationSettings};
-use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
@@ -39,7 +37,6 @@ use crate::server::exchange::response::{NO_CACHE, Response, Status};
 pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
 use self::plan::ReplyTraits;
-pub use self::publish_replay::PublishReplay;
 
 /// Whether the body of a request is a batch of messages.
 #[must_use]
@@ -136,11 +133,9 @@ fn plan(
             return Err(Rejection::EventsChannel);
         }
     }
-    let notation = info::accepted(call.request.header("accept"));
+    let notation = InfoNotation::accepted(call.request.header("accept"));
     if call.request.method == "GET" {
-        return Ok(PublishReply::Respond(respond_info(
-            call, &ids, notation, &headers,
-        )));
+        return Ok(PublishReply::Respond(info(call, &ids, notation, &headers)));
     }
     let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
     let action = if publishes {
@@ -158,7 +153,10 @@ fn plan(
         shows_info: call.settings.channel_info_on_publish,
         headers,
     };
-    Ok(PublishReply::Read(Box::new(Plan::new(action, reply))))
+    let path = call.settings.channels_path.as_ref();
+    let channel_argument = path.and_then(|path| path.as_argument()).cloned();
+    let plan = Plan::new(action, reply, channel_argument);
+    Ok(PublishReply::Read(Box::new(plan)))
 }
 
 fn batch(
@@ -173,10 +171,10 @@ fn batch(
     Batch::new(ids, call.settings.store_messages, headers, limits)
 }
 
-fn respond_info(
+fn info(
     call: &PublishCall<'_>,
     ids: &[ChannelRef],
-    notation: AcceptedNotation,
+    notation: InfoNotation,
     headers: &[u8],
 ) -> Response {
     let found: Vec<ChannelInfo> = ids
@@ -184,7 +182,7 @@ fn respond_info(
         .filter_map(|id| call.broker.find(&id.id))
         .map(|channel| channel.info())
         .collect();
-    info::response(notation, &found, call.broker, false, headers.to_vec())
+    notation.response(&found, call.broker, false, headers.to_vec())
 }
 
 /// The header lines of every response: cache headers, then CORS.
