@@ -2,6 +2,7 @@
 //! followers, websocket frames.
 
 pub(in crate::server) mod formats;
+pub mod notation;
 mod publish_call;
 mod subscribe_call;
 pub mod websocket_frame;

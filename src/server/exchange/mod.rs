@@ -6,7 +6,6 @@ pub mod checksum;
 pub mod compression;
 pub(in crate::server) mod iso_time;
 pub(in crate::server) mod owned_request;
-pub(in crate::server) mod percent;
 pub mod request;
 pub mod response;
 pub(in crate::server) mod target;

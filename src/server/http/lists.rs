@@ -11,13 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::Disconnected;
-use super::connection::requests::{Requests, ServeOutcome};
-use super::route::ResponsePlan;
 use crate::server::broker::{Incident, Reservation};
-use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::compression::Compression;
-use crate::server::exchange::response;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::observe::failpoints;
 use crate::server::observe::limits_log::Limit;
@@ -64,56 +59,34 @@ pub(in crate::server) struct List {
     _memory: Reservation,
 }
 
-impl Requests<'_> {
-    /// Waits for a list, or returns the response that takes its place.
-    pub(in crate::server) async fn list(
-        &mut self,
-        listing: Listing,
-        added: &AddedHeaders,
-        compression: Compression,
-    ) -> Result<Result<Arc<List>, Response>, Disconnected> {
-        self.flush().await?;
-        self.reserve(0).map_err(|_| Disconnected)?;
-        let max = self.connection.snapshot.limits.max_waiting_lists;
-        let key = ListKey {
-            listing,
-            added: added.for_status(Listing::STATUS.0).to_vec(),
-            compression,
-        };
-        let Some(list) = enqueue(key, max) else {
-            Limit::WaitingLists.log();
-            return Ok(Err(
-                Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")
-            ));
-        };
-        // The sender is dropped if there is no memory for the list, or the thread has panicked.
-        Ok(list
-            .await
-            .map_err(|_| Response::error_page(Status::INTERNAL).closing()))
+impl List {
+    pub(super) fn response(&self) -> &Response {
+        &self.response
     }
+}
 
-    /// Sends a list. `keep_alive` is whether the body of the request was discarded.
-    pub(in crate::server) async fn send_list(
-        &mut self,
-        list: Arc<List>,
-        keep_alive: bool,
-        context: ResponsePlan,
-    ) -> Result<Option<ServeOutcome>, Disconnected> {
-        let connection = response::ResponseContext {
-            keep_alive: context.connection.keep_alive && keep_alive,
-            ..context.connection
-        };
-        let keeps_alive = self
-            .send_in_parts(&list.response, connection, context.log)
-            .await?;
-        // Not held while the connection lingers.
-        drop(list);
-        if keeps_alive {
-            Ok(None)
-        } else {
-            self.close().await
-        }
-    }
+/// Waits for a list, with these additional header lines, unless `max` others wait.
+///
+/// # Errors
+/// The response that takes its place.
+pub(super) async fn request(
+    listing: Listing,
+    added: Vec<u8>,
+    compression: Compression,
+    max: usize,
+) -> Result<Arc<List>, Response> {
+    let key = ListKey {
+        listing,
+        added,
+        compression,
+    };
+    let Some(list) = enqueue(key, max) else {
+        Limit::WaitingLists.log();
+        return Err(Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n"));
+    };
+    // The sender is dropped if there is no memory for the list, or the thread has panicked.
+    list.await
+        .map_err(|_| Response::error_page(Status::INTERNAL).closing())
 }
 
 /// Queues a list, or joins a queued one; `None` if `max` others wait.

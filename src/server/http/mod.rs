@@ -1,11 +1,10 @@
 //! HTTP/1.x: listeners, connections, requests and responses.
 //!
-//! The way of a request: `listener` binds an address (or uses an `inherited_socket`), `accept`
-//! accepts connections, and `overload` rejects those without room. A `connection` serves `requests`
-//! on a shard: `head` and `chunked_body` parse, `route` finds the location by `rewriting`, checks
-//! `access`, and calls the endpoint; `perform` carries out the result. A request in the `replay`
-//! cache skips all of that. `following` runs the connection while it has a subscription. `read` and
-//! `write` are the input and output of requests.
+//! The way of a request: `listen` binds addresses and accepts connections. A `connection` serves
+//! requests on a shard: `h1` parses, `route` finds the location, checks access and calls the
+//! endpoint, and the connection carries out the result; responses go through its `writer`. A
+//! request in the `replay` cache skips all of that. A connection with a subscription follows, with
+//! its `client_input`.
 //!
 //! Responses are written byte by byte in nginx's order and spelling, which no HTTP library offers.
 //! Heads are parsed with `httparse`, `pages` are served by axum, `static_files` are read by
@@ -28,6 +27,7 @@ mod replay;
 pub(in crate::server) mod route;
 mod static_files;
 pub(super) mod upstream;
+mod writer;
 
 pub(super) use self::upstream::backend::BackendClient;
 

@@ -9,7 +9,7 @@
 //!
 //! 403 if the location does not allow the method, or without group accounting.
 
-use super::info::{NchanNotation, group_body};
+use super::info::{self, group_body};
 use super::{cors, groups};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::GroupMethods;
@@ -76,13 +76,14 @@ fn try_respond(
     {
         return *response;
     }
-    let info = call.broker.group_info(&group);
+    let usage = call.broker.group_info(&group);
     if call.request.method == "DELETE" {
         for channel in call.broker.group_channels(&group) {
             // The configured deletion message always fits into memory.
             let _ = call.broker.delete(&channel, None);
         }
     }
-    let notation = NchanNotation::accepted(call.request.header("accept"));
-    notation.response(Status::OK, group_body(&info, notation))
+    let accepted = info::accepted(call.request.header("accept"));
+    let body = group_body(&usage, accepted.notation).into_bytes();
+    accepted.response(Status::OK, &b""[..], body)
 }

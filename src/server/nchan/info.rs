@@ -3,64 +3,38 @@
 
 use crate::message::unix_now;
 use crate::server::broker::{ChannelInfo, GroupInfo};
+use crate::server::endpoint::notation::{AcceptedNotation, Notation};
 use crate::server::exchange::response::{Response, Status};
 
-/// The notation of an info body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NchanNotation {
-    /// Lines.
-    Plain,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// XML
-    Xml,
-}
-
-impl NchanNotation {
-    /// Chooses the notation by the Accept header: the first supported item wins, whatever its
-    /// quality.
-    #[must_use]
-    pub fn accepted(accept: Option<&[u8]>) -> Self {
-        const SUBTYPES: [(&[u8], NchanNotation); 6] = [
-            (b"plain", NchanNotation::Plain),
-            (b"json", NchanNotation::Json),
-            (b"x-json", NchanNotation::Json),
-            (b"yaml", NchanNotation::Yaml),
-            (b"x-yaml", NchanNotation::Yaml),
-            (b"xml", NchanNotation::Xml),
-        ];
-        let items = accept
-            .unwrap_or_default()
-            .split(|byte| *byte == b',')
-            .map(<[u8]>::trim_ascii_start);
-        let subtypes = items.filter_map(|item| {
-            item.strip_prefix(b"text/")
-                .or_else(|| item.strip_prefix(b"application/"))
-        });
-        let mut supported = subtypes
-            .filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
-        supported
-            .next()
-            .map_or(NchanNotation::Plain, |(_, notation)| *notation)
-    }
-
-    /// The Content-Type.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            NchanNotation::Plain => "text/plain",
-            NchanNotation::Json => "text/json",
-            NchanNotation::Yaml => "text/yaml",
-            NchanNotation::Xml => "text/xml",
-        }
-    }
-
-    /// A response with this body.
-    #[must_use]
-    pub fn response(self, status: Status, body: String) -> Response {
-        Response::sized(status, self.content_type(), &b""[..], body.into_bytes())
+/// Chooses the notation by the Accept header: the first supported item wins, whatever its quality.
+#[must_use]
+pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
+    const PLAIN: (Notation, &str) = (Notation::Plain, "text/plain");
+    const JSON: (Notation, &str) = (Notation::Json, "text/json");
+    const YAML: (Notation, &str) = (Notation::Yaml, "text/yaml");
+    const XML: (Notation, &str) = (Notation::Xml, "text/xml");
+    const SUBTYPES: [(&[u8], (Notation, &str)); 6] = [
+        (b"plain", PLAIN),
+        (b"json", JSON),
+        (b"x-json", JSON),
+        (b"yaml", YAML),
+        (b"x-yaml", YAML),
+        (b"xml", XML),
+    ];
+    let items = accept
+        .unwrap_or_default()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii_start);
+    let subtypes = items.filter_map(|item| {
+        item.strip_prefix(b"text/")
+            .or_else(|| item.strip_prefix(b"application/"))
+    });
+    let mut supported =
+        subtypes.filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
+    let (notation, content_type) = supported.next().map_or(PLAIN, |(_, chosen)| *chosen);
+    AcceptedNotation {
+        notation,
+        content_type,
     }
 }
 
@@ -94,7 +68,7 @@ impl NchanChannelStats {
 
     /// Renders the info body.
     #[must_use]
-    pub fn body(&self, notation: NchanNotation) -> String {
+    pub fn body(&self, notation: Notation) -> String {
         let Self {
             messages,
             requested,
@@ -103,19 +77,19 @@ impl NchanChannelStats {
         } = self;
         let requested = requested.map_or_else(|| "-1".to_owned(), |seconds| seconds.to_string());
         match notation {
-            NchanNotation::Plain => format!(
+            Notation::Plain => format!(
                 "queued messages: {messages}\r\nlast requested: {requested} sec. ago\r\n\
                  active subscribers: {subscribers}\r\nlast message id: {last_message_id}"
             ),
-            NchanNotation::Json => format!(
+            Notation::Json => format!(
                 "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
                  {subscribers}, \"last_message_id\": \"{last_message_id}\" }}"
             ),
-            NchanNotation::Yaml => format!(
+            Notation::Yaml => format!(
                 "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
                  subscribers: {subscribers}\r\nlast_message_id: \"{last_message_id}\"\r\n\r\n"
             ),
-            NchanNotation::Xml => format!(
+            Notation::Xml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
                  <channel>\r\n  <messages>{messages}</messages>\r\n  \
                  <requested>{requested}</requested>\r\n  \
@@ -124,11 +98,18 @@ impl NchanChannelStats {
             ),
         }
     }
+
+    /// A response with the info body.
+    #[must_use]
+    pub fn response(&self, status: Status, accepted: AcceptedNotation) -> Response {
+        let body = self.body(accepted.notation).into_bytes();
+        accepted.response(status, &b""[..], body)
+    }
 }
 
 /// The info body of a group: its usage and its limits.
 #[must_use]
-pub fn group_body(info: &GroupInfo, notation: NchanNotation) -> String {
+pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
     let limits = &info.limits;
     let used = [
         info.channels,
@@ -145,22 +126,22 @@ pub fn group_body(info: &GroupInfo, notation: NchanNotation) -> String {
         limits.messages_disk,
     ];
     match notation {
-        NchanNotation::Plain => plain_group(used, limits),
-        NchanNotation::Json => {
+        Notation::Plain => plain_group(used, limits),
+        Notation::Json => {
             let used = group_lines(used, |name, number| format!("  \"{name}\": {number},\r\n"));
             let limits = group_lines(limits, |name, number| format!("    \"{name}\": {number}"));
             let used = used.concat();
             let limits = limits.join(",\r\n");
             format!("{{\r\n{used}  \"limits\": {{\r\n{limits}\r\n  }}\r\n}}")
         }
-        NchanNotation::Yaml => {
+        Notation::Yaml => {
             let used = group_lines(used, |name, number| format!("{name}: {number}\r\n"));
             let limits = group_lines(limits, |name, number| format!("  {name}: {number}\r\n"));
             let used = used.concat();
             let limits = limits.concat();
             format!("---\r\n{used}limits:\r\n{limits}\r\n")
         }
-        NchanNotation::Xml => {
+        Notation::Xml => {
             let used = group_lines(used, |name, number| {
                 format!("  <{name}>{number}</{name}>\r\n")
             });
@@ -227,7 +208,7 @@ mod tests {
             ("text/plain, text/json", "text/plain"),
         ] {
             assert_eq!(
-                NchanNotation::accepted(Some(accept.as_bytes())).content_type(),
+                accepted(Some(accept.as_bytes())).content_type,
                 expected,
                 "{accept}"
             );
@@ -243,13 +224,13 @@ mod tests {
             last_message_id: "5:0".to_owned(),
         };
         assert_eq!(
-            numbers.body(NchanNotation::Json),
+            numbers.body(Notation::Json),
             "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \
              \"5:0\" }"
         );
         assert!(
             numbers
-                .body(NchanNotation::Plain)
+                .body(Notation::Plain)
                 .contains("last requested: -1 sec. ago")
         );
     }

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use super::MAX_CHANNELS;
 use crate::message::parse_http_date;
 use crate::server::broker::ChannelStart;
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{NchanSettings, Variables};
-use crate::server::exchange::percent::percent_decode;
 
 /// Maximum length of an id in a header or argument, in bytes: [`MAX_CHANNELS`] tags of ten digits,
 /// with commas. (nchan accepts up to 128, less than the ids that it sends to subscribers of many

@@ -15,22 +15,23 @@ use bytes::Bytes;
 
 use super::events;
 use super::events::ChannelEvent;
-use super::info::{NchanChannelStats, NchanNotation};
+use super::info::{self, NchanChannelStats};
 use super::publication::{Publication, PublishError, check_settings, combined_stats};
 use super::variables::NchanValues;
 use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
 use crate::server::broker::{Broker, ChannelInfo};
 use crate::server::config::NchanSettings;
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
 
 /// A message whose body is being read.
 pub(in crate::server) struct NchanPublishing {
-    pub(in crate::server) publication: Publication,
+    publication: Publication,
     content_type: Option<Bytes>,
-    notation: NchanNotation,
+    notation: AcceptedNotation,
     cors: Vec<u8>,
 }
 
@@ -82,7 +83,7 @@ fn try_respond(
     if is_post {
         return publish(call, settings, &named, cors);
     }
-    let notation = NchanNotation::accepted(call.request.header("accept"));
+    let notation = info::accepted(call.request.header("accept"));
     check_settings(settings, call.variables)?;
     let response = if call.request.method == "DELETE" {
         delete(call, settings, &named, notation)
@@ -111,18 +112,16 @@ fn publish(
     let publishing = NchanPublishing {
         publication,
         content_type: header("content-type"),
-        notation: NchanNotation::accepted(call.request.header("accept")),
+        notation: info::accepted(call.request.header("accept")),
         cors: cors.lines.clone(),
     };
     Ok(PublishReply::Read(Box::new(publishing)))
 }
 
-fn channel_info(broker: &Broker, named: &NamedChannels, notation: NchanNotation) -> Response {
+fn channel_info(broker: &Broker, named: &NamedChannels, notation: AcceptedNotation) -> Response {
     match named.keys.as_slice() {
         [key] => match broker.find(key).map(|channel| broker.touch(&channel)) {
-            Some(info) => {
-                notation.response(Status::OK, NchanChannelStats::of(&info).body(notation))
-            }
+            Some(info) => NchanChannelStats::of(&info).response(Status::OK, notation),
             None => nchan::empty(Status::NOT_FOUND),
         },
         _ => nchan::empty(Status::NOT_FOUND),
@@ -133,7 +132,7 @@ fn delete(
     call: &PublishCall<'_>,
     settings: &NchanSettings,
     named: &NamedChannels,
-    notation: NchanNotation,
+    notation: AcceptedNotation,
 ) -> Response {
     let values = NchanValues {
         channel_ids: named.ids.clone(),
@@ -161,7 +160,7 @@ fn delete(
             ..combined_stats(infos)
         },
     };
-    notation.response(Status::OK, numbers.body(notation))
+    numbers.response(Status::OK, notation)
 }
 
 impl NchanPublishing {
@@ -191,9 +190,8 @@ impl NchanPublishing {
         content_type: Option<Bytes>,
     ) -> Response {
         match self.publication.publish(broker, body, content_type) {
-            Ok((status, numbers)) => self
-                .notation
-                .response(status, numbers.body(self.notation))
+            Ok((status, numbers)) => numbers
+                .response(status, self.notation)
                 .with_headers(&self.cors),
             Err(PublishError::Group(full)) => {
                 nchan::text(Status::FORBIDDEN, &full.to_string()).with_headers(&self.cors)

@@ -2,46 +2,25 @@
 
 use crate::message::unix_now;
 use crate::server::broker::ChannelInfo;
+use crate::server::endpoint::notation::{AcceptedNotation, Notation};
 use crate::server::exchange::response::{Response, Status};
-
-/// The notation of an info body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NhpmNotation {
-    /// Lines.
-    Plain,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// XML
-    Xml,
-}
-
-/// The notation of a response, and the Content-Type that the client named for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcceptedNotation {
-    /// Notation of the body.
-    pub notation: NhpmNotation,
-    /// Value of Content-Type.
-    pub content_type: &'static str,
-}
 
 /// Chooses the notation by the Accept header: the first supported media type wins, whatever its
 /// quality. The Content-Type of the response is that media type.
 #[must_use]
 pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
-    const TYPES: [(&str, NhpmNotation); 11] = [
-        ("text/plain", NhpmNotation::Plain),
-        ("text/json", NhpmNotation::Json),
-        ("text/x-json", NhpmNotation::Json),
-        ("text/yaml", NhpmNotation::Yaml),
-        ("text/x-yaml", NhpmNotation::Yaml),
-        ("text/xml", NhpmNotation::Xml),
-        ("application/json", NhpmNotation::Json),
-        ("application/x-json", NhpmNotation::Json),
-        ("application/yaml", NhpmNotation::Yaml),
-        ("application/x-yaml", NhpmNotation::Yaml),
-        ("application/xml", NhpmNotation::Xml),
+    const TYPES: [(&str, Notation); 11] = [
+        ("text/plain", Notation::Plain),
+        ("text/json", Notation::Json),
+        ("text/x-json", Notation::Json),
+        ("text/yaml", Notation::Yaml),
+        ("text/x-yaml", Notation::Yaml),
+        ("text/xml", Notation::Xml),
+        ("application/json", Notation::Json),
+        ("application/x-json", Notation::Json),
+        ("application/yaml", Notation::Yaml),
+        ("application/x-yaml", Notation::Yaml),
+        ("application/xml", Notation::Xml),
     ];
     let accept = accept.unwrap_or_default();
     let at = |start: usize| {
@@ -50,9 +29,7 @@ pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
             .find(|(name, _)| accept[start..].starts_with(name.as_bytes()))
     };
     let found = (0..accept.len()).find_map(at);
-    let (content_type, notation) = found
-        .copied()
-        .unwrap_or(("text/plain", NhpmNotation::Plain));
+    let (content_type, notation) = found.copied().unwrap_or(("text/plain", Notation::Plain));
     AcceptedNotation {
         notation,
         content_type,
@@ -88,29 +65,29 @@ impl NhpmChannelStats {
 
     /// Renders the info body.
     #[must_use]
-    pub fn body(self, notation: NhpmNotation) -> String {
+    pub fn body(self, notation: Notation) -> String {
         let Self {
             messages,
             requested,
             subscribers,
         } = self;
         match notation {
-            NhpmNotation::Plain => {
+            Notation::Plain => {
                 format!(
                     "queued messages: {messages}\r\n\
                      last requested: {requested} sec. ago (-1=never)\r\n\
                      active subscribers: {subscribers}"
                 )
             }
-            NhpmNotation::Json => format!(
+            Notation::Json => format!(
                 "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
                  {subscribers} }}"
             ),
-            NhpmNotation::Yaml => format!(
+            Notation::Yaml => format!(
                 "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
                  subscribers: {subscribers}\r\n\r\n"
             ),
-            NhpmNotation::Xml => format!(
+            Notation::Xml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
                  <channel>\r\n  <messages>{messages}</messages>\r\n  \
                  <requested>{requested}</requested>\r\n  \
@@ -123,7 +100,7 @@ impl NhpmChannelStats {
     #[must_use]
     pub fn response(self, status: Status, accepted: AcceptedNotation) -> Response {
         let body = self.body(accepted.notation).into_bytes();
-        Response::sized(status, accepted.content_type, &b""[..], body)
+        accepted.response(status, &b""[..], body)
     }
 }
 
@@ -157,15 +134,15 @@ mod tests {
             subscribers: 3,
         };
         assert_eq!(
-            numbers.body(NhpmNotation::Plain),
+            numbers.body(Notation::Plain),
             "queued messages: 1\r\nlast requested: 2 sec. ago (-1=never)\r\nactive subscribers: 3"
         );
         assert_eq!(
-            numbers.body(NhpmNotation::Json),
+            numbers.body(Notation::Json),
             "{\"messages\": 1, \"requested\": 2, \"subscribers\": 3 }"
         );
         assert_eq!(
-            numbers.body(NhpmNotation::Yaml),
+            numbers.body(Notation::Yaml),
             "---\r\nmessages: 1\r\nrequested: 2\r\nsubscribers: 3\r\n\r\n"
         );
     }

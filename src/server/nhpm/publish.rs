@@ -19,6 +19,7 @@ use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{Attributes, Broker, Channel, NewMessage, StoreOptions};
 use crate::server::config::NhpmSettings;
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nhpm;
@@ -28,7 +29,7 @@ pub(in crate::server) struct NhpmPublication {
     channel: Arc<Channel>,
     settings: Arc<NhpmSettings>,
     content_type: Option<Bytes>,
-    notation: info::AcceptedNotation,
+    notation: AcceptedNotation,
 }
 
 pub(in crate::server) fn respond(
@@ -90,7 +91,7 @@ const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
 fn info_response(
     info: Option<crate::server::broker::ChannelInfo>,
-    notation: info::AcceptedNotation,
+    notation: AcceptedNotation,
 ) -> Response {
     match info {
         Some(info) => info::NhpmChannelStats::of(&info).response(Status::OK, notation),

@@ -3,6 +3,7 @@
 //!
 //! Does not validate the ids: the endpoints reject `ALL`, `*` and ids that are too long.
 
+use crate::server::config::expression::percent::escaped_byte;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -101,23 +102,15 @@ fn decode(path: &[u8]) -> Bytes {
             continue;
         }
         changed = true;
-        if let [high, low, after @ ..] = rest
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            rest = after;
-            decoded.push(high << 4 | low);
+        if let Some(escaped) = escaped_byte(rest) {
+            rest = escaped.rest;
+            decoded.push(escaped.byte);
             if decoded.ends_with(b"?") {
                 break;
             }
         }
     }
     Bytes::from(decoded)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

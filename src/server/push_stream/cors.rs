@@ -1,7 +1,7 @@
 //! Cross-origin headers (push-stream.md, section 4).
 
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{LocationSettings, Variables};
-use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::push_line;
 
 /// Returns the CORS header lines; empty without `allowed_origins`.

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::id_escape;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
+use crate::server::endpoint::notation::{AcceptedNotation, Notation};
 use crate::server::exchange::iso_time::iso_time;
 use crate::server::exchange::response::{Response, Status, push_number};
 use crate::server::observe::hostname::hostname;
@@ -91,224 +92,197 @@ const XML_ITEM: Item = Item {
     ],
 };
 
-/// The notation of an info body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InfoNotation {
-    /// `text/plain`
-    Plain,
-    /// `application/json`
-    Json,
-    /// `text/x-json`
-    XJson,
-    /// `application/yaml`
-    Yaml,
-    /// `text/x-yaml`
-    XYaml,
-    /// `application/xml`
-    Xml,
+/// Chooses the notation by the Accept header: the first supported name after a `/`, ignoring
+/// types and quality values.
+#[must_use]
+pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
+    const NAMES: [(&[u8], Notation, &str); 6] = [
+        (b"plain", Notation::Plain, "text/plain"),
+        (b"json", Notation::Json, "application/json"),
+        (b"yaml", Notation::Yaml, "application/yaml"),
+        (b"xml", Notation::Xml, "application/xml"),
+        (b"x-json", Notation::Json, "text/x-json"),
+        (b"x-yaml", Notation::Yaml, "text/x-yaml"),
+    ];
+    let accept = accept.unwrap_or_default();
+    let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
+    let mut supported =
+        after_slashes.filter_map(|rest| NAMES.iter().find(|(name, ..)| rest.starts_with(name)));
+    let (notation, content_type) = supported.next().map_or(
+        (Notation::Json, "application/json"),
+        |(_, notation, content_type)| (*notation, content_type),
+    );
+    AcceptedNotation {
+        notation,
+        content_type,
+    }
 }
 
-impl InfoNotation {
-    /// Chooses the notation by the Accept header: the first supported name after a `/`, ignoring
-    /// types and quality values.
-    #[must_use]
-    pub fn accepted(accept: Option<&[u8]>) -> Self {
-        const NAMES: [(&[u8], InfoNotation); 6] = [
-            (b"plain", InfoNotation::Plain),
-            (b"json", InfoNotation::Json),
-            (b"yaml", InfoNotation::Yaml),
-            (b"xml", InfoNotation::Xml),
-            (b"x-json", InfoNotation::XJson),
-            (b"x-yaml", InfoNotation::XYaml),
-        ];
-        let accept = accept.unwrap_or_default();
-        let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
-        let supported =
-            after_slashes.filter_map(|rest| NAMES.iter().find(|(name, _)| rest.starts_with(name)));
-        supported
-            .map(|(_, notation)| *notation)
-            .next()
-            .unwrap_or(InfoNotation::Json)
-    }
+/// The body for one channel, with additional counters or exactly as in the module.
+#[must_use]
+pub fn single(notation: Notation, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_single(notation, info, with_details, &mut out);
+    out
+}
 
-    /// The Content-Type.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            InfoNotation::Plain => "text/plain",
-            InfoNotation::Json => "application/json",
-            InfoNotation::XJson => "text/x-json",
-            InfoNotation::Yaml => "application/yaml",
-            InfoNotation::XYaml => "text/x-yaml",
-            InfoNotation::Xml => "application/xml",
-        }
+/// Appends the body of [`single`].
+pub fn push_single(notation: Notation, info: &ChannelInfo, with_details: bool, out: &mut Vec<u8>) {
+    // Growing the buffer step by step would cost more than writing to it.
+    out.reserve(if with_details { 192 } else { 128 } + info.id.len());
+    let (indent, end): (&[u8], &[u8]) = match notation {
+        Notation::Yaml => (b"  ", b""),
+        Notation::Plain | Notation::Json | Notation::Xml => (b"", b"\r\n"),
+    };
+    if notation == Notation::Xml {
+        out.extend_from_slice(XML_DECLARATION);
     }
+    push_item(notation, info, with_details, indent, end, out);
+}
 
-    /// The body for one channel, with additional counters or exactly as in the module.
-    #[must_use]
-    pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.push_single(info, with_details, &mut out);
-        out
-    }
-
-    /// Appends the body of [`InfoNotation::single`].
-    pub fn push_single(self, info: &ChannelInfo, with_details: bool, out: &mut Vec<u8>) {
-        // Growing the buffer step by step would cost more than writing to it.
-        out.reserve(if with_details { 192 } else { 128 } + info.id.len());
-        let (indent, end): (&[u8], &[u8]) = match self {
-            InfoNotation::Yaml | InfoNotation::XYaml => (b"  ", b""),
-            InfoNotation::Plain | InfoNotation::Json | InfoNotation::XJson | InfoNotation::Xml => {
-                (b"", b"\r\n")
+/// The body for any number of channels; details as in [`single`].
+#[must_use]
+pub fn group(
+    notation: Notation,
+    infos: impl ExactSizeIterator<Item = ChannelInfo>,
+    summary: &BrokerSummary,
+    with_details: bool,
+) -> Vec<u8> {
+    let count = infos.len();
+    let mut out = Vec::with_capacity(256 + count * 96);
+    push_group_head(notation, summary, &mut out);
+    for (index, info) in infos.enumerate() {
+        let info = &info;
+        let is_last = index + 1 == count;
+        match notation {
+            Notation::Json | Notation::Plain => {
+                let end: &[u8] = if is_last { b"\r\n" } else { b",\r\n" };
+                push_item(notation, info, with_details, b"", end, &mut out);
             }
-        };
-        if self == InfoNotation::Xml {
-            out.extend_from_slice(XML_DECLARATION);
-        }
-        self.push_item(info, with_details, indent, end, out);
-    }
-
-    /// The body for any number of channels; details as in [`InfoNotation::single`].
-    #[must_use]
-    pub fn group(
-        self,
-        infos: impl ExactSizeIterator<Item = ChannelInfo>,
-        summary: &BrokerSummary,
-        with_details: bool,
-    ) -> Vec<u8> {
-        let count = infos.len();
-        let mut out = Vec::with_capacity(256 + count * 96);
-        self.push_group_head(summary, &mut out);
-        for (index, info) in infos.enumerate() {
-            let info = &info;
-            let is_last = index + 1 == count;
-            match self {
-                InfoNotation::Json | InfoNotation::XJson | InfoNotation::Plain => {
-                    let end: &[u8] = if is_last { b"\r\n" } else { b",\r\n" };
-                    self.push_item(info, with_details, b"", end, &mut out);
-                }
-                InfoNotation::Yaml | InfoNotation::XYaml => {
-                    out.extend_from_slice(b" -\r\n");
-                    self.push_item(info, with_details, b"  ", b"", &mut out);
-                }
-                InfoNotation::Xml => self.push_item(info, with_details, b"", b"", &mut out),
+            Notation::Yaml => {
+                out.extend_from_slice(b" -\r\n");
+                push_item(notation, info, with_details, b"  ", b"", &mut out);
             }
-        }
-        match self {
-            InfoNotation::Json | InfoNotation::XJson => out.extend_from_slice(b"]}\r\n"),
-            InfoNotation::Plain | InfoNotation::Yaml | InfoNotation::XYaml if count == 0 => {
-                out.extend_from_slice(b"\r\n")
-            }
-            InfoNotation::Plain | InfoNotation::Yaml | InfoNotation::XYaml => {}
-            InfoNotation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
-        }
-        out
-    }
-
-    /// Appends the fields of the server, which precede the channels of a group.
-    fn push_group_head(self, summary: &BrokerSummary, out: &mut Vec<u8>) {
-        let host = hostname();
-        let time = iso_time(unix_now());
-        let BrokerSummary {
-            channels,
-            wildcard_channels,
-            uptime,
-            ..
-        } = summary;
-        let uptime = uptime.as_secs();
-        // Writing to a Vec cannot fail.
-        drop(match self {
-            InfoNotation::Json | InfoNotation::XJson => write!(
-                out,
-                "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \
-                 \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
-            ),
-            InfoNotation::Plain => write!(
-                out,
-                "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: \
-                 {wildcard_channels}, uptime: {uptime}, infos: \r\n"
-            ),
-            InfoNotation::Yaml | InfoNotation::XYaml => write!(
-                out,
-                "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\n\
-                 wildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
-            ),
-            InfoNotation::Xml => write!(
-                out,
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
-                 <root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  \
-                 <channels>{channels}</channels>\r\n  \
-                 <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  \
-                 <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
-            ),
-        });
-    }
-
-    /// The response with the info of these channels: none (404), one or a group; details as in
-    /// [`InfoNotation::single`].
-    #[must_use]
-    pub fn response(
-        self,
-        infos: &[ChannelInfo],
-        broker: &Broker,
-        with_details: bool,
-        headers: impl Into<Cow<'static, [u8]>>,
-    ) -> Response {
-        let body = match infos {
-            [] => return Response::header_only(Status::NOT_FOUND, headers),
-            [info] => self.single(info, with_details),
-            infos => self.group(infos.iter().cloned(), &broker.summary(), with_details),
-        };
-        Response::sized(Status::OK, self.content_type(), headers, body)
-    }
-
-    fn push_id(self, id: &[u8], out: &mut Vec<u8>) {
-        match self {
-            InfoNotation::Json | InfoNotation::XJson => id_escape::push_json(id, out),
-            InfoNotation::Xml => id_escape::push_xml(id, out),
-            InfoNotation::Yaml | InfoNotation::XYaml => id_escape::push_yaml(id, out),
-            InfoNotation::Plain => id_escape::push_text(id, out),
+            Notation::Xml => push_item(notation, info, with_details, b"", b"", &mut out),
         }
     }
-
-    /// Appends one channel: `indent` precedes its first line, `end` follows its last value.
-    fn push_item(
-        self,
-        info: &ChannelInfo,
-        with_details: bool,
-        indent: &[u8],
-        end: &[u8],
-        out: &mut Vec<u8>,
-    ) {
-        let item = match self {
-            InfoNotation::Json | InfoNotation::XJson => &JSON_ITEM,
-            InfoNotation::Plain => &PLAIN_ITEM,
-            InfoNotation::Yaml | InfoNotation::XYaml => &YAML_ITEM,
-            InfoNotation::Xml => &XML_ITEM,
-        };
-        let numbers = [
-            info.published,
-            info.stored,
-            info.subscribers,
-            info.dropped,
-            info.lag_bytes,
-        ];
-        let shown = if with_details {
-            numbers.len()
-        } else {
-            SHOWN_NUMBERS
-        };
-        out.extend_from_slice(indent);
-        out.extend_from_slice(item.before_id.as_bytes());
-        self.push_id(&info.id, out);
-        out.extend_from_slice(item.after_id.as_bytes());
-        for (before, number) in item.before_numbers.iter().zip(numbers).take(shown) {
-            out.extend_from_slice(before.as_bytes());
-            push_number(number, out);
-        }
-        out.extend_from_slice(item.closing[usize::from(with_details)].as_bytes());
-        out.extend_from_slice(end);
+    match notation {
+        Notation::Json => out.extend_from_slice(b"]}\r\n"),
+        Notation::Plain | Notation::Yaml if count == 0 => out.extend_from_slice(b"\r\n"),
+        Notation::Plain | Notation::Yaml => {}
+        Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
     }
+    out
+}
+
+/// Appends the fields of the server, which precede the channels of a group.
+fn push_group_head(notation: Notation, summary: &BrokerSummary, out: &mut Vec<u8>) {
+    let host = hostname();
+    let time = iso_time(unix_now());
+    let BrokerSummary {
+        channels,
+        wildcard_channels,
+        uptime,
+        ..
+    } = summary;
+    let uptime = uptime.as_secs();
+    // Writing to a Vec cannot fail.
+    drop(match notation {
+        Notation::Json => write!(
+            out,
+            "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \
+             \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
+        ),
+        Notation::Plain => write!(
+            out,
+            "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: \
+             {wildcard_channels}, uptime: {uptime}, infos: \r\n"
+        ),
+        Notation::Yaml => write!(
+            out,
+            "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\n\
+             wildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
+        ),
+        Notation::Xml => write!(
+            out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+             <root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  \
+             <channels>{channels}</channels>\r\n  \
+             <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  \
+             <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
+        ),
+    });
+}
+
+/// The response with the info of these channels: none (404), one or a group; details as in
+/// [`single`].
+#[must_use]
+pub fn response(
+    accepted: AcceptedNotation,
+    infos: &[ChannelInfo],
+    broker: &Broker,
+    with_details: bool,
+    headers: impl Into<Cow<'static, [u8]>>,
+) -> Response {
+    let body = match infos {
+        [] => return Response::header_only(Status::NOT_FOUND, headers),
+        [info] => single(accepted.notation, info, with_details),
+        infos => group(
+            accepted.notation,
+            infos.iter().cloned(),
+            &broker.summary(),
+            with_details,
+        ),
+    };
+    accepted.response(Status::OK, headers, body)
+}
+
+fn push_id(notation: Notation, id: &[u8], out: &mut Vec<u8>) {
+    match notation {
+        Notation::Json => id_escape::push_json(id, out),
+        Notation::Xml => id_escape::push_xml(id, out),
+        Notation::Yaml => id_escape::push_yaml(id, out),
+        Notation::Plain => id_escape::push_text(id, out),
+    }
+}
+
+/// Appends one channel: `indent` precedes its first line, `end` follows its last value.
+fn push_item(
+    notation: Notation,
+    info: &ChannelInfo,
+    with_details: bool,
+    indent: &[u8],
+    end: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let item = match notation {
+        Notation::Json => &JSON_ITEM,
+        Notation::Plain => &PLAIN_ITEM,
+        Notation::Yaml => &YAML_ITEM,
+        Notation::Xml => &XML_ITEM,
+    };
+    let numbers = [
+        info.published,
+        info.stored,
+        info.subscribers,
+        info.dropped,
+        info.lag_bytes,
+    ];
+    let shown = if with_details {
+        numbers.len()
+    } else {
+        SHOWN_NUMBERS
+    };
+    out.extend_from_slice(indent);
+    out.extend_from_slice(item.before_id.as_bytes());
+    push_id(notation, &info.id, out);
+    out.extend_from_slice(item.after_id.as_bytes());
+    for (before, number) in item.before_numbers.iter().zip(numbers).take(shown) {
+        out.extend_from_slice(before.as_bytes());
+        push_number(number, out);
+    }
+    out.extend_from_slice(item.closing[usize::from(with_details)].as_bytes());
+    out.extend_from_slice(end);
 }
 
 /// First line of XML bodies.
@@ -320,21 +294,18 @@ mod tests {
 
     #[test]
     fn the_first_known_name_after_a_slash_decides() {
-        for (accept, notation) in [
-            ("text/html, text/plain;q=0.1", InfoNotation::Plain),
-            ("application/plain", InfoNotation::Plain),
-            ("text/xml, application/json", InfoNotation::Xml),
-            ("application/jsonp", InfoNotation::Json),
-            ("text/x-yaml", InfoNotation::XYaml),
-            ("APPLICATION/XML", InfoNotation::Json),
-            ("*/*", InfoNotation::Json),
-            ("xml", InfoNotation::Json),
+        for (accept, expected) in [
+            ("text/html, text/plain;q=0.1", "text/plain"),
+            ("application/plain", "text/plain"),
+            ("text/xml, application/json", "application/xml"),
+            ("application/jsonp", "application/json"),
+            ("text/x-yaml", "text/x-yaml"),
+            ("APPLICATION/XML", "application/json"),
+            ("*/*", "application/json"),
+            ("xml", "application/json"),
         ] {
-            assert_eq!(
-                InfoNotation::accepted(Some(accept.as_bytes())),
-                notation,
-                "{accept}"
-            );
+            let found = accepted(Some(accept.as_bytes())).content_type;
+            assert_eq!(found, expected, "{accept}");
         }
     }
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::channels_path;
 use super::explain::Rejection;
-use super::info::InfoNotation;
-use super::summary::Worker;
+use super::info;
+use super::summary::{Worker, summary_body};
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::config::{LocationSettings, Variables};
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 
@@ -35,7 +36,7 @@ pub struct Listing {
     broker: Broker,
     /// Prefix of the channel ids.
     prefix: Bytes,
-    notation: InfoNotation,
+    notation: AcceptedNotation,
     with_details: bool,
     headers: Cow<'static, [u8]>,
 }
@@ -54,8 +55,13 @@ impl Listing {
             with_details,
             headers,
         } = self;
-        let body = notation.group(broker.list(prefix), &broker.summary(), *with_details);
-        Response::sized(Self::STATUS, notation.content_type(), headers.clone(), body)
+        let body = info::group(
+            notation.notation,
+            broker.list(prefix),
+            &broker.summary(),
+            *with_details,
+        );
+        Response::sized(Self::STATUS, notation.content_type, headers.clone(), body)
     }
 
     /// Returns the broker whose channels are listed.
@@ -79,7 +85,7 @@ pub fn respond(
             [NO_CACHE, b"Allow: GET\r\n"].concat(),
         ));
     }
-    let notation = InfoNotation::accepted(request.header("accept"));
+    let notation = info::accepted(request.header("accept"));
     // The module has no such counters, so its locations show them on request only.
     let with_details = match request.argument(b"details") {
         Some(wanted) => wanted != b"0",
@@ -94,10 +100,15 @@ pub fn respond(
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
         let summary = broker.summary();
-        let body = notation.summary(&summary, &workers(&summary), with_details);
+        let body = summary_body(
+            notation.notation,
+            &summary,
+            &workers(&summary),
+            with_details,
+        );
         return StatisticsReply::Respond(Response::sized(
             Status::OK,
-            notation.content_type(),
+            notation.content_type,
             headers,
             body,
         ));
@@ -122,7 +133,13 @@ pub fn respond(
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    StatisticsReply::Respond(notation.response(&found, broker, with_details, headers))
+    StatisticsReply::Respond(info::response(
+        notation,
+        &found,
+        broker,
+        with_details,
+        headers,
+    ))
 }
 
 /// Prefix of the channels that `id` lists: `ALL` or `PREFIX*`. `None` for a single channel.

@@ -3,9 +3,10 @@
 
 use std::io::Write;
 
-use super::info::{InfoNotation, XML_DECLARATION};
+use super::info::XML_DECLARATION;
 use crate::message::unix_now;
 use crate::server::broker::BrokerSummary;
+use crate::server::endpoint::notation::Notation;
 use crate::server::exchange::iso_time::iso_time;
 use crate::server::observe::hostname::hostname;
 
@@ -20,46 +21,42 @@ pub struct Worker {
     pub uptime: u64,
 }
 
-impl InfoNotation {
-    /// The body for the whole server, with the details of the summary or exactly as in the module.
-    #[must_use]
-    pub fn summary(
-        self,
-        summary: &BrokerSummary,
-        workers: &[Worker],
-        with_details: bool,
-    ) -> Vec<u8> {
-        let subscribers: u64 = workers.iter().map(|worker| worker.subscribers).sum();
-        let mut fields = vec![
-            ("channels", summary.channels),
-            ("wildcard_channels", summary.wildcard_channels),
-            ("published_messages", summary.published),
-            ("stored_messages", summary.stored),
-            ("messages_in_trash", summary.messages_in_trash),
-            ("channels_in_delete", summary.channels_in_delete),
-            ("channels_in_trash", summary.channels_in_trash),
-            ("subscribers", subscribers),
-            ("uptime", summary.uptime.as_secs()),
-        ];
-        if with_details {
-            fields.extend_from_slice(&summary.details);
-        }
-        let host = hostname();
-        let time = iso_time(unix_now());
-        let mut out = Vec::with_capacity(512);
-        // Writing to a Vec cannot fail.
-        drop(match self {
-            InfoNotation::Json | InfoNotation::XJson => {
-                json(&mut out, host, &time, &fields, workers)
-            }
-            InfoNotation::Plain => lines(&mut out, host, &time, "", &fields)
-                .and_then(|()| plain_workers(&mut out, workers)),
-            InfoNotation::Yaml | InfoNotation::XYaml => lines(&mut out, host, &time, "  ", &fields)
-                .and_then(|()| yaml_workers(&mut out, workers)),
-            InfoNotation::Xml => xml(&mut out, host, &time, &fields, workers),
-        });
-        out
+/// The body for the whole server, with the details of the summary or exactly as in the module.
+#[must_use]
+pub fn summary_body(
+    notation: Notation,
+    summary: &BrokerSummary,
+    workers: &[Worker],
+    with_details: bool,
+) -> Vec<u8> {
+    let subscribers: u64 = workers.iter().map(|worker| worker.subscribers).sum();
+    let mut fields = vec![
+        ("channels", summary.channels),
+        ("wildcard_channels", summary.wildcard_channels),
+        ("published_messages", summary.published),
+        ("stored_messages", summary.stored),
+        ("messages_in_trash", summary.messages_in_trash),
+        ("channels_in_delete", summary.channels_in_delete),
+        ("channels_in_trash", summary.channels_in_trash),
+        ("subscribers", subscribers),
+        ("uptime", summary.uptime.as_secs()),
+    ];
+    if with_details {
+        fields.extend_from_slice(&summary.details);
     }
+    let host = hostname();
+    let time = iso_time(unix_now());
+    let mut out = Vec::with_capacity(512);
+    // Writing to a Vec cannot fail.
+    drop(match notation {
+        Notation::Json => json(&mut out, host, &time, &fields, workers),
+        Notation::Plain => lines(&mut out, host, &time, "", &fields)
+            .and_then(|()| plain_workers(&mut out, workers)),
+        Notation::Yaml => lines(&mut out, host, &time, "  ", &fields)
+            .and_then(|()| yaml_workers(&mut out, workers)),
+        Notation::Xml => xml(&mut out, host, &time, &fields, workers),
+    });
+    out
 }
 
 type Fields = [(&'static str, u64)];

@@ -1,6 +1,7 @@
 //! Normalisation of request paths as in nginx: percent-decoding, merging of `//`, resolution of `.`
 //! and `..`.
 
+use super::percent::escaped_byte;
 use std::borrow::Cow;
 
 /// An invalid path: a malformed percent sequence, a NUL byte, or `..` above the root. The response
@@ -59,11 +60,9 @@ fn rewrite(raw: &[u8], merges: bool) -> Result<Vec<u8>, BadPath> {
         match byte {
             b'?' | b'#' => break,
             b'%' => {
-                let [high, low, after @ ..] = rest else {
-                    return Err(BadPath);
-                };
-                byte = hex(*high)? << 4 | hex(*low)?;
-                rest = after;
+                let escaped = escaped_byte(rest).ok_or(BadPath)?;
+                byte = escaped.byte;
+                rest = escaped.rest;
             }
             _ => {}
         }
@@ -92,15 +91,6 @@ fn end_segment(path: &mut Vec<u8>, slash: bool, merges: bool) -> Result<(), BadP
         _ => {}
     }
     Ok(())
-}
-
-fn hex(digit: u8) -> Result<u8, BadPath> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(BadPath),
-    }
 }
 
 #[cfg(test)]

@@ -163,10 +163,7 @@ impl Response {
     /// Appends header lines.
     #[must_use]
     pub fn with_headers(mut self, lines: &[u8]) -> Self {
-        match &mut self.headers {
-            Cow::Owned(headers) => headers.extend_from_slice(lines),
-            Cow::Borrowed(headers) => self.headers = Cow::Owned([headers, lines].concat()),
-        }
+        self.headers.to_mut().extend_from_slice(lines);
         self
     }
 

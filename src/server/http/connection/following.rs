@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::socket::ClientSocket;
 use super::{Connection, Disconnected};
 use crate::server::broker::Incident;
 use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
@@ -37,13 +38,14 @@ impl Connection {
         mut input: ClientInput,
     ) -> impl Future<Output = (SubscriptionOutcome, bool)> {
         self.has_followed = true;
-        self.compact();
-        let mut requests = self.buffer.len();
+        self.socket.compact();
+        let mut requests = self.socket.input().len();
         let mut is_ending = false;
         let logged = self
+            .subscription
             .log
             .as_ref()
-            .map(|log| self.shard.broker().charge_pending(log.own_bytes()))
+            .map(|log| self.socket.broker().charge_pending(log.own_bytes()))
             .transpose();
         async move {
             let outcome = loop {
@@ -56,30 +58,32 @@ impl Connection {
                     }
                 }
                 if requests > MAX_PIPELINED_BYTES {
-                    self.record_end(Incident::TooManyPipelined);
+                    self.socket.record_end(Incident::TooManyPipelined);
                     break SubscriptionOutcome::Dropped;
                 }
                 if logged.is_err() {
-                    self.record_end(Incident::NoMemoryForPending);
+                    self.socket.record_end(Incident::NoMemoryForPending);
                     break SubscriptionOutcome::Dropped;
                 }
-                if self.reserve(input.pending_bytes()).is_err() {
+                if self.socket.reserve(input.pending_bytes()).is_err() {
                     break SubscriptionOutcome::Dropped;
                 }
                 match self.wait_for_event(is_ending).await {
-                    WakeReason::Writable => self.shard.resume(self.key),
-                    WakeReason::Received => self.shard.record_input(self.key),
+                    WakeReason::Writable => self.socket.shard().resume(self.socket.key()),
+                    WakeReason::Received => self.socket.shard().record_input(self.socket.key()),
                     WakeReason::LocationRemoved => {
                         is_ending = true;
-                        self.shard.end(self.key, EndReason::Shutdown);
+                        self.socket
+                            .shard()
+                            .end(self.socket.key(), EndReason::Shutdown);
                     }
                     WakeReason::Disconnected => break SubscriptionOutcome::Dropped,
                     WakeReason::Ended(outcome) => break outcome,
                 }
             };
-            self.shard.release(self.key);
+            self.socket.shard().release(self.socket.key());
             if outcome == SubscriptionOutcome::Dropped {
-                self.outlet.reset_on_close();
+                self.socket.outlet().reset_on_close();
             }
             (
                 outcome,
@@ -93,16 +97,18 @@ impl Connection {
         match input {
             // As in nginx, requests that came with the current one are served afterwards, and later
             // input is discarded.
-            ClientInput::Discard if self.buffer.len() > *requests => {
-                self.buffer.truncate(*requests);
-                self.compact();
+            ClientInput::Discard if self.socket.input().len() > *requests => {
+                self.socket.buffer().truncate(*requests);
+                self.socket.compact();
             }
             ClientInput::Discard => {}
             ClientInput::Requests { end_following } => {
-                let has_more = self.buffer.len() > *requests;
-                *requests = self.buffer.len();
+                let has_more = self.socket.input().len() > *requests;
+                *requests = self.socket.input().len();
                 if has_more && std::mem::take(end_following) {
-                    self.shard.end(self.key, EndReason::Interrupted);
+                    self.socket
+                        .shard()
+                        .end(self.socket.key(), EndReason::Interrupted);
                 }
             }
             ClientInput::WebSocket(websocket) => self.receive_frames(&mut **websocket),
@@ -115,33 +121,27 @@ impl Connection {
     /// Ends early when the server stops.
     pub(in crate::server) async fn await_websocket_close(&mut self) {
         let mut inbound = Inbound::default();
-        self.linger(|connection| connection.discard_until_close(&mut inbound))
+        self.linger(|socket| discard_until_close(socket, &mut inbound))
             .await;
-    }
-
-    /// Discards frames; returns false at a close frame or invalid input.
-    fn discard_until_close(&mut self, inbound: &mut Inbound) -> bool {
-        while let Some(event) = inbound.next(&mut self.buffer, MAX_BYTES_BEFORE_CLOSE) {
-            if matches!(event, InboundAction::Close(_)) {
-                return false;
-            }
-        }
-        self.compact();
-        self.reserve(inbound.pending_bytes()).is_ok()
     }
 
     /// Waits for an event of the follower or, unless the subscription `is_ending`, the removal of
     /// its location.
     async fn wait_for_event(&mut self, is_ending: bool) -> WakeReason {
         poll_fn(|cx| {
-            let event = self.shard.poll_follower(self.key, cx);
-            if !is_ending && !self.slot.serves(&self.snapshot, self.location) {
+            let event = self.socket.shard().poll_follower(self.socket.key(), cx);
+            if !is_ending
+                && !self
+                    .socket
+                    .slot()
+                    .serves(&self.snapshot, self.subscription.location)
+            {
                 return Poll::Ready(WakeReason::LocationRemoved);
             }
             match std::task::ready!(event) {
                 FollowerEvent::Ended(outcome) => Poll::Ready(WakeReason::Ended(outcome)),
                 FollowerEvent::Writable => Poll::Ready(WakeReason::Writable),
-                FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
+                FollowerEvent::Readable => self.socket.poll_fill(cx).map(|filled| match filled {
                     Ok(_) => WakeReason::Received,
                     Err(Disconnected) => WakeReason::Disconnected,
                 }),
@@ -149,4 +149,15 @@ impl Connection {
         })
         .await
     }
+}
+
+/// Discards frames; returns false at a close frame or invalid input.
+fn discard_until_close(socket: &mut ClientSocket, inbound: &mut Inbound) -> bool {
+    while let Some(event) = inbound.next(socket.buffer(), MAX_BYTES_BEFORE_CLOSE) {
+        if matches!(event, InboundAction::Close(_)) {
+            return false;
+        }
+    }
+    socket.compact();
+    socket.reserve(inbound.pending_bytes()).is_ok()
 }

@@ -4,58 +4,44 @@
 //! Most connections of a broker wait, so their memory matters: a buffer exists only while it has
 //! contents, and the state for serving requests is dropped while the connection follows.
 
-pub(in crate::server) mod batches;
-pub(in crate::server) mod following;
-pub(in crate::server) mod malformed_request;
-pub(in crate::server) mod perform;
-pub(in crate::server) mod read;
-pub(in crate::server) mod requests;
-pub(in crate::server) mod waiting_request;
+mod following;
+mod requests;
+mod socket;
 mod websocket_frames;
-pub(in crate::server) mod write;
-pub(in crate::server) mod write_coalescing;
 
-use std::io;
 use std::rc::Rc;
 
-use bytes::BytesMut;
-
 use self::requests::{Requests, ServeOutcome};
+use self::socket::ClientSocket;
 use super::listen::listener_snapshot::{ListenerSlot, ListenerSnapshot};
+use super::listen::location_index::LocationAddress;
 use super::log_entry::LogEntry;
 use super::replay::{CachedPoll, RequestCache};
 use super::upstream::live_hooks::LiveHooks;
-use crate::server::broker::{Incident, OutOfMemory, Reservation};
 use crate::server::exchange::request::Endpoints;
-use crate::server::fanout::{ConnectionKey, Outlet, Shard, SubscriptionOutcome, socket_incident};
-use crate::server::http::listen::location_index::LocationAddress;
+use crate::server::fanout::{Outlet, Shard, SubscriptionOutcome};
 
 /// A connection of a shard.
 pub(in crate::server) struct Connection {
-    pub(in crate::server) shard: Shard,
-    pub(in crate::server) key: ConnectionKey,
-    pub(in crate::server) outlet: Rc<Outlet>,
-    /// The listener that accepted it.
-    pub(in crate::server) slot: Rc<ListenerSlot>,
+    socket: ClientSocket,
     /// The configuration of the current request, or of the request that it follows with.
-    pub(in crate::server) snapshot: Rc<ListenerSnapshot>,
-    /// The location of the current or the last subscription.
-    pub(in crate::server) location: LocationAddress,
-    pub(in crate::server) peer: Box<Endpoints>,
-    /// Bytes that were read but not parsed yet.
-    pub(in crate::server) buffer: BytesMut,
-    /// Accounts for waiting bytes: in the buffer, in a body, or for the socket.
-    pub(in crate::server) waiting: Reservation,
-    /// It has followed before, so that the next request is a further one (keep-alive).
-    pub(in crate::server) has_followed: bool,
+    snapshot: Rc<ListenerSnapshot>,
     /// Number of requests so far.
-    pub(in crate::server) requests: u64,
-    /// Access log entry of the current subscription.
-    pub(in crate::server) log: Option<Box<LogEntry>>,
-    /// Hooks of the current subscription.
-    pub(in crate::server) hooks: Option<Box<LiveHooks>>,
+    requests: u64,
+    /// It has followed before, so that the next request is a further one (keep-alive).
+    has_followed: bool,
+    subscription: OpenSubscription,
     /// Cache of long polls.
-    pub(in crate::server) poll_cache: RequestCache<CachedPoll>,
+    poll_cache: RequestCache<CachedPoll>,
+}
+
+/// What the connection holds for its current or last subscription.
+#[derive(Default)]
+struct OpenSubscription {
+    location: LocationAddress,
+    /// Access log entry.
+    log: Option<Box<LogEntry>>,
+    hooks: Option<Box<LiveHooks>>,
 }
 
 /// The connection has ended, or must not be used any more.
@@ -70,22 +56,12 @@ impl Connection {
         slot: &Rc<ListenerSlot>,
         peer: Endpoints,
     ) -> Self {
-        let key = shard.open();
-        let waiting = shard.broker().incoming_reservation();
         Self {
-            shard,
-            key,
-            outlet: Rc::new(outlet),
-            slot: Rc::clone(slot),
+            socket: ClientSocket::new(shard, outlet, slot, peer),
             snapshot: slot.snapshot(),
-            location: LocationAddress::default(),
-            peer: Box::new(peer),
-            buffer: BytesMut::new(),
-            waiting,
-            has_followed: false,
             requests: 0,
-            log: None,
-            hooks: None,
+            has_followed: false,
+            subscription: OpenSubscription::default(),
             poll_cache: RequestCache::default(),
         }
     }
@@ -99,7 +75,7 @@ impl Connection {
         async move {
             loop {
                 // Boxed, so that a following connection does not hold the state for requests.
-                let Ok(charge) = self.shard.broker().charge_requests() else {
+                let Ok(charge) = self.socket.broker().charge_requests() else {
                     break;
                 };
                 let ServeOutcome::Follow(input) =
@@ -108,10 +84,11 @@ impl Connection {
                     break;
                 };
                 let (outcome, expects_close) = self.follow(input).await;
-                if let (Some(mut log), Some(tap)) = (self.log.take(), self.outlet.take_tap()) {
+                let log = self.subscription.log.take();
+                if let (Some(mut log), Some(tap)) = (log, self.socket.outlet().take_tap()) {
                     log.record_subscription(*tap, outcome == SubscriptionOutcome::Dropped);
                 }
-                self.hooks = None;
+                self.subscription.hooks = None;
                 match outcome {
                     SubscriptionOutcome::Finished => {}
                     SubscriptionOutcome::Closed if expects_close => {
@@ -124,43 +101,10 @@ impl Connection {
         }
     }
 
-    /// Returns whether the connection may serve another request.
-    pub(in crate::server) fn accepts_requests(&self) -> bool {
-        !self.shard.is_stopping() && !self.slot.is_closed()
-    }
-
-    /// Before a wait: reserves memory for the buffer and `more` bytes.
-    pub(in crate::server) fn reserve(&mut self, more: usize) -> Result<(), OutOfMemory> {
-        let reserved = self.waiting.reserve(self.buffer.capacity() + more);
-        reserved.inspect_err(|_| self.record_end(Incident::NoMemoryForIncoming))
-    }
-
-    /// Counts and logs why the server ends the connection or one of its requests.
-    pub(in crate::server) fn record_end(&self, reason: Incident) {
-        tracing::debug!(
-            reason = reason.name(),
-            client = self.peer.remote_address,
-            "closing a connection"
-        );
-        self.shard.broker().count(reason);
-    }
-
-    /// Counts and logs a socket error, unless it means that the client has disconnected.
-    pub(in crate::server) fn record_failure(&self, error: &io::Error) {
-        if let Some(reason) = socket_incident(error) {
-            self.record_end(reason);
-        }
-    }
-
-    /// Frees the unused memory of the buffer. A `BytesMut` that was advanced keeps its whole
-    /// allocation, whatever its capacity says.
-    pub(in crate::server) fn compact(&mut self) {
-        self.buffer = BytesMut::from(&self.buffer[..]);
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shard.close(self.key);
+    /// Shuts down the write side, and reads for a while, as [`ClientSocket::linger`].
+    async fn linger(&mut self, keeps_reading: impl FnMut(&mut ClientSocket) -> bool) {
+        self.poll_cache = RequestCache::default();
+        let time = self.snapshot.limits.linger_time;
+        self.socket.linger(time, keeps_reading).await;
     }
 }

@@ -15,10 +15,10 @@ impl Connection {
     /// Handles the frames in the buffer.
     pub(super) fn receive_frames<I: WebSocketInput>(&mut self, websocket: &mut OpenWebSocket<I>) {
         let max = self.snapshot.limits.max_websocket_message_bytes;
-        let buffered = self.buffer.len();
+        let buffered = self.socket.input().len();
         let mut completed_any = false;
         while websocket.takes_frames() {
-            match websocket.input().next(&mut self.buffer, max) {
+            match websocket.input().next(self.socket.buffer(), max) {
                 None => break,
                 Some(InputAction::Publish(message)) => {
                     completed_any = true;
@@ -26,22 +26,22 @@ impl Connection {
                         websocket.set_pending_message(message);
                         break;
                     }
-                    let reply = websocket.input().publish(self.shard.broker(), message);
+                    let reply = websocket.input().publish(self.socket.broker(), message);
                     self.reply_to_frame(websocket, reply);
                 }
                 reply => self.reply_to_frame(websocket, reply),
             }
         }
         if websocket.is_closed() {
-            self.buffer.clear();
+            self.socket.buffer().clear();
         }
-        if self.buffer.len() < buffered {
-            self.compact();
+        if self.socket.input().len() < buffered {
+            self.socket.compact();
         }
         let pending = if websocket.is_closed() {
             0
         } else {
-            self.buffer.len() + websocket.input().arriving_bytes()
+            self.socket.input().len() + websocket.input().arriving_bytes()
         };
         self.limit_arrival(websocket.arriving(), pending, completed_any);
     }
@@ -71,7 +71,7 @@ impl Connection {
         let reply = match MessageDecision::of(response, text, content_type) {
             MessageDecision::Publish(text, content_type) => websocket
                 .input()
-                .publish(self.shard.broker(), IncomingMessage { text, content_type }),
+                .publish(self.socket.broker(), IncomingMessage { text, content_type }),
             MessageDecision::Drop => None,
             MessageDecision::Reject => Some(NchanSocket::closed(1008, "403 Forbidden")),
             MessageDecision::Failed(_) => {
@@ -88,10 +88,10 @@ impl Connection {
     ) {
         match reply {
             None | Some(InputAction::Publish(_)) => {}
-            Some(InputAction::Reply(bytes)) => self.shard.reply(self.key, bytes),
+            Some(InputAction::Reply(bytes)) => self.socket.shard().reply(self.socket.key(), bytes),
             Some(InputAction::Close(bytes)) => {
                 websocket.close();
-                self.shard.end_with(self.key, bytes);
+                self.socket.shard().end_with(self.socket.key(), bytes);
             }
         }
     }
@@ -106,13 +106,16 @@ impl Connection {
         };
         if pending == 0 {
             if arriving.take().is_some() {
-                self.shard.set_input_deadline(self.key, None);
+                self.socket
+                    .shard()
+                    .set_input_deadline(self.socket.key(), None);
             }
         } else if before.pending() != pending {
-            let now = self.shard.running_time();
+            let now = self.socket.shard().running_time();
             *arriving = before.with_pending(pending, now);
-            self.shard
-                .set_input_deadline(self.key, arriving.left(now, &self.snapshot.limits));
+            self.socket
+                .shard()
+                .set_input_deadline(self.socket.key(), arriving.left(now, &self.snapshot.limits));
         }
     }
 }

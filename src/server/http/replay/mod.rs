@@ -4,17 +4,13 @@
 //! `publish` recognises requests of publishers, `poll` long polls. Both find the variable parts of
 //! a head with a `HeadTemplate` and keep the result of routing in a `CachedRequest`. A head that
 //! matches no template takes the ordinary way through `route`.
-//!
-//! What a response depends on is observed while the first request is routed
-//! ([`Reads`](crate::server::config::expression::reads::Reads)): it is cached if the configuration
-//! reads the variable parts only as channel or cursor. A new directive needs no decision here.
 
 mod cached_request;
 mod head_template;
 mod poll;
 mod publish;
 
-use bytes::Buf;
+use std::rc::Rc;
 
 pub(super) use cached_request::RequestCache;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
@@ -25,13 +21,18 @@ pub(super) use poll::CachedPoll;
 pub(super) use poll::{PollMatch, find_holes as find_poll_holes, match_poll};
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub(super) use publish::{find_holes as find_publish_holes, match_publish};
+pub(super) use publish::{is_replayable, only_argument};
 
-use super::connection::requests::Requests;
 use super::h1::headers::BodyLength;
-use super::route::{FollowPlan, NextStep, RoutedRequest};
-use crate::server::config::expression::reads::Reads;
+use super::listen::listener_snapshot::ListenerSnapshot;
+use super::listen::location_index::LocationAddress;
+use super::route::publish_plan::PublishPlan;
+use super::route::{FollowPlan, NextStep, ResponsePlan, RoutedRequest};
+use super::writer::Writer;
+use crate::server::broker::Broker;
 use crate::server::exchange::request::Request;
-use crate::server::push_stream::cursor::CursorPlace;
+use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::push_stream::subscribe::PollReplay;
 use publish::CachedPublish;
 
 /// Replay state of a connection while it serves requests. Polls are cached by the connection
@@ -41,103 +42,163 @@ pub(in crate::server) struct ReplayState {
     /// The last cached request of a publisher.
     publishes: RequestCache<CachedPublish>,
     /// Head of the current request, if the request may be cached.
-    pub(in crate::server) template: Option<Box<HeadTemplate>>,
-    /// The response to a replayed request was the last one of the connection.
-    pub(in crate::server) is_last: bool,
-    /// A replayed poll has attached its follower.
-    pub(in crate::server) is_following: bool,
+    template: Option<Box<HeadTemplate>>,
 }
 
-impl Requests<'_> {
-    /// Returns the holes of the request at the front of the buffer, which was just routed, if it can
-    /// be cached and a similar request is likely to follow.
+/// The parts of a connection that a replay needs.
+pub(in crate::server) struct ReplayContext<'a> {
+    pub(in crate::server) shard: &'a Shard,
+    pub(in crate::server) key: ConnectionKey,
+    pub(in crate::server) outlet: &'a Rc<Outlet>,
+    /// The current configuration.
+    pub(in crate::server) snapshot: &'a Rc<ListenerSnapshot>,
+    /// Cache of polls.
+    pub(in crate::server) polls: &'a mut RequestCache<CachedPoll>,
+    pub(in crate::server) writer: &'a mut Writer,
+}
+
+/// A request that was answered from the cache.
+pub(in crate::server) struct Replayed {
+    /// Its length.
+    pub(in crate::server) bytes: usize,
+    /// `None` if the next request follows.
+    pub(in crate::server) end: Option<ReplayEnd>,
+}
+
+/// What follows from a replayed request.
+pub(in crate::server) enum ReplayEnd {
+    /// The response was the last one of the connection.
+    Closes,
+    /// The follower of a poll at this location is attached.
+    Follows(LocationAddress),
+}
+
+impl ReplayState {
+    /// Returns the holes of the request at the front of `input`, if it can be cached and a similar
+    /// request is likely to follow; `poll` are those of a poll.
     pub(in crate::server) fn find_holes(
         &self,
+        input: &[u8],
         request: &Request<'_>,
-        length: BodyLength,
         routed: &RoutedRequest,
+        poll: Option<Holes>,
     ) -> Option<Holes> {
-        let reads = Reads::take();
-        let context = &routed.context;
-        if context.log.is_some() {
-            // Each request has its own line, with values of its own.
-            return None;
-        }
-        let buffer = &self.connection.buffer;
-        match &routed.next {
-            NextStep::Read(plan, None) => {
-                let argument = plan.channel_argument()?;
-                let is_likely = self.served_any && self.replay.publishes.is_worthwhile();
-                let is_ordinary = matches!(length, BodyLength::Bytes(_))
-                    && !routed.body.pending().expects_continue
-                    && context.connection.keep_alive;
-                if is_likely && is_ordinary && reads.allow_other_arguments(1) {
-                    publish::find_holes(buffer, request, argument)
-                } else {
-                    None
-                }
-            }
+        let plan = match &routed.next {
+            NextStep::Read(plan, ..) => plan,
             NextStep::Follow(FollowPlan {
-                replay: Some(replay),
-                ..
+                replay: Some(_), ..
             })
-            | NextStep::SendPrepared(.., Some(replay)) => {
-                let place = replay.place();
-                let is_free = match place {
-                    CursorPlace::Headers => reads.allow_other_cursor_headers(),
-                    CursorPlace::Arguments(names) => {
-                        reads.allow_other_arguments(names.len() as u32)
-                    }
-                };
-                if is_free && request.keep_alive {
-                    poll::find_holes(buffer, request, place)
-                } else {
-                    None
-                }
+            | NextStep::SendPrepared(.., Some(_)) => {
+                return poll;
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let body = routed.body.pending();
+        let is_ordinary = matches!(body.length, BodyLength::Bytes(_))
+            && !body.expects_continue
+            && routed.context.connection.keep_alive;
+        let argument = plan
+            .argument_alone()
+            .filter(|_| is_ordinary && self.publishes.is_worthwhile())?;
+        publish::find_holes(input, request, argument)
     }
 
-    /// Copies the first `head_bytes` of the buffer as the template of a request to be cached.
+    /// Copies the first `head_bytes` of `input` as the template of a request to be cached.
     ///
-    /// Only if the whole body is in the buffer as well: replayed requests must arrive whole, and
-    /// no memory is held while a body comes in.
+    /// Only if the whole body is in the input as well: replayed requests must arrive whole, and no
+    /// memory is held while a body comes in.
     pub(in crate::server) fn record_template(
         &mut self,
+        input: &[u8],
         holes: Option<Holes>,
         head_bytes: usize,
         length: BodyLength,
     ) {
-        let buffer = &self.connection.buffer;
         let is_whole = match length {
             BodyLength::None => true,
-            BodyLength::Bytes(length) => length <= (buffer.len() - head_bytes) as u64,
+            BodyLength::Bytes(length) => length <= (input.len() - head_bytes) as u64,
             BodyLength::Chunked => false,
         };
-        self.replay.template = holes
+        self.template = holes
             .filter(|_| is_whole)
-            .and_then(|holes| HeadTemplate::new(&buffer[..head_bytes], holes))
+            .and_then(|holes| HeadTemplate::new(&input[..head_bytes], holes))
             .map(Box::new);
     }
 
-    /// Answers the request at the front of `bytes` from the cache. Returns its length, or `None`
-    /// if it is not in the cache.
-    pub(in crate::server) fn replay_front(&mut self, bytes: &[u8]) -> Option<usize> {
-        if !self.connection.accepts_requests() {
-            return None;
-        }
-        self.replay_publish(bytes)
-            .or_else(|| self.replay_poll(bytes))
+    /// Records that the current request is not cached.
+    pub(in crate::server) fn clear_template(&mut self) {
+        self.template = None;
     }
 
-    /// Answers the request at the front of the buffer from the cache and removes it; false if it
-    /// is not in the cache.
-    pub(in crate::server) fn replay_buffered(&mut self) -> bool {
-        let mut buffer = std::mem::take(&mut self.connection.buffer);
-        let replayed = self.replay_front(&buffer);
-        buffer.advance(replayed.unwrap_or(0));
-        self.connection.buffer = buffer;
-        replayed.is_some()
+    /// Answers the request at the front of `input` from the cache; `None` if it is not there.
+    pub(in crate::server) fn replay(
+        &mut self,
+        input: &[u8],
+        mut context: ReplayContext<'_>,
+    ) -> Option<Replayed> {
+        publish::replay(&mut self.publishes, input, &mut context)
+            .or_else(|| poll::replay(input, &mut context))
+    }
+
+    /// Caches the current request of a publisher, which `plan` has answered with these additional
+    /// header lines.
+    pub(in crate::server) fn cache_publish(
+        &mut self,
+        broker: &Broker,
+        snapshot: &Rc<ListenerSnapshot>,
+        plan: PublishPlan,
+        max_body: u64,
+        context: &ResponsePlan,
+    ) {
+        if let Some(template) = self.template.take() {
+            let added = &context.added.good;
+            let entry = CachedPublish::new(broker, plan, max_body, context.connection, added);
+            publish::cache(&mut self.publishes, broker, snapshot, *template, entry);
+        }
+    }
+
+    /// Caches a routed poll; without `replay` it cannot be replayed.
+    pub(in crate::server) fn cache_poll(
+        &mut self,
+        polls: &mut RequestCache<CachedPoll>,
+        broker: &Broker,
+        snapshot: &Rc<ListenerSnapshot>,
+        replay: Option<Box<PollReplay>>,
+        location: LocationAddress,
+    ) {
+        let template = self.template.take();
+        let Some(replay) = replay else { return };
+        // Without a template the head is too long, or the body has not arrived yet.
+        let Some(template) = template else {
+            return polls.record_unused();
+        };
+        let entry_bytes = replay.own_bytes();
+        let entry = CachedPoll::new(location, *replay);
+        polls.insert(broker, snapshot, *template, entry, entry_bytes);
+    }
+}
+
+/// Returns whether the request at the front of `input`, which is about to be routed, should be
+/// cached if it is a poll.
+pub(in crate::server) fn caches_polls(
+    polls: &RequestCache<CachedPoll>,
+    snapshot: &Rc<ListenerSnapshot>,
+    input: &[u8],
+) -> bool {
+    let is_cached = || {
+        polls
+            .get(snapshot)
+            .is_some_and(|cached| poll::match_poll(&cached.template, input).is_some())
+    };
+    polls.is_worthwhile() && !is_cached()
+}
+
+/// Returns the holes of the request at the front of `input`, if it is a poll that can be recognised
+/// again.
+pub(in crate::server) fn poll_holes(input: &[u8], request: &Request<'_>) -> Option<Holes> {
+    if request.keep_alive {
+        poll::find_holes(input, request)
+    } else {
+        None
     }
 }

@@ -6,16 +6,15 @@
 
 use std::rc::Rc;
 
-use super::HeadTemplate;
 use super::cached_request::CachedRequest;
 use super::head_template::{Holes, TemplateMatch};
+use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
-use crate::server::http::connection::Connection;
-use crate::server::http::connection::requests::Requests;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::observe::failpoints;
-use crate::server::push_stream::cursor::{CursorPlace, DATE_BYTES, HEADERS};
+use crate::server::push_stream::cursor::DATE_BYTES;
+use crate::server::push_stream::subscribe as subscriber;
 use crate::server::push_stream::subscribe::PollReplay;
 
 /// A routed poll.
@@ -35,33 +34,23 @@ pub(in crate::server) struct PollMatch<'a> {
 
 /// Returns the ranges of date and tag in the head of a poll at the front of `buffer`, if its cursor
 /// has the form that servers send.
-pub(in crate::server) fn find_holes(
-    buffer: &[u8],
-    request: &Request<'_>,
-    place: &CursorPlace,
-) -> Option<Holes> {
-    let [date, tag] = match place {
-        CursorPlace::Headers => HEADERS.map(|name| request.header(name)),
-        CursorPlace::Arguments([date, tag]) => [request.argument(date), request.argument(tag)],
-    };
-    let date = date.filter(|date| !date.is_empty() && date_length(place, date) == date.len())?;
-    let tag = tag.filter(|tag| !tag.is_empty() && tag_length(tag) == tag.len())?;
-    Holes::of(buffer, [date, tag])
-}
-
-/// Length of the date at the front of `text`, at this place; 0 if there is none.
-fn date_length(place: &CursorPlace, text: &[u8]) -> usize {
-    match place {
-        CursorPlace::Headers => http_date_length(text),
-        CursorPlace::Arguments(_) => text
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || b"%+,:-.".contains(byte))
-            .count(),
+pub(in crate::server) fn find_holes(buffer: &[u8], request: &Request<'_>) -> Option<Holes> {
+    let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
+    let date = date?;
+    let tag = tag?;
+    let has_cursor = !date.is_empty()
+        && date_length(date) == date.len()
+        && !tag.is_empty()
+        && tag_length(tag) == tag.len();
+    if has_cursor {
+        Holes::of(buffer, [date, tag])
+    } else {
+        None
     }
 }
 
 /// Length of the date at the front of `text`; 0 if there is none.
-fn http_date_length(text: &[u8]) -> usize {
+fn date_length(text: &[u8]) -> usize {
     // Without an early exit, so that the compiler compares many bytes at once.
     let is_visible = |date: &[u8]| {
         date.iter().fold(true, |is_visible, byte| {
@@ -85,120 +74,89 @@ fn tag_length(text: &[u8]) -> usize {
     if digits == 0 { 0 } else { weak + digits }
 }
 
-/// Matches the poll at the front of `buffer` against `template`, whose cursor is at this place.
+/// Matches the poll at the front of `buffer` against `template`.
 pub(in crate::server) fn match_poll<'a>(
     template: &HeadTemplate,
-    place: &CursorPlace,
     buffer: &'a [u8],
 ) -> Option<PollMatch<'a>> {
-    let part_length = |number: usize, text: &[u8]| match number {
-        0 => date_length(place, text),
-        _ => tag_length(text),
+    // The holes differ in their length: a tag has at most 22 bytes.
+    let is_date_first = template.first_hole_bytes() == DATE_BYTES;
+    let hole_length = |number: usize, text: &[u8]| {
+        if (number == 0) == is_date_first {
+            date_length(text)
+        } else {
+            tag_length(text)
+        }
     };
     let TemplateMatch {
-        parts: [date, tag],
+        holes: [first, second],
         rest,
-    } = template.match_head(buffer, part_length)?;
-    (!date.is_empty() && !tag.is_empty()).then_some(PollMatch { date, tag, rest })
+    } = template.match_head(buffer, hole_length)?;
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
+    let [date, tag] = if is_date_first {
+        [first, second]
+    } else {
+        [second, first]
+    };
+    Some(PollMatch { date, tag, rest })
 }
 
-impl Connection {
-    /// Returns whether the request at the front of the buffer, which is about to be routed, should
-    /// be cached if it is a poll.
-    pub(in crate::server) fn caches_polls(&self) -> bool {
-        let is_cached = || {
-            self.poll_cache.get(&self.snapshot).is_some_and(|cached| {
-                let place = cached.entry.replay.place();
-                match_poll(&cached.template, place, &self.buffer).is_some()
-            })
-        };
-        self.requests > 0 && self.poll_cache.is_worthwhile() && !is_cached()
-    }
-
-    /// Caches a routed poll; without `replay` it cannot be replayed.
-    pub(in crate::server) fn cache_poll(
-        &mut self,
-        template: Option<Box<HeadTemplate>>,
-        replay: Option<Box<PollReplay>>,
-        location: LocationAddress,
-    ) {
-        let Some(replay) = replay else { return };
-        // Without a template the head is too long, or the body has not arrived yet.
-        let Some(template) = template else {
-            return self.poll_cache.record_unused();
-        };
-        let entry_bytes = replay.own_bytes();
-        let entry = CachedPoll {
-            location,
-            replay: *replay,
-        };
-        self.poll_cache.insert(
-            self.shard.broker(),
-            &self.snapshot,
-            *template,
-            entry,
-            entry_bytes,
-        );
+impl CachedPoll {
+    pub(super) fn new(location: LocationAddress, replay: PollReplay) -> Self {
+        Self { location, replay }
     }
 }
 
-impl Requests<'_> {
-    /// Answers the poll at the front of `bytes` from the cache, or attaches its follower. Returns
-    /// the length of the request, or `None` if it is not in the cache.
-    pub(super) fn replay_poll(&mut self, bytes: &[u8]) -> Option<usize> {
-        let connection = &mut *self.connection;
-        let CachedRequest {
-            template,
-            snapshot,
-            entry,
-            is_used,
-            ..
-        } = connection.poll_cache.get_or_evict(&connection.snapshot)?;
-        let PollMatch { date, tag, rest } = match_poll(template, entry.replay.place(), bytes)?;
-        let head_bytes = bytes.len() - rest.len();
-        // A follower writes to the socket itself, so everything before it must have been written.
-        if head_bytes > snapshot.limits.max_header_bytes || !self.out.is_empty() {
-            return None;
-        }
-        let reply =
-            entry
-                .replay
-                .respond(connection.shard.broker(), &snapshot.formats, date, tag)?;
-        failpoints::point("request");
-        failpoints::point("repeated poll");
-        match reply {
-            SubscribeReply::Prepared(bytes, keeps_alive) => {
-                self.out.extend_from_slice(&bytes);
-                self.replay.is_last = !keeps_alive;
-            }
-            SubscribeReply::Follow(subscription, ()) => {
-                connection
-                    .shard
-                    .attach(connection.key, Rc::clone(&connection.outlet), *subscription)
-                    .ok()?;
-                connection.location = entry.location;
-                self.replay.is_following = true;
-            }
-            _ => return None,
-        }
-        *is_used = true;
-        connection.requests += 1;
-        self.head_since = None;
-        self.served_any = true;
-        Some(head_bytes)
+/// Answers the poll at the front of `input` from the cache, or attaches its follower; `None` if it
+/// is not in the cache.
+pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Replayed> {
+    let CachedRequest {
+        template,
+        snapshot,
+        entry,
+        is_used,
+        ..
+    } = context.polls.get_or_evict(context.snapshot)?;
+    let PollMatch { date, tag, rest } = match_poll(template, input)?;
+    let head_bytes = input.len() - rest.len();
+    // A follower writes to the socket itself, so everything before it must have been written.
+    if head_bytes > snapshot.limits.max_header_bytes || !context.writer.is_empty() {
+        return None;
     }
+    let broker = context.shard.broker();
+    let reply = entry.replay.respond(broker, &snapshot.formats, date, tag)?;
+    failpoints::point("request");
+    failpoints::point("repeated poll");
+    let end = match reply {
+        SubscribeReply::Prepared(bytes, keeps_alive) => {
+            context.writer.out().extend_from_slice(&bytes);
+            (!keeps_alive).then_some(ReplayEnd::Closes)
+        }
+        SubscribeReply::Follow(subscription, ()) => {
+            let outlet = Rc::clone(context.outlet);
+            context
+                .shard
+                .attach(context.key, outlet, *subscription)
+                .ok()?;
+            Some(ReplayEnd::Follows(entry.location))
+        }
+        _ => return None,
+    };
+    *is_used = true;
+    Some(Replayed {
+        bytes: head_bytes,
+        end,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::head_template::{template_of, tests::assert_others_differ};
     use super::*;
-    use bytes::Bytes;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-
-    const ARGUMENTS: CursorPlace =
-        CursorPlace::Arguments([Bytes::from_static(b"time"), Bytes::from_static(b"tag")]);
 
     fn head(date: &str, tag: &str) -> String {
         format!(
@@ -207,9 +165,9 @@ mod tests {
         )
     }
 
-    fn template(head: &str, place: &CursorPlace) -> Option<HeadTemplate> {
+    fn template(head: &str) -> Option<HeadTemplate> {
         template_of(head.as_bytes(), |request, _| {
-            find_holes(head.as_bytes(), request, place)
+            find_holes(head.as_bytes(), request)
         })
     }
 
@@ -224,15 +182,14 @@ mod tests {
                     head
                 }
             };
-            let template = template(&swapped(head(DATE, "1")), &CursorPlace::Headers)
-                .expect("a poll that can be cached");
+            let template = template(&swapped(head(DATE, "1"))).expect("a poll that can be cached");
             for (date, tag) in [
                 (DATE, "1"),
                 ("Mon, 07 Nov 1994 08:49:37 GMT", "W/12345678901234567890"),
                 (DATE, "0"),
             ] {
                 let whole = swapped(head(date, tag)) + "GET";
-                let found = match_poll(&template, &CursorPlace::Headers, whole.as_bytes());
+                let found = match_poll(&template, whole.as_bytes());
                 assert_eq!(
                     found,
                     Some(PollMatch {
@@ -248,8 +205,7 @@ mod tests {
 
     #[test]
     fn all_other_heads_do_not_match() {
-        let template =
-            template(&head(DATE, "1"), &CursorPlace::Headers).expect("a poll that can be cached");
+        let template = template(&head(DATE, "1")).expect("a poll that can be cached");
         let whole = head(DATE, "1");
         let others = [
             ("Sun", " Sun"),
@@ -270,7 +226,7 @@ mod tests {
             ("\r\n\r\n", "\r\nX: 1\r\n\r\n"),
         ];
         assert_others_differ(&whole, &others, |other| {
-            match_poll(&template, &CursorPlace::Headers, other).is_some()
+            match_poll(&template, other).is_some()
         });
     }
 
@@ -283,41 +239,7 @@ mod tests {
             head(DATE, "\"1\""),
             head(DATE, "1").replace("If-None-Match", "X"),
         ] {
-            assert!(template(&head, &CursorPlace::Headers).is_none(), "{head}");
+            assert!(template(&head).is_none(), "{head}");
         }
-    }
-
-    #[test]
-    fn heads_that_differ_only_in_the_arguments_of_their_cursor_match() {
-        let head = |date: &str, tag: &str| {
-            format!("GET /lp/a?tag={tag}&x=1&time={date} HTTP/1.1\r\nHost: a\r\n\r\n")
-        };
-        let first = head("Sun%2C%2006%20Nov%201994%2008%3A49%3A37%20GMT", "1");
-        let template = template(&first, &ARGUMENTS).expect("a poll that can be cached");
-        for (date, tag) in [("Mon,+07+Nov", "W/20"), ("1", "0")] {
-            let whole = head(date, tag) + "GET";
-            let found = match_poll(&template, &ARGUMENTS, whole.as_bytes());
-            let expected = PollMatch {
-                date: date.as_bytes(),
-                tag: tag.as_bytes(),
-                rest: b"GET",
-            };
-            assert_eq!(found, Some(expected), "{date} {tag}");
-        }
-        let others = [
-            ("GMT", "GMT&y=2"),
-            ("GMT", "GMT#"),
-            ("GMT", "GMT/"),
-            ("tag=1", "tag="),
-            ("tag=1", "tag=x"),
-            ("x=1", "x=2"),
-            (
-                "time=Sun%2C%2006%20Nov%201994%2008%3A49%3A37%20GMT",
-                "time=",
-            ),
-        ];
-        assert_others_differ(&first, &others, |other| {
-            match_poll(&template, &ARGUMENTS, other).is_some()
-        });
     }
 }

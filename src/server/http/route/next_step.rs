@@ -147,6 +147,13 @@ pub(in crate::server) struct ResponsePlan {
 }
 
 impl ResponsePlan {
+    /// Keeps the body of the request for the access log.
+    pub(in crate::server) fn record_body(&mut self, body: &Bytes) {
+        if let Some(log) = &mut self.log {
+            log.record_body(body);
+        }
+    }
+
     /// Adds the header lines, and compresses the body.
     pub(in crate::server) fn complete(&self, response: Response) -> Response {
         let lines = self.added.for_status(response.status.0);
@@ -157,16 +164,5 @@ impl ResponsePlan {
             response.with_headers(lines)
         };
         self.compression.apply(response, self.connection.is_head)
-    }
-
-    /// The plan for further responses like the first one.
-    pub(in crate::server) fn without_log(&self) -> Self {
-        Self {
-            connection: self.connection,
-            added: self.added.clone(),
-            compression: self.compression.clone(),
-            log: None,
-            page_type: self.page_type.clone(),
-        }
     }
 }

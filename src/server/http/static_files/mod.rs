@@ -12,7 +12,9 @@
 //! does by default. A request for several ranges gets the whole file.
 
 mod conditions;
-mod send;
+mod pieces;
+
+pub(super) use pieces::{FilePieces, IncompleteFile};
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -72,6 +74,20 @@ pub(in crate::server) struct FileBody {
     body: Body,
     /// Compression level; `None` if it is not compressed.
     level: Option<u32>,
+}
+
+impl FileBody {
+    pub(in crate::server::http) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(in crate::server::http) fn level(&self) -> Option<u32> {
+        self.level
+    }
+
+    pub(in crate::server::http) fn into_pieces(self) -> FilePieces {
+        FilePieces::new(self.length, self.body)
+    }
 }
 
 impl FileRequest {

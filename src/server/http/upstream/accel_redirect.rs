@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::server::exchange::percent::percent_decode;
+use crate::server::config::expression::percent::percent_decode;
 
 /// Target of an internal redirect.
 pub(in crate::server) struct AccelTarget<'a> {

@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 
+use super::backend::BackendClient;
 use super::backend_request::{HookCall, HookError};
 use super::hook_response::HookResponse;
+use crate::server::broker::Broker;
 use crate::server::exchange::response::{Response, Status};
-use crate::server::http::connection::requests::Requests;
 use crate::server::http::route::publish_plan::PublishPlan;
 
 /// Decision of a hook about a message.
@@ -42,35 +43,25 @@ impl MessageDecision {
     }
 }
 
-impl Requests<'_> {
-    /// Carries out the plan of a publisher; with `hook` only as that decides.
-    pub(in crate::server) async fn publish_checked(
-        &mut self,
-        plan: &PublishPlan,
-        hook: Option<Box<Result<HookCall, HookError>>>,
-        body: Bytes,
-    ) -> Response {
-        let broker = self.connection.shard.broker().clone();
-        let Some(hook) = hook else {
-            return plan.finish(&broker, body);
-        };
-        let response = self
-            .connection
-            .snapshot
-            .backend
-            .call_without_redirect(*hook, body.clone())
-            .await;
-        match MessageDecision::of(response, body, plan.content_type()) {
-            MessageDecision::Publish(text, content_type) => {
-                plan.finish_with(&broker, text, content_type)
-            }
-            MessageDecision::Drop => Response {
-                bodiless: true,
-                ..Response::header_only(Status(204), &b""[..])
-            },
-            MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
-            MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
-            MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),
+/// Carries out the plan of a publisher as the hook decides about the message in `body`.
+pub(in crate::server) async fn publish(
+    plan: &PublishPlan,
+    hook: Result<HookCall, HookError>,
+    body: Bytes,
+    backend: &BackendClient,
+    broker: &Broker,
+) -> Response {
+    let response = backend.call_without_redirect(hook, body.clone()).await;
+    match MessageDecision::of(response, body, plan.content_type()) {
+        MessageDecision::Publish(text, content_type) => {
+            plan.finish_with(broker, text, content_type)
         }
+        MessageDecision::Drop => Response {
+            bodiless: true,
+            ..Response::header_only(Status(204), &b""[..])
+        },
+        MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
+        MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
+        MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),
     }
 }

@@ -12,11 +12,11 @@ use rustls::pki_types::ServerName;
 use super::backend_connection::TlsPeer;
 use super::backend_request::{BackendRequest, BackendRoute, HookCall, HookError};
 use super::hook_response::{is_passed, parse_header};
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::model::proxy::ProxyTarget;
 use crate::server::config::model::tls::TlsSettings;
 use crate::server::config::model::upstream::Balancing;
 use crate::server::config::{ProxySettings, Variables};
-use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::request::Request;
 use crate::server::observe::log_throttle::LogThrottle;
 

@@ -6,12 +6,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::server::broker::Broker;
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::SubscribeCall;
+use crate::server::endpoint::notation::Notation;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::{Frame, Opcode, Parsed};
 use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
 use crate::server::nchan::deflate::{InflateError, Inflater};
 use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
-use crate::server::nchan::info::NchanNotation;
 use crate::server::nchan::publication::{Publication, PublishError};
 use crate::server::observe::limits_log::Limit;
 
@@ -32,7 +32,7 @@ pub(in crate::server) struct NchanSocket {
     /// Publishes the messages; `None` if publishing is not allowed.
     publication: Option<Publication>,
     /// Notation of the info that confirms each message, at locations without subscribers.
-    notation: Option<NchanNotation>,
+    notation: Option<Notation>,
     /// Content type of the handshake, used for text messages.
     content_type: Option<Bytes>,
     heartbeat: Option<(Bytes, Bytes)>,
@@ -56,7 +56,7 @@ impl NchanSocket {
         call: &SubscribeCall<'_>,
         settings: &NchanSettings,
         publication: Option<Publication>,
-        notation: Option<NchanNotation>,
+        notation: Option<Notation>,
         extension: Option<NegotiatedDeflate>,
     ) -> Self {
         Self {

@@ -24,7 +24,7 @@ use crate::server::nchan::cors;
 use crate::server::nchan::deflate;
 use crate::server::nchan::deflate_negotiation;
 use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
-use crate::server::nchan::info::NchanNotation;
+use crate::server::nchan::info;
 use crate::server::nchan::publication::Publication;
 
 /// The subprotocol whose messages carry their ids.
@@ -148,7 +148,7 @@ pub(super) fn respond_to_publisher(
         merges_backlog: true,
         ..Subscription::new(Channels::new(), Cursor::default(), format)
     };
-    let notation = NchanNotation::accepted(call.request.header("accept"));
+    let notation = info::accepted(call.request.header("accept")).notation;
     let socket = NchanSocket::new(
         call,
         settings,

@@ -15,6 +15,7 @@
 
 pub mod batch;
 mod plan;
+mod publish_replay;
 
 use std::borrow::Cow;
 
@@ -26,10 +27,11 @@ use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
 use super::explain::Rejection;
-use super::info::InfoNotation;
+use super::info;
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use crate::server::broker::{Broker, ChannelInfo, CreateError};
 use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
@@ -37,6 +39,7 @@ use crate::server::exchange::response::{NO_CACHE, Response, Status};
 pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
 use self::plan::ReplyTraits;
+pub use self::publish_replay::PublishReplay;
 
 /// Whether the body of a request is a batch of messages.
 #[must_use]
@@ -133,9 +136,11 @@ fn plan(
             return Err(Rejection::EventsChannel);
         }
     }
-    let notation = InfoNotation::accepted(call.request.header("accept"));
+    let notation = info::accepted(call.request.header("accept"));
     if call.request.method == "GET" {
-        return Ok(PublishReply::Respond(info(call, &ids, notation, &headers)));
+        return Ok(PublishReply::Respond(respond_info(
+            call, &ids, notation, &headers,
+        )));
     }
     let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
     let action = if publishes {
@@ -153,10 +158,7 @@ fn plan(
         shows_info: call.settings.channel_info_on_publish,
         headers,
     };
-    let path = call.settings.channels_path.as_ref();
-    let channel_argument = path.and_then(|path| path.as_argument()).cloned();
-    let plan = Plan::new(action, reply, channel_argument);
-    Ok(PublishReply::Read(Box::new(plan)))
+    Ok(PublishReply::Read(Box::new(Plan::new(action, reply))))
 }
 
 fn batch(
@@ -171,10 +173,10 @@ fn batch(
     Batch::new(ids, call.settings.store_messages, headers, limits)
 }
 
-fn info(
+fn respond_info(
     call: &PublishCall<'_>,
     ids: &[ChannelRef],
-    notation: InfoNotation,
+    notation: AcceptedNotation,
     headers: &[u8],
 ) -> Response {
     let found: Vec<ChannelInfo> = ids
@@ -182,7 +184,7 @@ fn info(
         .filter_map(|id| call.broker.find(&id.id))
         .map(|channel| channel.info())
         .collect();
-    notation.response(&found, call.broker, false, headers.to_vec())
+    info::response(notation, &found, call.broker, false, headers.to_vec())
 }
 
 /// The header lines of every response: cache headers, then CORS.

@@ -6,25 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::check_publish_channel;
+use super::PublishReplay;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
+use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::{Rejection, explain_line};
-use crate::server::push_stream::info::InfoNotation;
+use crate::server::push_stream::info;
 
 /// What to do with the body of a request, and how to respond.
 pub struct Plan {
     action: Action,
     reply: ReplyTraits,
-    /// See [`Plan::channel_argument`].
-    channel_argument: Option<Bytes>,
+    /// See [`Plan::argument_alone`].
+    argument_alone: Option<Bytes>,
 }
 
 /// The parts of a response that do not depend on the message.
 pub(in crate::server) struct ReplyTraits {
-    pub(in crate::server) notation: InfoNotation,
+    pub(in crate::server) notation: AcceptedNotation,
     /// The response has the channel info as its body.
     pub(in crate::server) shows_info: bool,
     pub(in crate::server) headers: Cow<'static, [u8]>,
@@ -44,46 +45,48 @@ pub(in crate::server) enum Action {
 }
 
 impl Plan {
-    pub(in crate::server) fn new(
-        action: Action,
-        reply: ReplyTraits,
-        channel_argument: Option<Bytes>,
-    ) -> Self {
+    pub(in crate::server) fn new(action: Action, reply: ReplyTraits) -> Self {
         Self {
             action,
             reply,
-            channel_argument,
+            argument_alone: None,
         }
     }
 
-    /// The query argument that names the channels of a message, if nothing else does.
-    #[must_use]
-    pub fn channel_argument(&self) -> Option<&Bytes> {
-        match self.action {
-            Action::Publish { .. } => self.channel_argument.as_ref(),
-            Action::Delete { .. } => None,
-        }
+    /// Records that requests which differ only in this query argument, which names their channels,
+    /// have the same plan otherwise.
+    pub fn set_argument_alone(&mut self, name: Option<Bytes>) {
+        self.argument_alone = name;
     }
 
-    /// Directs the plan to another channel, which the argument names without escapes. Returns false
-    /// if the channel does not exist or does not accept messages.
+    /// The query argument that names the channels, if equal requests may differ in it alone.
     #[must_use]
-    pub fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
-        let Action::Publish { channels, .. } = &mut self.action else {
-            return false;
+    pub fn argument_alone(&self) -> Option<&Bytes> {
+        self.argument_alone.as_ref()
+    }
+
+    /// Turns the plan into one for further messages that are published in the same way. Their
+    /// responses carry the header lines `added`. `None` if the plan publishes nothing.
+    #[must_use]
+    pub fn replay(mut self, added: &[u8]) -> Option<PublishReplay> {
+        let Action::Publish {
+            event_id,
+            event_type,
+            store,
+            ..
+        } = self.action
+        else {
+            return None;
         };
-        let found = broker
-            .find(id)
-            .filter(|channel| !channel.is_events && check_publish_channel(broker, id).is_ok());
-        *channels = found.into_iter().collect();
-        !channels.is_empty()
-    }
-
-    /// Releases the channels; the plan can be directed to another one.
-    pub fn release_channels(&mut self) {
-        if let Action::Publish { channels, .. } = &mut self.action {
-            channels.clear();
+        let model = NewMessage {
+            event_id,
+            event_type,
+            ..NewMessage::default()
+        };
+        if !added.is_empty() {
+            self.reply.headers.to_mut().extend_from_slice(added);
         }
+        Some(PublishReplay::new(model, store, self.reply))
     }
 
     /// Header lines of every response of the location.
@@ -156,9 +159,8 @@ impl Plan {
             // The request may name a channel twice: report the counts after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.reply
-            .notation
-            .response(&infos, broker, false, self.reply.headers.clone())
+        let headers = self.reply.headers.clone();
+        info::response(self.reply.notation, &infos, broker, false, headers)
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

@@ -13,7 +13,7 @@
 
 mod callback;
 mod long_polling;
-mod poll_replay;
+pub(in crate::server) mod poll_replay;
 mod polling;
 mod resume;
 mod streaming;
@@ -29,12 +29,13 @@ use self::websocket::WebSocketPublisher;
 use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
+pub use super::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::explain::Rejection;
 use crate::protocol::MODE;
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 

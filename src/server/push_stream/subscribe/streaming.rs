@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{content_type, cors, resume};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
+use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
@@ -12,7 +13,6 @@ use crate::server::exchange::buffer_pool;
 use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
-use crate::server::exchange::percent::percent_decode;
 use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,

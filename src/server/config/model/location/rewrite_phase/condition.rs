@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{FrameVariables, RewriteFrame};
-use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{Captures, Expression, RegexPattern, Variables};
 
 /// The condition of an `if` block.
@@ -87,10 +86,7 @@ impl Condition {
                 test,
                 path,
                 negated,
-            } => {
-                record_changing();
-                test.holds(&path.evaluate(&framed)) != *negated
-            }
+            } => test.holds(&path.evaluate(&framed)) != *negated,
         }
     }
 }

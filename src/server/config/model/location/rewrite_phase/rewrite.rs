@@ -1,6 +1,7 @@
 //! `rewrite`: a regular expression on the path of a request, and the URI or address that replaces
 //! it (nginx's `ngx_http_rewrite_module`). Applied by `rewrite_phase`.
 
+use crate::server::config::expression::percent::escaped_byte;
 use crate::server::config::expression::regex_pattern::RegexPattern;
 use crate::server::config::expression::{Expression, Variables};
 
@@ -84,28 +85,30 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let [byte, after @ ..] = rest {
         rest = after;
+        if *byte == b'%'
+            && let Some(escaped) = escaped_byte(after)
+        {
+            rest = escaped.rest;
+            match escaped.byte {
+                // A decoded `?` also ends the path.
+                b'?' => {
+                    out.push(b'?');
+                    out.extend_from_slice(rest);
+                    break;
+                }
+                b'&'..0x7f => out.push(escaped.byte),
+                _ => {
+                    out.push(b'%');
+                    out.extend_from_slice(&after[..2]);
+                }
+            }
+            continue;
+        }
         match (byte, after) {
             (b'?', _) => {
                 out.push(b'?');
                 out.extend_from_slice(after);
                 break;
-            }
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest = after;
-                let value = u8::from_str_radix(&String::from_utf8_lossy(&[*high, *low]), 16)
-                    .unwrap_or_default();
-                match value {
-                    // A decoded `?` also ends the path.
-                    b'?' => {
-                        out.push(b'?');
-                        out.extend_from_slice(after);
-                        break;
-                    }
-                    b'&'..0x7f => out.push(value),
-                    _ => out.extend_from_slice(&[b'%', *high, *low]),
-                }
             }
             // Invalid digits are dropped together with their escape.
             (b'%', [high, _, after @ ..]) if high.is_ascii_hexdigit() => rest = after,

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use super::Disconnected;
+use super::super::Disconnected;
+use super::Requests;
+use super::reading::{Awaited, CONTINUE};
+use crate::server::exchange::response::ResponseContext;
 use crate::server::http::h1::chunked_body::{ChunkError, ChunkedReader};
 use crate::server::http::h1::headers::BodyLength;
-use crate::server::http::log_entry::LogEntry;
-
-use super::read::Awaited;
-use super::requests::Requests;
-use crate::server::exchange::response::{Response, ResponseContext};
 use crate::server::http::route::{PendingBody, ResponsePlan};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::publish::batch::{Batch, Failure, Progress};
@@ -21,119 +19,95 @@ use crate::server::push_stream::publish::batch::{Batch, Failure, Progress};
 /// publisher.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
-impl Requests<'_> {
-    /// Publishes a batch and responds to it. The connection stays open if the whole body was read.
-    pub(in crate::server) async fn publish_batch(
-        &mut self,
-        mut batch: Box<Batch>,
+/// A batch that a publisher sends on its connection.
+pub(super) struct BatchUpload<'r, 'a> {
+    requests: &'r mut Requests<'a>,
+    batch: Box<Batch>,
+    body: BatchBody,
+    expects_continue: bool,
+}
+
+impl<'r, 'a> BatchUpload<'r, 'a> {
+    pub(super) fn new(
+        requests: &'r mut Requests<'a>,
+        batch: Box<Batch>,
         pending: PendingBody,
-        context: ResponsePlan,
-    ) -> Result<(), Disconnected> {
-        let ResponsePlan {
-            connection,
-            added,
-            compression,
-            log,
-            ..
-        } = context;
-        let max = self.connection.snapshot.limits.max_batch_bytes;
-        let mut body = BatchBody {
+    ) -> Self {
+        let max = requests.connection.snapshot.limits.max_batch_bytes;
+        let body = BatchBody {
             length: pending.length,
             chunks: ChunkedReader::default(),
             max,
             left: max,
         };
-        self.held = batch.own_bytes();
-        let outcome = self
-            .read_batch(&mut batch, &mut body, pending.expects_continue)
-            .await?;
+        Self {
+            requests,
+            batch,
+            body,
+            expects_continue: pending.expects_continue,
+        }
+    }
+
+    /// Publishes the batch and responds to it. The connection stays open if the whole body was
+    /// read.
+    pub(super) async fn serve(mut self, context: ResponsePlan) -> Result<(), Disconnected> {
+        self.requests.held = self.batch.own_bytes();
+        let outcome = self.read_batch().await?;
+        let Self {
+            requests,
+            batch,
+            body,
+            ..
+        } = self;
         let response = batch.response(outcome.err().as_ref());
         // Lines that were not published are freed before the next wait.
         drop(batch);
-        self.held = 0;
-        self.connection.compact();
-        self.connection.waiting.release();
-        let status = response.status.0;
-        let response = if added.is_empty() {
-            response
+        requests.held = 0;
+        requests.connection.socket.compact();
+        requests.connection.socket.release_memory();
+        let response = context.complete(response);
+        let ResponsePlan {
+            connection, log, ..
+        } = context;
+        if body.is_done() {
+            requests.respond(response, connection, log).await.map(drop)
         } else {
-            response.with_headers(added.for_status(status))
-        };
-        let response = compression.apply(response, connection.is_head);
-        self.respond_to_batch(response, body, connection, log).await
-    }
-
-    /// Sends the response to a batch. If its body is incomplete the rest is discarded, and the
-    /// connection is closed.
-    async fn respond_to_batch(
-        &mut self,
-        response: Response,
-        body: BatchBody,
-        connection: ResponseContext,
-        log: Option<Box<LogEntry>>,
-    ) -> Result<(), Disconnected> {
-        let connection = if body.is_done() {
-            connection
-        } else {
-            ResponseContext {
+            let connection = ResponseContext {
                 keep_alive: false,
                 ..connection
-            }
-        };
-        if body.is_done() {
-            return if self.write_response(&response, connection, log) {
-                Ok(())
-            } else {
-                self.close().await
             };
-        }
-        self.write_response(&response.closing(), connection, log);
-        self.flush().await?;
-        if self.connection.outlet.shutdown_write().is_ok() {
-            self.discard(body).await?;
-        }
-        self.linger().await;
-        Err(Disconnected)
-    }
-
-    /// Reads and discards the rest of a body.
-    async fn discard(&mut self, mut body: BatchBody) -> Result<(), Disconnected> {
-        let until = self.connection.shard.running_time() + DISCARD_TIME;
-        let mut left = body.max;
-        while left > 0 && !body.skip(&mut self.connection.buffer) {
-            let rest = until.saturating_sub(self.connection.shard.running_time());
-            if rest.is_zero() {
-                break;
+            requests.write_response(&response.closing(), connection, log);
+            requests.flush().await?;
+            if requests.connection.socket.outlet().shutdown_write().is_ok() {
+                body.discard(requests).await?;
             }
-            self.connection.compact();
-            let before = self.connection.buffer.len();
-            self.fill(Awaited::Discarded, rest).await?;
-            left = left.saturating_sub((self.connection.buffer.len() - before) as u64);
+            requests.linger().await;
+            Err(Disconnected)
         }
-        Ok(())
     }
 
-    /// Publishes the lines of a body as they arrive; the inner result is that of the batch.
-    async fn read_batch(
-        &mut self,
-        batch: &mut Batch,
-        body: &mut BatchBody,
-        expects_continue: bool,
-    ) -> Result<Result<(), Failure>, Disconnected> {
+    /// Publishes the lines of the body as they arrive; the inner result is that of the batch.
+    async fn read_batch(&mut self) -> Result<Result<(), Failure>, Disconnected> {
+        let Self {
+            requests,
+            batch,
+            body,
+            expects_continue,
+        } = self;
         if matches!(body.length, BodyLength::Bytes(length) if length > body.max) {
             batch.fail_next_line();
             return Ok(Err(too_large(body.max)));
         }
-        if expects_continue && self.connection.buffer.is_empty() {
-            self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if *expects_continue && requests.connection.socket.input().is_empty() {
+            requests.writer.out().extend_from_slice(CONTINUE);
         }
-        self.flush().await?;
+        requests.flush().await?;
         loop {
-            let read = body.read(&mut self.connection.buffer, batch.input());
+            let read = body.read(requests.connection.socket.buffer(), batch.input());
             // Lines before an error are published.
             let at_end = matches!(read, Ok(true));
             loop {
-                match batch.publish(self.connection.shard.broker(), at_end) {
+                match batch.publish(requests.connection.socket.broker(), at_end) {
                     Ok(Progress::Done) => break,
                     Ok(Progress::Yield) => tokio::task::yield_now().await,
                     Err(failure) => return Ok(Err(failure)),
@@ -147,8 +121,8 @@ impl Requests<'_> {
                     return Ok(Err(failure));
                 }
             }
-            self.connection.compact();
-            if self.reserve(batch.pending_bytes()).is_err() {
+            requests.connection.socket.compact();
+            if requests.reserve(batch.pending_bytes()).is_err() {
                 batch.fail_next_line();
                 return Ok(Err(Failure::new(
                     500,
@@ -157,7 +131,7 @@ impl Requests<'_> {
             }
             // Other connections have their turn even while this client sends faster than is read.
             tokio::task::yield_now().await;
-            self.fill_batch().await?;
+            requests.fill_batch().await?;
         }
     }
 }
@@ -180,6 +154,25 @@ impl BatchBody {
             BodyLength::Bytes(_) => false,
             BodyLength::Chunked => self.chunks.is_done(),
         }
+    }
+
+    /// Reads and discards the rest of the body.
+    async fn discard(mut self, requests: &mut Requests<'_>) -> Result<(), Disconnected> {
+        let now = |requests: &Requests<'_>| requests.connection.socket.shard().running_time();
+        let until = now(requests) + DISCARD_TIME;
+        let mut left = self.max;
+        while left > 0 && !self.skip(requests.connection.socket.buffer()) {
+            let rest = until.saturating_sub(now(requests));
+            if rest.is_zero() {
+                break;
+            }
+            requests.connection.socket.compact();
+            let before = requests.connection.socket.input().len();
+            requests.fill(Awaited::Discarded, rest).await?;
+            let after = requests.connection.socket.input().len();
+            left = left.saturating_sub((after - before) as u64);
+        }
+        Ok(())
     }
 
     /// Discards the part of the body in `buffer`; returns true when nothing more of it can be read.
