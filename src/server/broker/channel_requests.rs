@@ -2,27 +2,30 @@
 //! deleting with a successor.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::channel::Channel;
-use super::channel_info::ChannelInfo;
+use super::channel::info::ChannelInfo;
 use super::{Broker, CreateError};
 use crate::message::{Position, unix_now};
 
-impl Broker {
+/// Operations on channels for requests that do not follow them.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelRequests<'a>(pub(super) &'a Broker);
+
+impl ChannelRequests<'_> {
     /// Expires the messages of a channel without waiting for the next tick. Returns the state of
     /// the channel.
     pub fn touch(&self, channel: &Channel) -> ChannelInfo {
-        let newest_expired = unix_now().saturating_sub(self.settings().message_ttl.as_secs());
+        let newest_expired = unix_now().saturating_sub(self.0.settings().message_ttl.as_secs());
         let (expired, info) = {
             let mut state = channel.lock();
             (state.log.expire(newest_expired), state.info(&channel.id))
         };
-        self.count_dropped(channel, expired);
+        self.0.count_dropped(channel, expired);
         info
     }
 
@@ -30,17 +33,18 @@ impl Broker {
     /// NHPM. Empty channels whose time has passed are collected.
     pub fn keep_alive(&self, id: &[u8], keep: Duration) {
         let now = Instant::now();
-        let found = self.find(id);
+        let found = self.0.find(id);
         if let Some(channel) = &found {
             let mut state = channel.lock();
             state.kept_until = Some(now + keep);
         }
-        self.0.idle.record(now, found.map(|_| now + keep));
-        if self.0.idle.is_due(now) {
+        self.0.0.idle.record(now, found.map(|_| now + keep));
+        if self.0.0.idle.is_due(now) {
             let is_over = |channel: &Channel| {
                 channel.id != id && channel.lock().kept_until.is_some_and(|until| until < now)
             };
             self.0
+                .0
                 .registry
                 .list(is_over)
                 .iter()
@@ -49,22 +53,17 @@ impl Broker {
     }
 
     fn sweep_now(&self, channel: &Arc<Channel>) {
-        self.sweep(
+        self.0.sweep(
             channel,
-            unix_now().saturating_sub(self.settings().message_ttl.as_secs()),
+            unix_now().saturating_sub(self.0.settings().message_ttl.as_secs()),
         );
-    }
-
-    /// Records a request for messages of the channel.
-    pub fn record_request(channel: &Channel) {
-        channel.lock().requested_second = unix_now();
     }
 
     /// Records that a reader got the message with this id, which may delete it (see
     /// [`super::Attributes::delete_when_read`]).
     pub fn record_read(&self, channel: &Channel, id: u64) {
         let gone = channel.lock().log.record_read(id);
-        self.count_dropped(channel, usize::from(gone));
+        self.0.count_dropped(channel, usize::from(gone));
     }
 
     /// Deletes a channel and leaves an empty successor that continues its tags. Returns the state
@@ -73,15 +72,15 @@ impl Broker {
     /// # Errors
     /// When there is no memory for the successor. The channel is deleted nevertheless.
     pub fn delete_and_recreate(&self, id: &Bytes) -> Result<Option<ChannelInfo>, CreateError> {
-        let Some(channel) = self.find(id) else {
+        let Some(channel) = self.0.find(id) else {
             return Ok(None);
         };
         let info = self.touch(&channel);
         // The configured text always fits.
-        if channel.is_events || !self.delete(id, None).map_err(CreateError::from)? {
+        if channel.is_events || !self.0.delete(id, None).map_err(CreateError::from)? {
             return Ok(None);
         }
-        let successor = self.find_or_create(id)?;
+        let successor = self.0.find_or_create(id)?;
         let (tags, requested) = {
             let state = channel.lock();
             (state.log.tags, state.requested_second)
@@ -94,22 +93,12 @@ impl Broker {
         Ok(Some(info))
     }
 
-    pub(super) fn count_dropped(&self, channel: &Channel, count: usize) {
-        if count > 0 && !channel.is_events {
-            self.0
-                .counters
-                .stored
-                .fetch_sub(count as i64, Ordering::Relaxed);
-            self.0.trash.lock().add_messages(count as u64);
-        }
-    }
-
     /// Requests the shards with followers of the channel to end its waiting one-shot followers (see
     /// [`Channel::take_eviction`]).
     pub fn evict_waiting(&self, channel: &Arc<Channel>) {
         let shards = channel.lock().followed_on();
         channel.request_eviction(shards);
-        self.0.notify_shards(channel, shards);
+        self.0.0.notify_shards(channel, shards);
     }
 }
 

@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Broker;
 use crate::message::{Position, unix_now};
 
 /// Bits of the packed position that hold the tag. More than 16 million messages in a second
@@ -17,7 +16,7 @@ const TAGS_PER_MICROSECOND: u64 = 16;
 
 /// Assigns positions. They are strictly increasing, even if the wall clock is set back.
 #[derive(Debug)]
-pub(super) struct PositionClock {
+pub struct PositionClock {
     last: AtomicU64,
     /// Position at which this run of the server began.
     start: Position,
@@ -47,7 +46,7 @@ impl PositionClock {
     /// of this run or, if the wall clock was set back in between, after the newest position of this
     /// run. Tag 0 belongs to no message; such a cursor requests the messages since a time and is
     /// never from an earlier run.
-    fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
+    pub fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
         let packed = |position: Position| (position.time, u64::from(position.tag));
         match tag {
             None => time < self.start.time,
@@ -61,7 +60,7 @@ impl PositionClock {
 
     /// True if a position that a server has sent is from an earlier run. Unlike in
     /// [`Self::is_of_earlier_run`], tag 0 is a valid position: that of a stream without a message.
-    fn is_before_start(&self, position: Position) -> bool {
+    pub fn is_before_start(&self, position: Position) -> bool {
         position < self.start
     }
 
@@ -79,30 +78,9 @@ impl PositionClock {
 
     /// The newest position, or the beginning of the current second if that is later. Positions
     /// assigned after this call are higher.
-    pub(super) fn now(&self) -> Position {
+    pub fn now(&self) -> Position {
         let second = unix_now() << TAG_BITS;
         unpacked(self.last.fetch_max(second, Ordering::Relaxed).max(second))
-    }
-}
-
-impl Broker {
-    /// The newest position of all channels, or the beginning of the current second if that is
-    /// later. Messages published after this call have higher positions.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        self.0.clock.now()
-    }
-
-    /// True if a client's cursor comes from an earlier run of the server.
-    #[must_use]
-    pub fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
-        self.0.clock.is_of_earlier_run(time, tag)
-    }
-
-    /// True if an earlier run of the server sent this position.
-    #[must_use]
-    pub fn is_before_start(&self, position: Position) -> bool {
-        self.0.clock.is_before_start(position)
     }
 }
 

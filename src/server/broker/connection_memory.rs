@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::memory::{Charge, MemoryMeter, OutOfMemory, Reservation, allocated, reserve_of};
-use super::{Broker, Incident};
+use super::{Incident, Inner};
 
 /// Memory of a connection: its task, its entry in the shard, the runtime's state of its socket.
 /// Measured: 1,230 to 1,340 bytes with a subscription on one channel, by mode.
@@ -21,7 +21,11 @@ const SUBSCRIPTION_BYTES: u64 = 64;
 /// with the channel itself, which is charged separately.
 const MEMBERSHIP_BYTES: u64 = 64;
 
-impl Broker {
+/// The memory bounds of a broker: what connections charge to them.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerMemory<'a>(pub(super) &'a Arc<Inner>);
+
+impl BrokerMemory<'_> {
     /// Charges a connection, whether it follows or not. Fails also if there is no room for its
     /// requests.
     ///
@@ -43,7 +47,7 @@ impl Broker {
     fn charge_connection_memory(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
         let meter = self.connection_meter();
         let charge = meter.charge_reserve(bytes, reserve_of(meter.limit()));
-        charge.inspect_err(|_| self.count(Incident::NoMemoryForConnection))
+        charge.inspect_err(|_| self.0.incidents.count(Incident::NoMemoryForConnection))
     }
 
     /// The meter of connections and their pending bytes.
@@ -68,7 +72,7 @@ impl Broker {
     }
 
     /// A reservation for the buffers of a connection. For incoming bodies, see
-    /// [`Broker::incoming_reservation`].
+    /// [`super::Broker::incoming_reservation`].
     #[must_use]
     pub fn connection_reservation(&self) -> Reservation {
         Reservation::new(self.connection_meter())

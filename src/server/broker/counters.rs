@@ -1,9 +1,10 @@
 //! Counters of the server: updated without locks, read by statistics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Broker;
+use super::Inner;
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -75,7 +76,11 @@ pub struct ShardSummary {
     pub subscribers: u64,
 }
 
-impl Broker {
+/// The counters of a broker.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerCounters<'a>(pub(super) &'a Arc<Inner>);
+
+impl BrokerCounters<'_> {
     /// Records the thread on which a shard runs.
     pub fn record_thread(&self, shard: usize, thread_id: u32) {
         self.0.counters.shards[shard]
@@ -183,7 +188,7 @@ impl Broker {
             ("connection_memory_used", connections.used()),
             ("connection_memory_limit", connections.limit()),
         ]);
-        details.extend(self.incidents());
+        details.extend(self.0.incidents.list());
         details
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::memory::{Charge, allocated};
-use super::{Broker, OutOfMemory};
+use super::{Inner, OutOfMemory};
 
 /// Memory of a table entry besides the name.
 const OTHER_BYTES: usize = 160;
@@ -166,7 +166,11 @@ impl GroupInfo {
     }
 }
 
-impl Broker {
+/// The groups of channels of a broker.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerGroups<'a>(pub(super) &'a Arc<Inner>);
+
+impl BrokerGroups<'_> {
     /// Usage and limits of a group.
     #[must_use]
     pub fn group_info(&self, name: &[u8]) -> GroupInfo {

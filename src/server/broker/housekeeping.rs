@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::channel::lifecycle::Lifecycle;
 use super::channel::{Channel, ChannelState};
-use super::lifecycle::Lifecycle;
 use super::memory::{self, OutOfMemory};
 use super::{Broker, Inner, NewMessage, StoreOptions};
 use crate::message::unix_now;
@@ -155,6 +155,16 @@ impl Broker {
             .is_err()
         {
             tracing::debug!(event, "cannot publish an event: no memory left");
+        }
+    }
+
+    pub(super) fn count_dropped(&self, channel: &Channel, count: usize) {
+        if count > 0 && !channel.is_events {
+            self.0
+                .counters
+                .stored
+                .fetch_sub(count as i64, Ordering::Relaxed);
+            self.0.trash.lock().add_messages(count as u64);
         }
     }
 }

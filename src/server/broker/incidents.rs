@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Broker;
 use crate::server::observe::limits_log::Limit;
 
 /// A rejected, dropped or failed operation, or the reason for which the server ended a connection
@@ -113,22 +112,13 @@ impl Incidents {
         }
         self.0[incident as usize].fetch_add(1, Ordering::Relaxed);
     }
-}
-
-impl Broker {
-    /// Counts an incident.
-    pub fn count(&self, incident: Incident) {
-        self.0.incidents.count(incident);
-    }
 
     /// All incidents since the start: the names of the counters and their values.
-    #[must_use]
-    pub fn incidents(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn list(&self) -> impl Iterator<Item = (&'static str, u64)> {
         NAMES
             .into_iter()
-            .zip(&self.0.incidents.0)
+            .zip(&self.0)
             .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
-            .collect()
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-use super::NewMessage;
 use super::attributes::Attributes;
 use super::memory::{Charge, allocated};
 use crate::message::{Position, unix_now};
@@ -37,6 +36,28 @@ pub struct Message {
     pub(super) recipients: AtomicU32,
     /// Released when the last holder drops the message.
     pub(super) charge: Charge,
+}
+
+/// A message to be published.
+#[derive(Clone, Debug, Default)]
+pub struct NewMessage {
+    /// Content of the message.
+    pub text: Bytes,
+    /// `Event-Id` of the publisher.
+    pub event_id: Option<Bytes>,
+    /// `Event-Type` of the publisher.
+    pub event_type: Option<Bytes>,
+    /// Further attributes; most messages have none.
+    pub attributes: Option<Arc<Attributes>>,
+}
+
+impl NewMessage {
+    /// Pairs the message with each of these channels, without a copy for the last one.
+    pub fn for_each<C>(self, channels: &[C]) -> impl Iterator<Item = (&C, Self)> {
+        channels
+            .iter()
+            .zip(std::iter::repeat_n(self, channels.len()))
+    }
 }
 
 impl Message {

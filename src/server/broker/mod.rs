@@ -7,31 +7,23 @@
 pub(in crate::server) mod allocator;
 mod attributes;
 mod channel;
-mod channel_info;
 pub mod channel_key;
 mod channel_requests;
-mod channel_tags;
 mod clock;
 mod connection_memory;
 mod counters;
-mod dropped;
 mod errors;
 mod groups;
 mod housekeeping;
 mod inbox;
 mod incidents;
-mod interest;
-mod lifecycle;
 mod log;
 mod memory;
 mod message;
 mod presence;
 mod publishing;
-mod reading;
 mod registry;
 mod resident;
-mod snapshot;
-mod subscription;
 mod trash;
 
 use std::sync::Arc;
@@ -42,31 +34,34 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+pub use self::channel::info::ChannelInfo;
+pub use self::channel::lifecycle::ChannelHead;
+pub use self::channel::snapshot::{ChannelReader, Snapshot, read_snapshot};
+pub use self::channel::subscription::{
+    AttachRequest, Attachment, SubscriptionTraits, Subscriptions,
+};
+pub use self::log::dropped::MissedCount;
+pub use self::log::reading::LogSlice;
+pub use self::log::tags::ChannelStart;
 pub use attributes::{Attributes, StoreOptions};
 pub use channel::{Channel, MAX_SHARDS};
-pub use channel_info::ChannelInfo;
-pub use channel_tags::ChannelStart;
-pub use counters::{BrokerSummary, ShardSummary, SlowConsumerOutcome};
-pub use dropped::MissedCount;
+pub use channel_requests::ChannelRequests;
+pub use clock::PositionClock;
+pub use connection_memory::BrokerMemory;
+pub use counters::{BrokerCounters, BrokerSummary, ShardSummary, SlowConsumerOutcome};
 pub use errors::{AttachError, CreateError};
-pub use groups::{GroupInfo, GroupLimitError, GroupLimits};
+pub use groups::{BrokerGroups, GroupInfo, GroupLimitError, GroupLimits};
 pub use inbox::Inbox;
 pub use incidents::Incident;
-pub use lifecycle::ChannelHead;
 pub use log::{Cursor, LogCursor};
 pub use memory::{Charge, OutOfMemory, Reservation};
-pub use message::Message;
-pub use presence::Presence;
-pub use publishing::NewMessage;
-pub use reading::LogSlice;
-pub use snapshot::{ChannelReader, Snapshot, read_snapshot};
-pub use subscription::{AttachRequest, Attachment, SubscriptionTraits};
+pub use message::{Message, NewMessage};
+pub use presence::{BrokerPresences, Presence};
 
 use super::config::BrokerSettings;
 use crate::server::observe::limits_log::Limit;
 use channel::NewChannel;
 use channel_requests::IdleWatch;
-use clock::PositionClock;
 use counters::{Counters, ShardCounters};
 use groups::Groups;
 use incidents::Incidents;
@@ -171,6 +166,53 @@ impl Broker {
             );
         }
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// What connections charge to the memory bounds.
+    #[must_use]
+    pub fn memory(&self) -> BrokerMemory<'_> {
+        BrokerMemory(&self.0)
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> BrokerCounters<'_> {
+        BrokerCounters(&self.0)
+    }
+
+    /// Counts an incident.
+    pub fn count(&self, incident: Incident) {
+        self.0.incidents.count(incident);
+    }
+
+    /// The groups of channels.
+    #[must_use]
+    pub fn groups(&self) -> BrokerGroups<'_> {
+        BrokerGroups(&self.0)
+    }
+
+    /// The recorded lines of subscribers.
+    #[must_use]
+    pub fn presence(&self) -> BrokerPresences<'_> {
+        BrokerPresences(&self.0)
+    }
+
+    /// The clock of all positions.
+    #[must_use]
+    pub fn clock(&self) -> &PositionClock {
+        &self.0.clock
+    }
+
+    /// Subscriptions of followers.
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions(self)
+    }
+
+    /// Operations for requests that do not follow.
+    #[must_use]
+    pub fn requests(&self) -> ChannelRequests<'_> {
+        ChannelRequests(self)
     }
 
     /// Default for the bytes that followers may be behind.

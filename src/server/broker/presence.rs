@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Broker, Charge, OutOfMemory};
+use super::{Broker, Charge, Inner, OutOfMemory};
 
 /// The lines of each channel, with the number of the entry.
 #[derive(Debug, Default)]
@@ -29,7 +29,11 @@ pub struct Presence {
 /// Memory of an entry besides its line.
 const ENTRY_BYTES: usize = 160;
 
-impl Broker {
+/// The lines of subscribers that a broker records.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerPresences<'a>(pub(super) &'a Arc<Inner>);
+
+impl BrokerPresences<'_> {
     /// Records a subscriber of these channels.
     ///
     /// # Errors
@@ -54,7 +58,7 @@ impl Broker {
         }
         drop(lines);
         Ok(Presence {
-            broker: Self(Arc::clone(&self.0)),
+            broker: Broker(Arc::clone(self.0)),
             number,
             channels,
             _charge: charge,

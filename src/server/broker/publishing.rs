@@ -3,35 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
 use super::channel::Channel;
-use super::channel_info::ChannelInfo;
+use super::channel::info::ChannelInfo;
 use super::log::AppendOptions;
-use super::message::Message;
-use super::{Attributes, Broker, CreateError, StoreOptions};
-
-/// A message to be published.
-#[derive(Clone, Debug, Default)]
-pub struct NewMessage {
-    /// Content of the message.
-    pub text: Bytes,
-    /// `Event-Id` of the publisher.
-    pub event_id: Option<Bytes>,
-    /// `Event-Type` of the publisher.
-    pub event_type: Option<Bytes>,
-    /// Further attributes; most messages have none.
-    pub attributes: Option<Arc<Attributes>>,
-}
-
-impl NewMessage {
-    /// Pairs the message with each of these channels, without a copy for the last one.
-    pub fn for_each<C>(self, channels: &[C]) -> impl Iterator<Item = (&C, Self)> {
-        channels
-            .iter()
-            .zip(std::iter::repeat_n(self, channels.len()))
-    }
-}
+use super::message::{Message, NewMessage};
+use super::{Broker, CreateError, StoreOptions};
 
 impl Broker {
     /// Publishes to `channel`, or to its successor with the same id if it was deleted. Returns the

@@ -283,7 +283,7 @@ impl Follower {
             return reservation.reserve(rest);
         }
         let charge = charges.charge(first, broker)?;
-        let mut reservation = broker.connection_reservation();
+        let mut reservation = broker.memory().connection_reservation();
         reservation.reserve(rest)?;
         pending.charges = Some((charge, reservation));
         Ok(())

@@ -62,6 +62,7 @@ pub(super) fn at_attach(
     {
         context
             .broker
+            .counters()
             .count_missed_at_resume(attachment.missed.count);
         let position = channel
             .positions(attachment.cursor, max_lag)

@@ -34,7 +34,7 @@ impl PendingCharges {
         if let Some(charge) = shared.and_then(|(_, charge)| charge.upgrade()) {
             return Ok(charge);
         }
-        let charge = Rc::new(broker.charge_pending(bytes.capacity())?);
+        let charge = Rc::new(broker.memory().charge_pending(bytes.capacity())?);
         // The weak reference keeps the allocation, so its address cannot be reused for other bytes.
         let entry = (Rc::downgrade(bytes), Rc::downgrade(&charge));
         if self.newest.len() < MAX_CHARGES {
@@ -65,14 +65,14 @@ mod tests {
         let held: Vec<_> = (0..100)
             .map(|_| charges.charge(&bytes, &broker).expect("there is room once"))
             .collect();
-        let used = broker.memory_used();
+        let used = broker.counters().memory_used();
         assert!((400_000..450_000).contains(&used), "{used}");
         let other = charges.charge(&others, &broker).expect("there is room");
         assert!(charges.charge(&Rc::new(vec![2; 400_000]), &broker).is_err());
         drop((held, other));
-        assert_eq!(broker.memory_used(), 0);
+        assert_eq!(broker.counters().memory_used(), 0);
         assert!(
-            charges.charge(&bytes, &broker).is_ok() && broker.memory_used() == 0,
+            charges.charge(&bytes, &broker).is_ok() && broker.counters().memory_used() == 0,
             "charged again, and free again"
         );
     }

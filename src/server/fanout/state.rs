@@ -62,7 +62,10 @@ impl ShardState {
         let is_subscriber = !attached.channels().is_empty();
         followers.table_mut().add_members(key, attached);
         if is_subscriber {
-            context.broker.count_subscriber(context.shard, true);
+            context
+                .broker
+                .counters()
+                .count_subscriber(context.shard, true);
         }
         failpoints::point("attaching");
         let is_complete = follower.write_head(&mut subscription, &gaps, context.now);

@@ -76,9 +76,9 @@ fn try_respond(
     {
         return *response;
     }
-    let usage = call.broker.group_info(&group);
+    let usage = call.broker.groups().group_info(&group);
     if call.request.method == "DELETE" {
-        for channel in call.broker.group_channels(&group) {
+        for channel in call.broker.groups().group_channels(&group) {
             // The configured deletion message always fits into memory.
             let _ = call.broker.delete(&channel, None);
         }

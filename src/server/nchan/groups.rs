@@ -47,7 +47,7 @@ pub fn set_limits(
     {
         return Ok(());
     }
-    let set = broker.limit_group(group, |limits| {
+    let set = broker.groups().limit_group(group, |limits| {
         for (limit, value) in [
             (&mut limits.channels, channels),
             (&mut limits.subscribers, subscribers),

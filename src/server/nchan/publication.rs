@@ -126,6 +126,7 @@ impl Publication {
             groups::set_limits(broker, group, &settings.group_limits, variables)?;
             for key in &named.keys {
                 let check = broker
+                    .groups()
                     .group_info(group)
                     .check_publication(0, broker.find(key).is_none());
                 check.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
@@ -170,6 +171,7 @@ impl Publication {
     ) -> Result<(Status, NchanChannelStats), PublishError> {
         if let Some(group) = &self.group {
             broker
+                .groups()
                 .group_info(group)
                 .check_publication(body.len() as u64, false)
                 .map_err(PublishError::Group)?;

@@ -120,7 +120,7 @@ fn publish(
 
 fn channel_info(broker: &Broker, named: &NamedChannels, notation: AcceptedNotation) -> Response {
     match named.keys.as_slice() {
-        [key] => match broker.find(key).map(|channel| broker.touch(&channel)) {
+        [key] => match broker.find(key).map(|channel| broker.requests().touch(&channel)) {
             Some(info) => NchanChannelStats::of(&info).response(Status::OK, notation),
             None => nchan::empty(Status::NOT_FOUND),
         },
@@ -143,7 +143,7 @@ fn delete(
     let event = ChannelEvent::new(settings, call.variables, &values);
     let mut infos: Vec<ChannelInfo> = Vec::new();
     for key in &named.keys {
-        match call.broker.delete_and_recreate(key) {
+        match call.broker.requests().delete_and_recreate(key) {
             Ok(info) => infos.extend(info),
             Err(_no_room) => return Response::error_page(Status::INTERNAL).closing(),
         }

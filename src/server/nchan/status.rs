@@ -7,7 +7,7 @@ use crate::server::exchange::response::{Response, Status};
 /// zero.
 #[must_use]
 pub fn respond(broker: &Broker) -> Response {
-    let summary = broker.summary();
+    let summary = broker.counters().summary();
     let kibibytes = |bytes: u64| bytes.div_ceil(1024);
     let subscribers: u64 = summary.shards.iter().map(|shard| shard.subscribers).sum();
     let lines = [
@@ -15,7 +15,7 @@ pub fn respond(broker: &Broker) -> Response {
         ("stored messages", summary.stored.to_string()),
         (
             "shared memory used",
-            format!("{}K", kibibytes(broker.memory_used())),
+            format!("{}K", kibibytes(broker.counters().memory_used())),
         ),
         (
             "shared memory limit",

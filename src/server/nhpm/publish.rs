@@ -47,28 +47,32 @@ pub(in crate::server) fn respond(
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
         return PublishReply::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
     }
-    call.broker.keep_alive(&key, settings.channel_timeout);
+    call.broker
+        .requests()
+        .keep_alive(&key, settings.channel_timeout);
     let notation = info::accepted(call.request.header("accept"));
     PublishReply::Respond(match call.request.method {
         "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
         "GET" => info_response(
             call.broker
                 .find(&key)
-                .map(|channel| call.broker.touch(&channel)),
+                .map(|channel| call.broker.requests().touch(&channel)),
             notation,
         ),
         "DELETE" => {
             let info = call
                 .broker
                 .find(&key)
-                .map(|channel| call.broker.touch(&channel));
+                .map(|channel| call.broker.requests().touch(&channel));
             // The configured deletion message always fits into memory.
             let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
             info_response(info.filter(|_| is_deleted), notation)
         }
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
-                call.broker.keep_alive(&key, settings.channel_timeout);
+                call.broker
+                    .requests()
+                    .keep_alive(&key, settings.channel_timeout);
                 let content_type = call
                     .request
                     .header("content-type")

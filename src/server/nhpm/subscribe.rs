@@ -16,7 +16,7 @@ use smallvec::smallvec;
 use super::cursor;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
-    AttachError, Broker, Channel, ChannelStart, Cursor, Message, read_snapshot,
+    AttachError, Channel, ChannelReader, ChannelStart, Cursor, Message, read_snapshot,
 };
 use crate::server::config::NhpmSettings;
 use crate::server::config::model::nhpm::Concurrency;
@@ -62,14 +62,18 @@ pub(in crate::server) fn respond(
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
         return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
     }
-    call.broker.keep_alive(&key, settings.channel_timeout);
+    call.broker
+        .requests()
+        .keep_alive(&key, settings.channel_timeout);
     if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
         return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
     }
     let Ok(channel) = call.broker.find_or_create(&key) else {
         return SubscribeReply::Respond(Response::error_page(Status::INTERNAL).closing());
     };
-    call.broker.keep_alive(&key, settings.channel_timeout);
+    call.broker
+        .requests()
+        .keep_alive(&key, settings.channel_timeout);
     if interval_poll {
         poll(call, &channel)
     } else {
@@ -106,9 +110,9 @@ fn first_message(
     channel: &Arc<Channel>,
     start: ChannelStart,
 ) -> Result<Arc<Message>, u64> {
-    call.broker.touch(channel);
-    Broker::record_request(channel);
-    let reader = Broker::open_reader_at(channel, start);
+    call.broker.requests().touch(channel);
+    channel.record_request();
+    let reader = ChannelReader::open_at(channel, start);
     let newest = reader.cursor.live_from;
     let mut snapshot = if reader.cursor.is_in_backlog() {
         read_snapshot(&[reader], 1)
@@ -120,7 +124,7 @@ fn first_message(
         .first_mut()
         .and_then(|slice| slice.messages.drain(..).next());
     message
-        .inspect(|message| call.broker.record_read(channel, message.id))
+        .inspect(|message| call.broker.requests().record_read(channel, message.id))
         .ok_or(newest)
 }
 
@@ -162,7 +166,7 @@ fn wait(
             Ok(message) => {
                 // A subscriber that gets a stored message replaces the waiting ones, too.
                 if settings.concurrency == Concurrency::Last && info.waiting > 0 {
-                    call.broker.evict_waiting(&channel);
+                    call.broker.requests().evict_waiting(&channel);
                 }
                 return SubscribeReply::Respond(nhpm::message_response(&message));
             }

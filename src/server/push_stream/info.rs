@@ -230,7 +230,7 @@ pub fn response(
         infos => group(
             accepted.notation,
             infos.iter().cloned(),
-            &broker.summary(),
+            &broker.counters().summary(),
             with_details,
         ),
     };

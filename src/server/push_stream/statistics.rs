@@ -58,7 +58,7 @@ impl Listing {
         let body = info::group(
             notation.notation,
             broker.list(prefix),
-            &broker.summary(),
+            &broker.counters().summary(),
             *with_details,
         );
         Response::sized(Self::STATUS, notation.content_type, headers.clone(), body)
@@ -99,7 +99,7 @@ pub fn respond(
         .unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
-        let summary = broker.summary();
+        let summary = broker.counters().summary();
         let body = summary_body(
             notation.notation,
             &summary,

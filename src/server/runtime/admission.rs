@@ -96,6 +96,7 @@ impl Admission {
         }
         let share = self
             .broker
+            .memory()
             .charge_connection()
             .map_err(|_| Incident::NoMemoryForConnection)?;
         let max_per_address = self.max_per_address.load(Ordering::Relaxed);
@@ -233,7 +234,7 @@ mod tests {
             admission.addresses.lock().is_empty(),
             "no entry is left of closed connections"
         );
-        assert_eq!(admission.broker.memory_used(), 0);
+        assert_eq!(admission.broker.counters().memory_used(), 0);
     }
 
     #[test]

@@ -80,7 +80,9 @@ impl ShardThread {
                 // `start` waits for this message.
                 drop(started.send(Ok(())));
                 let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
-                broker.record_thread(index, u32::try_from(thread_id).unwrap_or_default());
+                broker
+                    .counters()
+                    .record_thread(index, u32::try_from(thread_id).unwrap_or_default());
                 let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
                 let worker = ShardWorker::new(shard, &generation);
                 drop(generation);

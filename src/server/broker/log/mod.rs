@@ -9,7 +9,10 @@
 
 mod accounts;
 mod cursor;
+pub(in crate::server) mod dropped;
+pub(in crate::server) mod reading;
 mod resolve;
+pub(in crate::server) mod tags;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +23,11 @@ use smallvec::smallvec;
 pub(super) use accounts::LogAccounts;
 pub use cursor::{Cursor, LogCursor};
 
-use super::channel_tags::TagCounter;
-use super::dropped::{DroppedMessages, RecordMeters};
+use self::dropped::{DroppedMessages, RecordMeters};
+use self::reading::{LogReader, LogSlice};
 use super::groups::ChannelGroup;
+use super::log::tags::TagCounter;
 use super::message::Message;
-use super::reading::{LogReader, LogSlice};
 use crate::message::Position;
 
 /// Messages of a channel, in the order of publication.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::dropped::MissedCount;
 use super::{Cursor, Log, LogCursor};
-use crate::server::broker::dropped::MissedCount;
 use crate::server::broker::message::Message;
 
 impl Log {

@@ -152,7 +152,7 @@ impl Followers {
             return;
         };
         follower.abort();
-        context.broker.count_slow(slowness, missed);
+        context.broker.counters().count_slow(slowness, missed);
         tracing::debug!(missed, "dropping a slow subscriber");
         self.after_write(context, key);
     }
@@ -176,7 +176,7 @@ impl Followers {
             SlowPolicy::Skip => SlowConsumerOutcome::Skipped,
             SlowPolicy::Latest => SlowConsumerOutcome::Latest,
         };
-        context.broker.count_slow(slowness, missed);
+        context.broker.counters().count_slow(slowness, missed);
         tracing::debug!(missed, "a slow subscriber misses messages");
         true
     }

@@ -204,7 +204,7 @@ impl Shard {
         outlet: Rc<Outlet>,
         subscription: Subscription,
     ) -> Result<Channels, AttachError> {
-        let charge = self.broker().charge_subscription(
+        let charge = self.broker().memory().charge_subscription(
             subscription.channels.len(),
             subscription.format.policy.own_bytes,
         );

@@ -52,10 +52,11 @@ impl<'a> AttachGuard<'a> {
                 evicts_waiting: subscription.concurrency == Concurrency::Last,
                 traits,
             };
-            let attachment =
-                context
-                    .broker
-                    .attach(&mut requested.channel, context.shard, request)?;
+            let attachment = context.broker.subscriptions().attach(
+                &mut requested.channel,
+                context.shard,
+                request,
+            )?;
             // A successor may have replaced a deleted channel.
             let number = requested.channel.number();
             if attachment.evicts_here {
@@ -82,6 +83,7 @@ impl Drop for AttachGuard<'_> {
         self.channels.iter().for_each(|(channel, _)| {
             self.context
                 .broker
+                .subscriptions()
                 .detach(channel, self.context.shard, self.traits)
         });
     }

@@ -265,7 +265,10 @@ impl FollowerTable {
         };
         let mut memberships = std::mem::take(&mut self.slots[key].memberships);
         if !memberships.is_empty() {
-            context.broker.count_subscriber(context.shard, false);
+            context
+                .broker
+                .counters()
+                .count_subscriber(context.shard, false);
         }
         // Removing a member moves another one, possibly of the same follower, so each index is read
         // only when its turn comes.
@@ -315,7 +318,10 @@ impl FollowerTable {
         let member = local.members.swap_remove(membership.member_index as usize);
         let moved = local.members.get(membership.member_index as usize).copied();
         let channel = Arc::clone(&local.channel);
-        context.broker.detach(&channel, context.shard, traits);
+        context
+            .broker
+            .subscriptions()
+            .detach(&channel, context.shard, traits);
         if local.members.is_empty() {
             self.by_number.remove(&channel.number());
             self.channels.remove(membership.channel as usize);

@@ -23,6 +23,7 @@ impl FollowerTable {
             .count();
         context
             .broker
+            .counters()
             .set_subscribers(context.shard, subscribers as u64);
     }
 

@@ -75,7 +75,7 @@ impl Connection {
         async move {
             loop {
                 // Boxed, so that a following connection does not hold the state for requests.
-                let Ok(charge) = self.socket.broker().charge_requests() else {
+                let Ok(charge) = self.socket.broker().memory().charge_requests() else {
                     break;
                 };
                 let ServeOutcome::Follow(input) =

@@ -75,7 +75,7 @@ impl<T> RequestCache<T> {
     ) {
         self.evict();
         let bytes = size_of::<CachedRequest<T>>() + template.own_bytes() + entry_bytes;
-        let Ok(charges) = broker.charge_cached_request(bytes) else {
+        let Ok(charges) = broker.memory().charge_cached_request(bytes) else {
             return;
         };
         self.cached = Some(Box::new(CachedRequest {

@@ -30,13 +30,13 @@ impl LiveHooks {
         backend: &Arc<BackendClient>,
         notices: Notices,
     ) -> Result<Box<Self>, OutOfMemory> {
-        let charge = broker.charge_pending(hooks.own_bytes())?;
+        let charge = broker.memory().charge_pending(hooks.own_bytes())?;
         let prepare = |call: Option<_>| call.map_or(Ok(None), |call| Notice::new(broker, call));
         let subscribed = prepare(notices.subscribed)?;
         let unsubscribed = prepare(notices.unsubscribed)?;
         let presence = hooks
             .info
-            .map(|(line, channels)| broker.enter_presence(&line, channels))
+            .map(|(line, channels)| broker.presence().enter_presence(&line, channels))
             .transpose()?;
         emit(broker, hooks.enqueued.as_ref());
         if let Some(notice) = subscribed {

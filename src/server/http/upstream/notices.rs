@@ -60,7 +60,9 @@ impl Notice {
             .sum();
         let target_bytes = target.path().len() + target.query().map_or(0, str::len);
         let own_bytes = size_of::<Self>() + size_of::<BackendRoute>();
-        let charge = broker.charge_pending(length + target_bytes + own_bytes + TASK_BYTES)?;
+        let charge = broker
+            .memory()
+            .charge_pending(length + target_bytes + own_bytes + TASK_BYTES)?;
         let mut lines = Vec::with_capacity(length);
         for (name, value) in &headers {
             lines.extend_from_slice(name.as_str().as_bytes());

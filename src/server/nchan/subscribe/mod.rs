@@ -220,7 +220,9 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
             self.call.variables,
         );
         set.map_err(|response| Box::new(response.with_headers(&self.cors.lines)))?;
-        Ok(Some(self.call.broker.group_info(&self.named.group)))
+        Ok(Some(
+            self.call.broker.groups().group_info(&self.named.group),
+        ))
     }
 
     fn respond(&self) -> Result<NchanReply, Box<Response>> {
@@ -254,7 +256,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
             }
             let no_room = |_| Box::new(Response::error_page(Status::INTERNAL).closing());
             let channel = self.call.broker.find_or_create(key).map_err(no_room)?;
-            self.call.broker.touch(&channel);
+            self.call.broker.requests().touch(&channel);
             let start = self.start(number);
             channels.push(ChannelRequest {
                 start: Some(start),

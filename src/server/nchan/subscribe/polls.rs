@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::ids;
 use super::ids::MessageIds;
 use super::{NchanFollower, NchanReply, NchanSubscribeCall};
-use crate::server::broker::{Broker, ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
+use crate::server::broker::{ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
 use crate::server::endpoint::SubscribeReply;
@@ -135,13 +135,13 @@ fn respond_from_backlog(
     channels: &Channels,
 ) -> Option<Response> {
     if let [requested] = channels.as_slice() {
-        Broker::record_request(&requested.channel);
+        requested.channel.record_request();
     }
     let readers: Vec<ChannelReader> = channels
         .iter()
         .map(|requested| {
             let start = requested.start.unwrap_or(ChannelStart::Oldest);
-            Broker::open_reader_at(&requested.channel, start)
+            ChannelReader::open_at(&requested.channel, start)
         })
         .collect();
     if readers.iter().all(|reader| !reader.cursor.is_in_backlog()) {

@@ -50,7 +50,7 @@ fn lines(
         .named
         .keys
         .iter()
-        .flat_map(|key| call.broker.presences(key))
+        .flat_map(|key| call.broker.presence().presences(key))
         .collect();
     // A temporary channel, whose id cannot be guessed.
     let id = format!(

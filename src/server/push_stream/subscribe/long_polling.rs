@@ -17,7 +17,7 @@ use super::polling::JAVASCRIPT;
 use super::{callback, content_type, cors};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
-use crate::server::broker::{Broker, Channel, Cursor};
+use crate::server::broker::{Channel, ChannelReader, Cursor};
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::endpoint::formats::SharedFormat;
 use crate::server::endpoint::formats::{
@@ -188,7 +188,7 @@ pub(in crate::server) enum BacklogState {
 
 /// Determines what a channel has after this cursor.
 pub(in crate::server) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) -> BacklogState {
-    let (reader, missed) = Broker::open_reader(channel, 0, cursor);
+    let (reader, missed) = ChannelReader::open(channel, 0, cursor);
     match (missed.is_gap(), reader.cursor.is_in_backlog()) {
         (false, false) => BacklogState::Nothing,
         (false, true) => {

@@ -9,7 +9,7 @@ use super::{callback, cors};
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
 use crate::server::broker::{
-    Broker, ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
+    ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
 };
 use crate::server::config::SubscriberMode;
 use crate::server::endpoint::SubscribeCall;
@@ -40,7 +40,7 @@ pub(in crate::server) fn respond_from_backlog(
 ) -> Option<Response> {
     let (readers, missed): (Vec<ChannelReader>, Vec<MissedCount>) = channels
         .iter()
-        .map(|requested| Broker::open_reader(&requested.channel, requested.backtrack, cursor))
+        .map(|requested| ChannelReader::open(&requested.channel, requested.backtrack, cursor))
         .unzip();
     if readers.iter().all(|reader| !reader.cursor.is_in_backlog())
         && missed.iter().all(|missed| !missed.is_gap())
@@ -64,6 +64,7 @@ pub(in crate::server) fn respond_from_backlog(
         return None;
     }
     call.broker
+        .counters()
         .count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
     let position = reached_position(cursor, &gaps, snapshot.horizon);
     // A template cannot show a gap, so that only the header reports it.

@@ -31,7 +31,7 @@ pub(in crate::server) fn cursor(call: &SubscribeCall<'_>, channels: &mut Channel
             event_id: None,
             ..cursor
         };
-        if cursor.finds_dropped && call.broker.is_before_start(position) {
+        if cursor.finds_dropped && call.broker.clock().is_before_start(position) {
             return lost(call.broker);
         }
         return located(call.broker, cursor, channels);
@@ -66,7 +66,7 @@ pub(in crate::server) fn first_id(
             !from_cursor
         }
     });
-    (call.settings.is_builtin && begins_with_news).then(|| call.broker.position().event_id())
+    (call.settings.is_builtin && begins_with_news).then(|| call.broker.clock().now().event_id())
 }
 
 /// Checks a cursor against the log. If its position is from an earlier run of the server, or its
@@ -83,7 +83,7 @@ pub(in crate::server) fn located(broker: &Broker, cursor: Cursor, channels: &Cha
         return cursor;
     }
     let is_lost = match (cursor.time, &cursor.event_id) {
-        (Some(time), _) => time >= FIRST_TIME && broker.is_of_earlier_run(time, cursor.tag),
+        (Some(time), _) => time >= FIRST_TIME && broker.clock().is_of_earlier_run(time, cursor.tag),
         (None, event_id) => event_id.is_some(),
     };
     if is_lost { lost(broker) } else { cursor }
@@ -96,7 +96,7 @@ fn lost(broker: &Broker) -> Cursor {
         tag: None,
         event_id: None,
         finds_dropped: true,
-        lost_at: Some(broker.position()),
+        lost_at: Some(broker.clock().now()),
     }
 }
 

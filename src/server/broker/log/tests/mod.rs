@@ -5,8 +5,8 @@ mod resolving;
 
 use bytes::Bytes;
 
-use super::super::dropped::MissedCount;
 use super::super::memory::MemoryMeter;
+use super::dropped::MissedCount;
 use super::*;
 
 const ALL: AppendOptions = AppendOptions {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::channel::{Channel, ChannelState};
-use super::log::LogCursor;
-use super::reading::{LogReader, LogSlice};
+use super::{Channel, ChannelState};
 use crate::message::Position;
+use crate::server::broker::log::Cursor;
+use crate::server::broker::log::LogCursor;
+use crate::server::broker::log::dropped::MissedCount;
+use crate::server::broker::log::reading::{LogReader, LogSlice};
+use crate::server::broker::log::tags::ChannelStart;
 
 /// A reader of one channel.
 #[derive(Clone, Debug)]
@@ -21,6 +24,31 @@ pub struct ChannelReader {
     pub cursor: LogCursor,
     /// Bytes that the reader may be behind.
     pub max_lag: u64,
+}
+
+impl ChannelReader {
+    /// Resolves the cursor of a reader that does not subscribe. Returns the reader and the number
+    /// of messages that it misses.
+    #[must_use]
+    pub fn open(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> (Self, MissedCount) {
+        let (cursor, missed) = channel.lock().log.resolve(backtrack, cursor);
+        (Self::at(channel, cursor), missed)
+    }
+
+    /// As [`ChannelReader::open`], with a start within the channel.
+    #[must_use]
+    pub fn open_at(channel: &Arc<Channel>, start: ChannelStart) -> Self {
+        let (cursor, _) = channel.lock().log.resolve_start(start);
+        Self::at(channel, cursor)
+    }
+
+    fn at(channel: &Arc<Channel>, cursor: LogCursor) -> Self {
+        Self {
+            channel: Arc::clone(channel),
+            cursor,
+            max_lag: u64::MAX,
+        }
+    }
 }
 
 /// Messages of several channels up to a common horizon.

@@ -3,14 +3,14 @@
 
 use bytes::Bytes;
 
-use super::channel::{Channel, ChannelState};
-use super::log::LogCursor;
-use super::memory::Charge;
+use super::{Channel, ChannelState};
 use crate::message::Position;
+use crate::server::broker::log::LogCursor;
+use crate::server::broker::memory::Charge;
 
 /// Stage in the life of a channel.
 #[derive(Debug)]
-pub(super) enum Lifecycle {
+pub(in crate::server) enum Lifecycle {
     /// It is in the registry.
     Alive,
     /// It was collected at this position, without followers.
@@ -73,7 +73,7 @@ impl ChannelState {
         }
     }
 
-    pub(super) fn ended_at(&self) -> Option<Position> {
+    pub(in crate::server) fn ended_at(&self) -> Option<Position> {
         match self.lifecycle {
             Lifecycle::Alive => None,
             Lifecycle::Collected(at) | Lifecycle::Deleted(at, ..) => Some(at),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::channel::Channel;
-use super::dropped::MissedCount;
-use super::log::{Cursor, Log, LogCursor};
-use super::message::Message;
 use crate::message::Position;
+use crate::server::broker::log::dropped::MissedCount;
+use crate::server::broker::log::{Cursor, Log, LogCursor};
+use crate::server::broker::message::Message;
 
 /// Starting point of a reader within one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub enum ChannelStart {
 
 /// Assigns the tags of one channel.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TagCounter {
+pub(in crate::server) struct TagCounter {
     second: u64,
     /// Tag of the next message in that second.
     next: u32,
@@ -51,7 +50,7 @@ pub(super) struct TagCounter {
 impl TagCounter {
     /// The tag of a message of second `time`. A message that does not take its tag shares it with
     /// other such messages, but never with a later one that does.
-    pub(super) fn assign(&mut self, time: u64, takes: bool) -> u32 {
+    pub(in crate::server) fn assign(&mut self, time: u64, takes: bool) -> u32 {
         if time != self.second {
             *self = Self {
                 second: time,
@@ -73,33 +72,28 @@ impl TagCounter {
     }
 
     /// Second and tag of the newest message.
-    pub(super) fn last(&self) -> Option<(u64, u32)> {
+    pub(in crate::server) fn last(&self) -> Option<(u64, u32)> {
         self.last
     }
 }
 
-impl Channel {
+impl Log {
     /// True if a stored message, or a dropped one that is still recorded, has this event id.
-    #[must_use]
-    pub fn has_event(&self, event_id: &[u8]) -> bool {
-        let state = self.lock();
+    pub(in crate::server::broker) fn has_event(&self, event_id: &[u8]) -> bool {
         let has_it = |message: &Arc<Message>| message.event_id.as_deref() == Some(event_id);
         let cursor = || Cursor {
             event_id: Some(Bytes::copy_from_slice(event_id)),
             ..Cursor::default()
         };
-        state.log.stored.iter().any(has_it)
-            || state
-                .log
+        self.stored.iter().any(has_it)
+            || self
                 .dropped
                 .as_ref()
                 .is_some_and(|dropped| dropped.ordinal_of_event(&cursor()).is_some())
     }
-}
 
-impl Log {
     /// The id before the oldest stored message.
-    pub(super) fn before_oldest(&self) -> u64 {
+    pub(in crate::server) fn before_oldest(&self) -> u64 {
         self.stored
             .front()
             .map_or(self.last_id, |oldest| oldest.id - 1)
@@ -107,7 +101,7 @@ impl Log {
 
     /// Resolves a starting point. Missing messages are not counted, because protocol families that
     /// use such starting points do not report gaps.
-    pub(super) fn resolve_start(&self, start: ChannelStart) -> (LogCursor, MissedCount) {
+    pub(in crate::server) fn resolve_start(&self, start: ChannelStart) -> (LogCursor, MissedCount) {
         let stored = &self.stored;
         let index = match start {
             ChannelStart::Oldest => 0,
@@ -137,7 +131,7 @@ impl Log {
     }
 
     /// The position of the stored message with this second and channel tag.
-    pub(super) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
+    pub(in crate::server) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
         let index = self
             .stored
             .partition_point(|message| (message.position.time, message.channel_tag) < (time, tag));
@@ -148,7 +142,7 @@ impl Log {
     /// The channel tag of the newest message of second `time` up to the server-wide `tag`; `None`
     /// if there was none. The tag of a message that is gone is inferred from later messages of the
     /// same second.
-    pub(super) fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
+    pub(in crate::server) fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
         let is_before =
             |message: &Message| (message.position.time, message.position.tag) <= (time, tag);
         let in_second = |message: &Message| message.position.time == time;

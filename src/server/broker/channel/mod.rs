@@ -1,5 +1,11 @@
 //! A channel: its log, its subscriptions, and the shards to notify.
 
+pub(in crate::server) mod info;
+pub(in crate::server) mod interest;
+pub(in crate::server) mod lifecycle;
+pub(in crate::server) mod snapshot;
+pub(in crate::server) mod subscription;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,17 +13,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use self::info::ChannelInfo;
+use self::interest::FollowerInterest;
+use self::lifecycle::Lifecycle;
+use self::subscription::{AttachRejection, AttachRequest, Attachment, SubscriptionTraits};
 use super::NewMessage;
-use super::channel_info::ChannelInfo;
 use super::clock::PositionClock;
 use super::groups::ChannelGroup;
-use super::interest::FollowerInterest;
-use super::lifecycle::Lifecycle;
+use super::log::reading::LogSlice;
 use super::log::{AppendOptions, Log, LogAccounts, LogCursor};
 use super::memory::{Charge, allocated};
 use super::message::Message;
-use super::reading::LogSlice;
-use super::subscription::{AttachRejection, AttachRequest, Attachment, SubscriptionTraits};
 use crate::message::{Position, unix_now};
 use crate::server::config::MemoryAccounting;
 
@@ -98,6 +104,17 @@ pub(super) struct AppendOutcome {
 }
 
 impl Channel {
+    /// Records a request for messages of the channel.
+    pub fn record_request(&self) {
+        self.lock().requested_second = unix_now();
+    }
+
+    /// True if a stored message, or a dropped one that is still recorded, has this event id.
+    #[must_use]
+    pub fn has_event(&self, event_id: &[u8]) -> bool {
+        self.lock().log.has_event(event_id)
+    }
+
     pub(super) fn new(new: NewChannel) -> Self {
         let state = ChannelState {
             log: Log::new(new.accounts, new.group),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::channel::ChannelState;
+use super::ChannelState;
 
 /// State of a channel, as responses to publishers and statistics show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct ChannelInfo {
 }
 
 impl ChannelState {
-    pub(super) fn info(&self, id: &Bytes) -> ChannelInfo {
+    pub(in crate::server) fn info(&self, id: &Bytes) -> ChannelInfo {
         ChannelInfo {
             id: id.clone(),
             published: self.log.last_id(),

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::channel::Channel;
-use super::channel_tags::ChannelStart;
-use super::dropped::MissedCount;
-use super::log::{Cursor, LogCursor};
-use super::snapshot::ChannelReader;
-use super::{AttachError, Broker};
+use super::Channel;
+use crate::server::broker::log::dropped::MissedCount;
+use crate::server::broker::log::tags::ChannelStart;
+use crate::server::broker::log::{Cursor, LogCursor};
+use crate::server::broker::{AttachError, Broker};
 use crate::server::observe::limits_log::Limit;
 
 /// Parameters of a new subscription.
@@ -44,7 +43,7 @@ pub struct SubscriptionTraits {
 }
 
 /// Why the channel rejects a subscription.
-pub(super) enum AttachRejection {
+pub(in crate::server) enum AttachRejection {
     TooMany,
     AlreadySubscribed,
 }
@@ -60,10 +59,14 @@ pub struct Attachment {
     /// earlier one replaces them.
     pub evicts_here: bool,
     /// Other shards whose waiting one-shot followers have to end, as bits.
-    pub(super) evicts_on: u64,
+    pub(in crate::server) evicts_on: u64,
 }
 
-impl Broker {
+/// Opens and ends subscriptions.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscriptions<'a>(pub(in crate::server::broker) &'a Broker);
+
+impl Subscriptions<'_> {
     /// Opens a subscription to `channel` for a follower of `shard`. If the channel was deleted,
     /// `channel` is replaced by its successor.
     ///
@@ -77,7 +80,7 @@ impl Broker {
         request: AttachRequest<'_>,
     ) -> Result<Attachment, AttachError> {
         let limit = [
-            self.settings().max_subscribers_per_channel,
+            self.0.settings().max_subscribers_per_channel,
             request.max_subscribers,
         ]
         .into_iter()
@@ -89,8 +92,8 @@ impl Broker {
         loop {
             match channel.attach(shard, request, max_subscriptions) {
                 Ok(Ok(attachment)) => {
-                    self.0.notify_shards(channel, attachment.evicts_on);
-                    self.emit_for(channel, "client_subscribed");
+                    self.0.0.notify_shards(channel, attachment.evicts_on);
+                    self.0.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }
                 Ok(Err(AttachRejection::TooMany)) => {
@@ -100,44 +103,14 @@ impl Broker {
                 Ok(Err(AttachRejection::AlreadySubscribed)) => {
                     return Err(AttachError::AlreadySubscribed);
                 }
-                Err(_gone) => *channel = self.find_or_create(&channel.id)?,
+                Err(_gone) => *channel = self.0.find_or_create(&channel.id)?,
             }
         }
     }
 
-    /// Ends a subscription that [`Broker::attach`] opened with these traits.
+    /// Ends a subscription that [`Subscriptions::attach`] opened with these traits.
     pub fn detach(&self, channel: &Arc<Channel>, shard: usize, traits: SubscriptionTraits) {
         channel.detach(shard, traits);
-        self.emit_for(channel, "client_unsubscribed");
-    }
-
-    /// Resolves the cursor of a reader that does not subscribe. Returns the reader and the number
-    /// of messages that it misses.
-    #[must_use]
-    pub fn open_reader(
-        channel: &Arc<Channel>,
-        backtrack: u32,
-        cursor: &Cursor,
-    ) -> (ChannelReader, MissedCount) {
-        let (cursor, missed) = channel.lock().log.resolve(backtrack, cursor);
-        (
-            ChannelReader {
-                channel: Arc::clone(channel),
-                cursor,
-                max_lag: u64::MAX,
-            },
-            missed,
-        )
-    }
-
-    /// As [`Broker::open_reader`], with a start within the channel.
-    #[must_use]
-    pub fn open_reader_at(channel: &Arc<Channel>, start: ChannelStart) -> ChannelReader {
-        let (cursor, _) = channel.lock().log.resolve_start(start);
-        ChannelReader {
-            channel: Arc::clone(channel),
-            cursor,
-            max_lag: u64::MAX,
-        }
+        self.0.emit_for(channel, "client_unsubscribed");
     }
 }
