@@ -4,7 +4,7 @@
 //! Its locks, their order and the longest work under each are listed in docs/architecture.md. They
 //! are never held across an await, and are released before a task is woken.
 
-pub(in crate::server) mod allocator;
+pub(in crate::server::broker) mod allocator;
 mod attributes;
 mod channel;
 pub mod channel_key;

@@ -10,7 +10,7 @@ use crate::server::broker::memory::Charge;
 
 /// Stage in the life of a channel.
 #[derive(Debug)]
-pub(in crate::server) enum Lifecycle {
+pub(in crate::server::broker) enum Lifecycle {
     /// It is in the registry.
     Alive,
     /// It was collected at this position, without followers.
@@ -73,7 +73,7 @@ impl ChannelState {
         }
     }
 
-    pub(in crate::server) fn ended_at(&self) -> Option<Position> {
+    pub(in crate::server::broker) fn ended_at(&self) -> Option<Position> {
         match self.lifecycle {
             Lifecycle::Alive => None,
             Lifecycle::Collected(at) | Lifecycle::Deleted(at, ..) => Some(at),

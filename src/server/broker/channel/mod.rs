@@ -1,10 +1,10 @@
 //! A channel: its log, its subscriptions, and the shards to notify.
 
-pub(in crate::server) mod info;
-pub(in crate::server) mod interest;
-pub(in crate::server) mod lifecycle;
-pub(in crate::server) mod snapshot;
-pub(in crate::server) mod subscription;
+pub(in crate::server::broker) mod info;
+pub(in crate::server::broker) mod interest;
+pub(in crate::server::broker) mod lifecycle;
+pub(in crate::server::broker) mod snapshot;
+pub(in crate::server::broker) mod subscription;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -43,7 +43,7 @@ pub struct SubscriptionTraits {
 }
 
 /// Why the channel rejects a subscription.
-pub(in crate::server) enum AttachRejection {
+pub(in crate::server::broker) enum AttachRejection {
     TooMany,
     AlreadySubscribed,
 }
@@ -59,7 +59,7 @@ pub struct Attachment {
     /// earlier one replaces them.
     pub evicts_here: bool,
     /// Other shards whose waiting one-shot followers have to end, as bits.
-    pub(in crate::server) evicts_on: u64,
+    pub(in crate::server::broker) evicts_on: u64,
 }
 
 /// Opens and ends subscriptions.

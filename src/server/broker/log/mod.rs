@@ -9,10 +9,10 @@
 
 mod accounts;
 mod cursor;
-pub(in crate::server) mod dropped;
-pub(in crate::server) mod reading;
+pub(in crate::server::broker) mod dropped;
+pub(in crate::server::broker) mod reading;
 mod resolve;
-pub(in crate::server) mod tags;
+pub(in crate::server::broker) mod tags;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

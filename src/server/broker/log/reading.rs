@@ -68,7 +68,7 @@ fn index_after(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
 }
 
 /// A reader in the middle of a log.
-pub(in crate::server) struct LogReader<'a> {
+pub(in crate::server::broker) struct LogReader<'a> {
     due: std::iter::Peekable<DueMessages<'a>>,
     log: &'a Log,
     cursor: LogCursor,
@@ -84,7 +84,7 @@ pub(in crate::server) struct LogReader<'a> {
 
 impl<'a> LogReader<'a> {
     /// Starts at `cursor`. The reader may be `max_lag` bytes behind.
-    pub(in crate::server) fn new(log: &'a Log, cursor: LogCursor, max_lag: u64) -> Self {
+    pub(in crate::server::broker) fn new(log: &'a Log, cursor: LogCursor, max_lag: u64) -> Self {
         let LogCursor {
             last_seen,
             live_from,
@@ -129,7 +129,7 @@ impl<'a> LogReader<'a> {
     }
 
     /// Position of the next due message.
-    pub(in crate::server) fn next_position(&mut self) -> Option<Position> {
+    pub(in crate::server::broker) fn next_position(&mut self) -> Option<Position> {
         self.due.peek().map(|message| message.position)
     }
 
@@ -145,17 +145,17 @@ impl<'a> LogReader<'a> {
 
     /// True if the next message may be added to the slice: a slice has gaps only before its first
     /// message.
-    pub(in crate::server) fn can_continue(&mut self) -> bool {
+    pub(in crate::server::broker) fn can_continue(&mut self) -> bool {
         self.slice.messages.is_empty() || self.gap() == 0
     }
 
     /// True if messages are missing before the next one.
-    pub(in crate::server) fn is_at_gap(&mut self) -> bool {
+    pub(in crate::server::broker) fn is_at_gap(&mut self) -> bool {
         self.gap() > 0
     }
 
     /// Takes the next message. Returns its weight.
-    pub(in crate::server) fn take(&mut self) -> usize {
+    pub(in crate::server::broker) fn take(&mut self) -> usize {
         self.slice.missed += self.gap();
         self.missed_backlog = 0;
         let Some(message) = self.due.next() else {
@@ -171,7 +171,7 @@ impl<'a> LogReader<'a> {
     }
 
     /// The slice of the messages taken; it is cut if more are due.
-    pub(in crate::server) fn finish(mut self) -> LogSlice {
+    pub(in crate::server::broker) fn finish(mut self) -> LogSlice {
         let is_empty = self.slice.messages.is_empty();
         let gap = self.gap();
         let live_from = self.cursor.live_from;

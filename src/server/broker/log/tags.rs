@@ -37,7 +37,7 @@ pub enum ChannelStart {
 
 /// Assigns the tags of one channel.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct TagCounter {
+pub(in crate::server::broker) struct TagCounter {
     second: u64,
     /// Tag of the next message in that second.
     next: u32,
@@ -50,7 +50,7 @@ pub(in crate::server) struct TagCounter {
 impl TagCounter {
     /// The tag of a message of second `time`. A message that does not take its tag shares it with
     /// other such messages, but never with a later one that does.
-    pub(in crate::server) fn assign(&mut self, time: u64, takes: bool) -> u32 {
+    pub(in crate::server::broker) fn assign(&mut self, time: u64, takes: bool) -> u32 {
         if time != self.second {
             *self = Self {
                 second: time,
@@ -72,7 +72,7 @@ impl TagCounter {
     }
 
     /// Second and tag of the newest message.
-    pub(in crate::server) fn last(&self) -> Option<(u64, u32)> {
+    pub(in crate::server::broker) fn last(&self) -> Option<(u64, u32)> {
         self.last
     }
 }
@@ -93,7 +93,7 @@ impl Log {
     }
 
     /// The id before the oldest stored message.
-    pub(in crate::server) fn before_oldest(&self) -> u64 {
+    pub(in crate::server::broker) fn before_oldest(&self) -> u64 {
         self.stored
             .front()
             .map_or(self.last_id, |oldest| oldest.id - 1)
@@ -101,7 +101,10 @@ impl Log {
 
     /// Resolves a starting point. Missing messages are not counted, because protocol families that
     /// use such starting points do not report gaps.
-    pub(in crate::server) fn resolve_start(&self, start: ChannelStart) -> (LogCursor, MissedCount) {
+    pub(in crate::server::broker) fn resolve_start(
+        &self,
+        start: ChannelStart,
+    ) -> (LogCursor, MissedCount) {
         let stored = &self.stored;
         let index = match start {
             ChannelStart::Oldest => 0,
@@ -131,7 +134,7 @@ impl Log {
     }
 
     /// The position of the stored message with this second and channel tag.
-    pub(in crate::server) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
+    pub(in crate::server::broker) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
         let index = self
             .stored
             .partition_point(|message| (message.position.time, message.channel_tag) < (time, tag));
@@ -142,7 +145,7 @@ impl Log {
     /// The channel tag of the newest message of second `time` up to the server-wide `tag`; `None`
     /// if there was none. The tag of a message that is gone is inferred from later messages of the
     /// same second.
-    pub(in crate::server) fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
+    pub(in crate::server::broker) fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
         let is_before =
             |message: &Message| (message.position.time, message.position.tag) <= (time, tag);
         let in_second = |message: &Message| message.position.time == time;
