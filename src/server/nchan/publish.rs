@@ -120,7 +120,10 @@ fn publish(
 
 fn channel_info(broker: &Broker, named: &NamedChannels, notation: AcceptedNotation) -> Response {
     match named.keys.as_slice() {
-        [key] => match broker.find(key).map(|channel| broker.requests().touch(&channel)) {
+        [key] => match broker
+            .find(key)
+            .map(|channel| broker.requests().touch(&channel))
+        {
             Some(info) => NchanChannelStats::of(&info).response(Status::OK, notation),
             None => nchan::empty(Status::NOT_FOUND),
         },

@@ -45,7 +45,12 @@ impl Connection {
             .subscription
             .log
             .as_ref()
-            .map(|log| self.socket.broker().memory().charge_pending(log.own_bytes()))
+            .map(|log| {
+                self.socket
+                    .broker()
+                    .memory()
+                    .charge_pending(log.own_bytes())
+            })
             .transpose();
         async move {
             let outcome = loop {
