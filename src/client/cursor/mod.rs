@@ -15,81 +15,45 @@
 //! so a reconnect may repeat those of the last second. Ids are evaluated in `sequence`. Does no
 //! I/O.
 
+mod accepted;
 pub mod marks;
+mod poll_position;
 mod resume_point;
 mod sequence;
+mod start;
 
 use std::collections::{HashMap, HashSet};
 
 use self::marks::{Mark, Marks, Step};
-use super::message::Gap;
-use super::message::Message;
-use crate::message::{Position, parse_http_date};
+use self::poll_position::PollPosition;
+use self::sequence::{IdOrder, IdSequence};
+use self::start::CursorStart;
+use super::dialect::{Dialect, MessageId};
+use super::message::{Gap, Message};
+use crate::message::Position;
 
+pub use accepted::AcceptedMessage;
 pub use resume_point::ResumePoint;
 pub use sequence::Missing;
-use sequence::{IdOrder, IdSequence};
 
 /// The state of one subscription.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     /// Start of channels that have not delivered a message yet.
-    common_start: Option<Position>,
-    /// True once a request was sent from `common_start`: older messages were then not requested.
-    has_resumed: bool,
+    start: CursorStart,
     channels: HashMap<String, Mark>,
-    last_poll: Option<PollHeaders>,
-    /// Position of all channels after the last complete poll response.
-    common_position: Option<Position>,
-    /// True if messages arrived on an endless connection since the last poll response, so that its
-    /// headers are outdated.
-    is_poll_outdated: bool,
-    /// True if a poll response was cut off, so that the headers of the last one are not the
-    /// position of all channels.
-    is_poll_cut: bool,
+    poll: PollPosition,
     /// Channels whose backlog has not arrived, with its length.
     backlogs: HashMap<String, u64>,
     event_id: Option<String>,
-    /// The subscription starts after an event id: messages older than the start are wanted.
-    begins_at_event: bool,
-    /// The start was returned as a step.
-    has_reported_start: bool,
     /// The server speaks NHPM or nchan: tags count from 0, and the id of the last message is the
     /// position of all channels.
     is_unframed: bool,
-    /// The start is after the message at its position, not at the beginning of its second.
-    is_exact: bool,
     /// The messages belong to one response in which only the last one has an id.
     is_in_batch: bool,
-    /// The start was advanced by messages without an id.
-    is_start_raised: bool,
     sequence: IdSequence,
     /// Channels with a gap of unknown size that was reported since their last message.
     reported: HashSet<String>,
-}
-
-#[derive(Clone, Debug)]
-struct PollHeaders {
-    last_modified: String,
-    etag: Option<String>,
-}
-
-/// A message that was not received before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcceptedMessage {
-    /// How the message moves the marks.
-    pub step: Step,
-    /// The gap between the previous message of the channel and this one.
-    pub missing: Option<Missing>,
-}
-
-impl From<Step> for AcceptedMessage {
-    fn from(step: Step) -> Self {
-        Self {
-            step,
-            missing: None,
-        }
-    }
 }
 
 impl Cursor {
@@ -97,8 +61,8 @@ impl Cursor {
     #[must_use]
     pub fn since(since: u64) -> Self {
         Self {
-            is_exact: false,
-            ..Self::after(Position::new(since, 0))
+            start: CursorStart::at(Position::new(since, 0), false),
+            ..Self::default()
         }
     }
 
@@ -106,9 +70,7 @@ impl Cursor {
     #[must_use]
     pub fn after(position: Position) -> Self {
         Self {
-            common_start: Some(position),
-            has_resumed: true,
-            is_exact: true,
+            start: CursorStart::at(position, true),
             ..Self::default()
         }
     }
@@ -118,7 +80,7 @@ impl Cursor {
     pub fn after_event(event_id: String) -> Self {
         Self {
             event_id: Some(event_id),
-            begins_at_event: true,
+            start: CursorStart::after_event(),
             ..Self::default()
         }
     }
@@ -126,14 +88,11 @@ impl Cursor {
     /// Returns a cursor that resumes at `marks`.
     #[must_use]
     pub fn at(marks: Marks) -> Self {
+        let is_event =
+            marks.start.is_none() && marks.channels.is_empty() && marks.event_id.is_some();
         Self {
-            common_start: marks.start,
-            has_resumed: true,
-            is_poll_outdated: true,
-            has_reported_start: marks.start.is_some(),
-            begins_at_event: marks.start.is_none()
-                && marks.channels.is_empty()
-                && marks.event_id.is_some(),
+            start: CursorStart::resumed(marks.start, is_event),
+            poll: PollPosition::outdated(),
             channels: marks.channels.into_iter().collect(),
             event_id: marks.event_id,
             ..Self::default()
@@ -143,7 +102,7 @@ impl Cursor {
     /// True if the first request has to send a position.
     #[must_use]
     pub fn has_position(&self) -> bool {
-        self.has_resumed || self.begins_at_event
+        self.start.must_be_sent()
     }
 
     /// Returns the start, once, as soon as it is known and no backlog is outstanding.
@@ -171,7 +130,7 @@ impl Cursor {
     /// Records that all backlogs are complete: the messages of a poll response were accepted, or
     /// the connection was up long enough.
     pub fn complete_backlogs(&mut self) {
-        if !self.is_poll_cut {
+        if !self.poll.is_cut() {
             self.backlogs.clear();
         }
     }
@@ -179,12 +138,18 @@ impl Cursor {
     /// Records the server's clock at its first response. It has no effect if a better start is
     /// known.
     pub fn record_server_clock(&mut self, date: u64) {
-        self.common_start.get_or_insert(Position::new(date, 0));
+        self.start.record_clock(date);
     }
 
     /// Records that the server speaks NHPM or nchan.
     pub fn set_unframed(&mut self) {
         self.is_unframed = true;
+    }
+
+    /// True if the server speaks NHPM or nchan.
+    #[must_use]
+    pub fn is_unframed(&self) -> bool {
+        self.is_unframed
     }
 
     /// Starts a batch: the messages of one response of NHPM or nchan, in which only the last one
@@ -207,10 +172,7 @@ impl Cursor {
     /// True if a reconnect would have no position to resume from.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.common_start.is_none()
-            && self.last_poll.is_none()
-            && self.channels.is_empty()
-            && !self.begins_at_event
+        self.start.is_unknown() && !self.poll.is_known() && self.channels.is_empty()
     }
 
     /// Records that a request was sent with the last resume point; `is_exact` if the server has no
@@ -221,33 +183,23 @@ impl Cursor {
 
     /// Records that a poll response was cut off: its messages count, its headers do not.
     pub fn record_cut_poll(&mut self) {
-        self.is_poll_cut = true;
+        self.poll.record_cut();
     }
 
     /// Records that messages arrive on an endless connection.
     pub fn record_endless_connection(&mut self) {
-        self.is_poll_outdated = true;
+        self.poll.record_endless_connection();
     }
 
     /// True if a request sends the position of all channels, not only that of the oldest.
     #[must_use]
     pub fn is_common(&self) -> bool {
-        !self.is_poll_cut && !self.is_poll_outdated
+        self.poll.is_common()
     }
 
     /// Records the headers of a poll response. A response without `Last-Modified` changes nothing.
     pub fn record_poll(&mut self, last_modified: Option<&str>, etag: Option<&str>) -> Option<Step> {
-        self.is_poll_cut = false;
-        let last_modified = last_modified?;
-        self.is_poll_outdated = false;
-        self.last_poll = Some(PollHeaders {
-            last_modified: last_modified.to_owned(),
-            etag: etag.map(str::to_owned),
-        });
-        let tag = etag?.trim_start_matches("W/").parse().ok()?;
-        let position = Position::new(parse_http_date(last_modified.as_bytes())?, tag);
-        self.common_position = Some(position);
-        Some(Step::All(position))
+        self.poll.record(last_modified, etag).map(Step::All)
     }
 
     /// Records a message of `channel`; `now` is the server's clock, approximately. Returns `None`
@@ -264,7 +216,7 @@ impl Cursor {
         let position = message.position();
         let Some(channel) = channel else {
             // The channel is unknown, so the message can only advance the common start.
-            self.common_start = self.common_start.max(position);
+            self.start.raise(position);
             self.backlogs.clear();
             return Some(Step::Raise(position).into());
         };
@@ -283,8 +235,7 @@ impl Cursor {
                 return Some(Step::Raise(None).into());
             }
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
-            self.is_start_raised = true;
-            self.common_start = self.common_start.max(second_ago);
+            self.start.raise_to_estimate(second_ago);
             return Some(Step::Raise(second_ago).into());
         }
         if matches!(order, IdOrder::Late) {
@@ -308,12 +259,8 @@ impl Cursor {
     /// unknown size is reported only once before the next message.
     pub fn skip(&mut self, channel: &str, position: Option<Position>, gap: Gap) -> Option<Step> {
         let last = self.channels.get(channel).copied().unwrap_or_default();
-        // If channels have different positions, the request had the oldest one. The start of a
-        // cursor that begins at an event id is only the time of the request: the reported gap may
-        // be before it.
-        let own = last
-            .position
-            .or(self.common_start.filter(|_| !self.begins_at_event));
+        // If channels have different positions, the request had the oldest one.
+        let own = last.position.or(self.start.lower_bound());
         if position
             .zip(own)
             .is_some_and(|(position, own)| position <= own)
@@ -351,30 +298,91 @@ impl Cursor {
     /// Returns the start although backlogs are outstanding: the server had time to send them and
     /// sent nothing.
     pub fn start_without_backlogs(&mut self) -> Option<Step> {
-        if self.has_reported_start || self.begins_at_event {
-            return None;
-        }
-        let start = self.common_start?;
-        self.has_reported_start = true;
-        Some(Step::Start(start))
+        self.start.report().map(Step::Start)
     }
 
     fn is_before_start(&self, message: &Message, last: Mark) -> bool {
-        let unseen = last.position.is_none() && last.id.is_none();
-        if self.is_unframed {
-            // The server was sent an exact id; here only whole seconds are compared.
-            return unseen
-                && message
-                    .position()
-                    .zip(self.common_start)
-                    .is_some_and(|(position, common_start)| position.time < common_start.time);
+        let is_unseen = last.position.is_none() && last.id.is_none();
+        is_unseen
+            && message.position().is_some_and(|position| {
+                if self.is_unframed {
+                    self.start.is_in_later_second(position)
+                } else {
+                    self.start.is_at_or_after(position)
+                }
+            })
+    }
+
+    /// Returns the resume point for NHPM and nchan: the id of the last message. Without an id
+    /// nothing is sent, so the location decides where to start, and older messages are dropped by
+    /// the cursor: nchan 1.3 crashes on a message id in a channel that exists and has no messages
+    /// (nhpm-nchan.md, section 2.3).
+    #[must_use]
+    pub fn for_unframed(&self, dialect: Option<Dialect>) -> ResumePoint {
+        self.last_message_id()
+            .or_else(|| self.start.message_id())
+            .map_or_else(ResumePoint::default, |id| {
+                ResumePoint::of_message_id(id, dialect)
+            })
+    }
+
+    /// Returns the start as a message id of nchan if [`Self::for_unframed`] leaves it out. It must
+    /// be sent only if all of the `channels` have messages.
+    #[must_use]
+    pub fn unsent_start(&self, channels: usize) -> Option<ResumePoint> {
+        if self.last_message_id().is_some() {
+            return None;
         }
-        match (message.position(), self.common_start) {
-            (Some(position), Some(common_start)) => {
-                self.has_resumed && !self.begins_at_event && unseen && position <= common_start
+        let id = self.start.omitted_message_id(channels)?;
+        Some(ResumePoint::of_message_id(id, Some(Dialect::Nchan)))
+    }
+
+    fn last_message_id(&self) -> Option<MessageId> {
+        self.event_id.as_deref().and_then(MessageId::parse)
+    }
+
+    /// Returns the resume point for an endless connection to `channels`.
+    pub fn for_stream(&mut self, channels: &[String]) -> ResumePoint {
+        let needed = |channel: &String| {
+            let last = self.channels.get(channel).and_then(|last| last.position);
+            last.or(self.start.position()).max(self.poll.common())
+        };
+        // A backtrack takes precedence over the position (push-stream.md, section 7.1).
+        let oldest = channels
+            .iter()
+            .filter(|channel| !self.backlogs.contains_key(*channel))
+            .filter_map(needed)
+            .min();
+        self.resume_from(oldest)
+    }
+
+    /// Returns the resume point for the next poll: the headers of the last response. If it had no
+    /// `Etag`, the position of the newest message, because the oldest one would get the same
+    /// response for ever. If the last response was cut off, `channels` may have different
+    /// positions.
+    pub fn for_request(&mut self, channels: &[String]) -> ResumePoint {
+        if !self.is_common() {
+            return self.for_stream(channels);
+        }
+        let positions = self.channels.values().filter_map(|last| last.position);
+        let newest = positions.max();
+        match self
+            .poll
+            .resume_point(newest.is_none(), self.event_id.as_ref())
+        {
+            Some(point) => {
+                self.start.record_resume();
+                point
             }
-            _ => false,
+            None => self.resume_from(newest.or(self.start.position())),
         }
+    }
+
+    fn resume_from(&mut self, position: Option<Position>) -> ResumePoint {
+        if position.is_some() {
+            self.start.record_resume();
+        }
+        ResumePoint::new(position, self.event_id.clone())
     }
 
     /// Forgets a deleted channel: if it is created again, its ids count from 1.

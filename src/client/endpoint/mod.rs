@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
 use super::dialect::Dialect;
@@ -305,35 +306,27 @@ fn with_channel(template: &str) -> String {
     }
 }
 
+/// The characters of channel ids that are encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b'*')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b',')
+    .remove(b'!');
+
 /// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode a capture
 /// of an already decoded path a second time (push-stream.md, section 2).
 fn encode(channels: &str, in_query: bool) -> String {
-    let mut text = String::with_capacity(channels.len());
-    for byte in channels.bytes() {
-        match byte {
-            b'a'..=b'z'
-            | b'A'..=b'Z'
-            | b'0'..=b'9'
-            | b'-'
-            | b'.'
-            | b'_'
-            | b'~'
-            | b'/'
-            | b'*'
-            | b':'
-            | b'@'
-            | b','
-            | b'!' => text.push(char::from(byte)),
-            b'%' if !in_query => text.push_str("%2525"),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                text.push('%');
-                text.push(char::from(HEX[usize::from(byte >> 4)]));
-                text.push(char::from(HEX[usize::from(byte & 15)]));
-            }
-        }
+    if in_query {
+        utf8_percent_encode(channels, ENCODED).to_string()
+    } else {
+        utf8_percent_encode(&channels.replace('%', "%25"), ENCODED).to_string()
     }
-    text
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! Detection of a server that speaks nchan or NHPM and has nothing at the built-in paths: the usual
 //! paths of these servers are tried once.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 
-use super::Subscription;
-use super::event::Event;
 use crate::client::dialect::Dialect;
 use crate::client::endpoint::Endpoints;
 use crate::client::error::Error;
 use crate::client::mode::Mode;
 use crate::client::transport::http::Http;
+
+/// Time-out of requests without which a subscription still works.
+pub(super) const SIDE_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests the usual paths of nchan and NHPM. Returns the endpoints with the path that exists, and
 /// the protocol family of the server.
@@ -34,7 +37,7 @@ pub async fn detect_usual_paths(
                 &url,
                 HeaderMap::new(),
                 None,
-                Some(super::CLOCK_TIMEOUT),
+                Some(SIDE_REQUEST_TIMEOUT),
             )
             .await
         else {
@@ -55,40 +58,4 @@ pub async fn detect_usual_paths(
         }
     }
     Ok(None)
-}
-
-impl Subscription {
-    /// Handles a 404: returns true if the server speaks another protocol family at its usual path,
-    /// so that the next request goes there.
-    pub(super) async fn detect(&mut self, error: &Error) -> Result<bool, Error> {
-        let is_missing = matches!(
-            error,
-            Error::Status {
-                status: 404,
-                explain: None,
-                ..
-            }
-        );
-        if !is_missing || self.has_detected || self.settings.dialect.is_some() {
-            return Ok(false);
-        }
-        self.has_detected = true;
-        let Some((endpoints, dialect)) =
-            detect_usual_paths(&self.client, &self.endpoints, &self.ids().join("/")).await?
-        else {
-            return Ok(false);
-        };
-        self.endpoints = endpoints;
-        // The response of the missing location does not identify the server.
-        self.dialect = Some(dialect);
-        self.cursor.set_unframed();
-        (self.has_probed, self.is_dialect_uncertain) = (true, false);
-        if dialect == Dialect::Nhpm && !matches!(self.mode(), Mode::Lp | Mode::Poll) {
-            // NHPM has no streams.
-            (self.settings.modes, self.mode) = (vec![Mode::Lp], 0);
-            self.ready
-                .push_back(Event::ModeFallback(error.clone(), Mode::Lp));
-        }
-        Ok(true)
-    }
 }

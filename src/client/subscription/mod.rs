@@ -1,172 +1,77 @@
 //! A subscription: connects, reads, reconnects with back-off, and returns every message once.
 //!
-//! All modes share this loop; each mode's own module decodes bytes into messages.
+//! ```text
+//! Subscription ─ server: endpoints, family, request      modes: which mode is used
+//!              ─ link: pending request or connection     timers: how long to wait for it
+//!              ─ delivery: cursor, events                reconnect: when the next attempt is
+//! ```
 
+mod connection;
+mod delivery;
 pub mod detection;
-mod disconnect;
-mod dispatch;
 mod event;
+mod family;
+mod modes;
 mod notice;
+mod reconnect;
 mod request;
 mod retry;
+mod server;
 mod settings;
 mod silence;
-mod unframed;
-mod wait;
+mod timers;
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use reqwest::{Response, StatusCode};
 
-use reqwest::{Response, StatusCode, Url};
-
-use self::retry::Backoff;
-use self::silence::Silence;
-use super::cursor::{Cursor, ResumePoint};
+use self::connection::{Connection, Link, PendingRequest, Progress, StreamSettings};
+use self::delivery::{Delivery, Receipt};
+use self::modes::ModeSelection;
+use self::reconnect::Reconnect;
+use self::request::subscription_headers;
+use self::server::FollowedServer;
+use self::timers::{Timer, Timers};
 use super::dialect::Dialect;
 use super::endpoint::Endpoints;
 use super::error::Error;
 use super::mode::Mode;
 use super::transport::http::Http;
-use super::transport::{ev, http, lp, stream, ws};
+use super::transport::{http, lp, ws};
 
 pub use event::Event;
 pub use notice::Notice;
 pub use settings::{Channel, Settings, Start};
-use wait::{Pending, Progress};
-
-/// A connection that was up for this long counts as a success, even without messages.
-const STABLE_AFTER: Duration = Duration::from_secs(5);
-/// A poll response without messages that took this long is the server's time-out. A faster one must
-/// not be repeated at once.
-const MIN_POLL_WAIT: Duration = Duration::from_secs(1);
-
-/// Time-out of the request for the server's clock, without which a subscription still works.
-const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// After this many broken connections to nchan in a row, each without a message, the request is
-/// sent without a message id: nchan crashes on an id in a channel whose messages have expired
-/// (nhpm-nchan.md, section 2.3). The cursor drops the repeated messages.
-const MAX_BREAKS: u32 = 3;
-/// A mode that worked and then failed this often in a row, without a message, gives way to the next
-/// one.
-const MODE_FAILURES: u32 = 3;
-
-enum Connection {
-    Stream(stream::StreamConnection),
-    Ev(ev::EventSourceConnection),
-    Ws(Box<ws::WebSocketConnection>),
-    /// A poll response, which was read to its end.
-    PollResponse,
-}
 
 /// A running subscription.
 pub struct Subscription {
-    client: Http,
-    endpoints: Endpoints,
-    settings: Settings,
-    cursor: Cursor,
-    backoff: Backoff,
-    /// A request without a response yet.
-    pending: Option<Pending>,
-    connection: Option<Connection>,
-    ready: VecDeque<Event>,
-    /// Index of the current mode in the settings.
-    mode: usize,
-    /// Modes that failed one after the other.
-    failed_modes: usize,
-    first_error: Option<Error>,
-    /// True once the current mode had a response.
-    mode_works: bool,
-    /// Failures of the current mode since its last message.
-    mode_failures: u32,
-    /// Delay before the next attempt.
-    pause: Option<Duration>,
-    /// True once a subscription request was sent: from then on no message may be lost.
-    has_requested: bool,
-    /// True once the server has responded.
-    has_responded: bool,
-    /// The server's clock at its first response, and the local time.
-    clock: Option<(u64, Instant)>,
-    /// When the current connection was established.
-    up_since: Option<Instant>,
-    /// True if the current connection delivered something new.
-    has_delivered: bool,
-    /// When the last subscription request was sent.
-    requested_at: Instant,
-    /// The protocol family of the server, if known.
-    dialect: Option<Dialect>,
-    /// The server's protocol family was requested with OPTIONS.
-    has_probed: bool,
-    /// The server may be NHPM as well as nchan: their poll responses are the same.
-    is_dialect_uncertain: bool,
-    /// Broken connections to nchan in a row, without a message.
-    breaks: u32,
-    /// The location of nchan supports chunked streams and no multipart ones.
-    is_chunked: bool,
-    /// The usual paths of other protocol families were tried.
-    has_detected: bool,
-    /// Detects silent connections.
-    silence: Silence,
-    /// The current mode delivered more than a response head.
-    has_data_in_mode: bool,
-    /// The first mode that had a response and stayed silent: the fallback if no other mode works.
-    silent_mode: Option<usize>,
-    /// The subscription returned to `silent_mode`: all others failed.
-    has_returned_to_silent_mode: bool,
-    /// The server's clock was requested.
-    has_requested_clock: bool,
-    /// The timer for outstanding backlogs has fired.
-    has_waited_for_backlogs: bool,
-    /// The missing response was reported to the user.
-    has_reported_waiting: bool,
-    /// The uncertain start was reported to the user.
-    has_reported_start: bool,
+    server: FollowedServer,
+    modes: ModeSelection,
+    link: Link,
+    delivery: Delivery,
+    timers: Timers,
+    reconnect: Reconnect,
+    /// The caller stores the start and receives it before all other events.
+    keeps_start: bool,
+    /// Maximum size in bytes of a message and of a poll response.
+    max_message_bytes: usize,
 }
 
 impl Subscription {
     /// Creates a subscription, which connects with the first call of [`Self::next`].
     #[must_use]
     pub fn new(client: Http, endpoints: Endpoints, settings: Settings) -> Self {
-        let mut cursor = settings.cursor();
-        let silence = Silence::new(settings.silence, Instant::now());
-        if settings.dialect.is_some_and(Dialect::is_unframed) {
-            cursor.set_unframed();
-        }
+        let cursor = settings.cursor();
+        let server = FollowedServer::new(client, endpoints, settings.dialect);
+        let mut delivery = Delivery::new(settings.channels, cursor);
+        delivery.apply_family(server.family());
         Self {
-            client,
-            endpoints,
-            cursor,
-            dialect: settings.dialect,
-            has_probed: false,
-            is_dialect_uncertain: false,
-            breaks: 0,
-            is_chunked: false,
-            settings,
-            backoff: Backoff::default(),
-            pending: None,
-            connection: None,
-            ready: VecDeque::new(),
-            has_detected: false,
-            silence,
-            has_data_in_mode: false,
-            silent_mode: None,
-            has_returned_to_silent_mode: false,
-            has_requested_clock: false,
-            has_waited_for_backlogs: false,
-            has_reported_waiting: false,
-            has_reported_start: false,
-            mode: 0,
-            failed_modes: 0,
-            first_error: None,
-            mode_works: false,
-            mode_failures: 0,
-            pause: None,
-            has_requested: false,
-            has_responded: false,
-            clock: None,
-            up_since: None,
-            has_delivered: false,
-            requested_at: Instant::now(),
+            server,
+            modes: ModeSelection::new(settings.modes),
+            link: Link::Down,
+            delivery,
+            timers: Timers::new(settings.silence, settings.keeps_start),
+            reconnect: Reconnect::new(settings.retries, settings.interval),
+            keeps_start: settings.keeps_start,
+            max_message_bytes: settings.max_message_bytes,
         }
     }
 
@@ -177,14 +82,14 @@ impl Subscription {
     /// permitted retries.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(event) = self.delivery.next_event() {
                 return Ok(Some(event));
             }
-            if self.settings.channels.is_empty() {
+            if self.delivery.channels().is_empty() {
                 return Ok(None);
             }
             if let Err(error) = self.advance().await {
-                (self.connection, self.pending) = (None, None);
+                self.link = Link::Down;
                 return self.handle_error(error).map(Some);
             }
         }
@@ -193,13 +98,13 @@ impl Subscription {
     /// True if the next event is available without waiting.
     #[must_use]
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.delivery.has_events()
     }
 
     /// Takes one step: sends a request, waits for the response, or reads from the connection.
     async fn advance(&mut self) -> Result<(), Error> {
-        if self.connection.is_none() && self.pending.is_none() {
-            if let Some(pause) = self.pause.take() {
+        if matches!(self.link, Link::Down) {
+            if let Some(pause) = self.reconnect.take_pause() {
                 tokio::time::sleep(pause).await;
             }
             return self.connect().await;
@@ -209,8 +114,10 @@ impl Subscription {
                 self.handle_response(pending, *response).await
             }
             Progress::Read(Some(messages)) => {
-                self.record_activity(&messages);
-                self.accept(messages);
+                self.timers.record_messages(&messages, self.modes.current());
+                self.modes.record_data();
+                let receipt = self.delivery.accept(messages, self.timers.has_waited());
+                self.record_receipt(receipt);
                 Ok(())
             }
             Progress::Read(None) => self.handle_end(),
@@ -218,55 +125,28 @@ impl Subscription {
         }
     }
 
-    fn mode(&self) -> Mode {
-        self.settings.modes[self.mode]
-    }
-
-    fn succeeded(&mut self) {
-        self.backoff.record_success();
-        self.mode_failures = 0;
-    }
-
     async fn connect(&mut self) -> Result<(), Error> {
-        // These modes may send no header before the first message, so the server's clock is
-        // requested first.
-        let mode = self.mode();
-        let is_silent =
-            matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp) && self.cursor.is_unknown();
-        if (is_silent || self.settings.keeps_start)
-            && self.clock.is_none()
-            && !self.has_requested_clock
-        {
-            self.request_clock().await?;
-        }
-        self.report_start();
-        if !self.ready.is_empty() {
+        let mode = self.modes.current();
+        self.server
+            .learn_clock(mode, self.keeps_start, &mut self.delivery)
+            .await?;
+        self.delivery.report_start();
+        if self.delivery.has_events() {
             // Deliver the start before a wait that may be long.
             return Ok(());
         }
-        let ids = self.ids();
-        self.probe().await?;
-        let sent = match mode {
-            _ if self.is_unframed() && self.breaks >= MAX_BREAKS => ResumePoint::default(),
-            _ if self.is_unframed() => self.unframed_resume_point().await?,
-            _ if !self.has_requested && !self.cursor.has_position() => ResumePoint::default(),
-            Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
-            Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
-        };
-        let url = self.url(&sent)?;
-        let mut headers = self.headers(&sent)?;
+        self.server.probe(mode, &mut self.delivery).await?;
+        let sent = self.server.resume_point(mode, &mut self.delivery).await?;
+        let url = self.server.url(mode, &self.delivery, &sent)?;
+        let mut headers = subscription_headers(self.server.family(), mode, &sent)?;
         let key = (mode == Mode::Ws).then(|| ws::add_handshake(&mut headers));
-        let is_common = self.cursor.is_common();
-        self.cursor.record_request(
-            is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some(),
-        );
-        self.has_requested = true;
-        self.requested_at = Instant::now();
-        self.has_delivered = false;
-        self.silence.record_request(self.requested_at);
-        let response = self.request(&url, headers);
-        self.pending = Some(Pending {
-            response,
+        let cursor = self.delivery.cursor_mut();
+        let is_common = cursor.is_common();
+        cursor.record_request(is_common && self.modes.is_poll() && sent.tag.is_some());
+        self.reconnect.record_request();
+        self.timers.record_request();
+        self.link = Link::Requested(PendingRequest {
+            response: self.server.request(&url, headers),
             url,
             key,
             is_common,
@@ -274,96 +154,247 @@ impl Subscription {
         Ok(())
     }
 
-    async fn handle_response(&mut self, pending: Pending, response: Response) -> Result<(), Error> {
-        let Pending {
-            url,
-            key,
-            is_common,
-            ..
-        } = pending;
-        self.silence.record_response(Instant::now());
-        self.set_dialect(Dialect::of_response(response.status(), response.headers()));
+    /// Records what a response or an event shows about the protocol family.
+    fn record_dialect(&mut self, shown: Option<Dialect>) {
+        let is_poll = self.modes.is_poll();
+        self.server.family_mut().record_response(shown, is_poll);
+        self.delivery.apply_family(self.server.family());
+    }
+
+    fn record_receipt(&mut self, receipt: Receipt) {
+        self.reconnect.record_use(receipt.is_success);
+        if receipt.has_data {
+            self.server.family_mut().record_message();
+        }
+        if receipt.has_new {
+            self.record_success();
+        }
+    }
+
+    fn record_success(&mut self) {
+        self.reconnect.record_success();
+        self.modes.record_success();
+    }
+
+    async fn handle_response(
+        &mut self,
+        pending: PendingRequest,
+        response: Response,
+    ) -> Result<(), Error> {
+        self.timers.record_response();
+        self.record_dialect(Dialect::of_response(response.status(), response.headers()));
         if self.handle_unframed_status(&response) {
             return Ok(());
         }
         let is_good = match response.status() {
             StatusCode::OK | StatusCode::NOT_MODIFIED => true,
-            StatusCode::SWITCHING_PROTOCOLS => key.is_some(),
+            StatusCode::SWITCHING_PROTOCOLS => pending.key.is_some(),
             _ => false,
         };
         if !is_good {
-            let error = http::status_error(&response, &url);
-            return if self.detect(&error).await? {
-                Ok(())
-            } else {
-                Err(error.with_path_option("--sub-path"))
-            };
+            let error = http::status_error(&response, &pending.url);
+            return self.handle_missing(error).await;
         }
-        self.record_clock(&response);
-        self.connection = Some(self.open(response, url, key, is_common).await?);
-        // A proxy may hold back a stream that delivers nothing.
-        let may_be_held_back =
-            matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
-        self.has_data_in_mode |= !may_be_held_back;
-        // After a mode that works, the silent one may be tried again.
-        self.has_returned_to_silent_mode &= may_be_held_back;
-        (self.has_responded, self.mode_works) = (true, true);
-        if self.has_data_in_mode {
-            (self.failed_modes, self.first_error) = (0, None);
-        }
-        self.report_start();
-        self.up_since = Some(Instant::now());
+        self.delivery.record_clock(http::date(&response));
+        self.link = Link::Up(self.open(pending, response).await?);
+        self.modes.record_response();
+        self.reconnect.record_response();
+        self.delivery.report_start();
+        self.reconnect.record_connection();
         Ok(())
+    }
+
+    /// Handles an error status: the next request goes to the usual path of another protocol family,
+    /// if the server has one.
+    async fn handle_missing(&mut self, error: Error) -> Result<(), Error> {
+        let ids = self.delivery.ids();
+        let Some(dialect) = self.server.find_usual_path(&error, &ids).await? else {
+            return Err(error.with_path_option("--sub-path"));
+        };
+        self.delivery.apply_family(self.server.family());
+        if dialect == Dialect::Nhpm && !self.modes.is_poll() {
+            // NHPM has no streams.
+            self.modes.restrict_to(Mode::Lp);
+            self.delivery.report(Event::ModeFallback(error, Mode::Lp));
+        }
+        Ok(())
+    }
+
+    /// Handles the statuses of NHPM and nchan. Returns true if there is no body to read.
+    fn handle_unframed_status(&mut self, response: &Response) -> bool {
+        let family = self.server.family();
+        if !family.is_unframed() && family.dialect().is_some() {
+            return false;
+        }
+        let receipt = match response.status() {
+            StatusCode::FORBIDDEN if self.modes.current() == Mode::Stream => {
+                return self.server.family_mut().record_rejected_stream();
+            }
+            StatusCode::REQUEST_TIMEOUT if self.modes.is_poll() => {
+                self.delivery.record_clock(http::date(response));
+                Receipt {
+                    is_success: self.timers.has_waited(),
+                    ..Receipt::default()
+                }
+            }
+            // A server that stops or reloads sends the same status and closes the connection.
+            StatusCode::GONE if self.modes.is_poll() && family.is_unframed() => {
+                match http::header(response, "Connection") {
+                    Some(value) if value.eq_ignore_ascii_case("close") => Receipt::default(),
+                    _ => self.delivery.accept_deletion(),
+                }
+            }
+            _ => return false,
+        };
+        self.record_receipt(receipt);
+        self.reconnect.record_response();
+        self.modes.record_empty_response();
+        self.link = Link::Up(Connection::PollResponse);
+        true
     }
 
     async fn open(
         &mut self,
+        pending: PendingRequest,
         response: Response,
-        url: Url,
-        key: Option<String>,
-        is_common: bool,
     ) -> Result<Connection, Error> {
-        let mode = self.mode();
-        let limit = self.settings.max_message_bytes;
-        let connection = match (mode, key) {
-            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(
-                ws::WebSocketConnection::new(response, url, &key, self.ids(), limit).await?,
-            )),
-            (Mode::Ev, _) => Connection::Ev(ev::EventSourceConnection::new(
-                response,
-                url,
-                self.ids(),
-                self.is_unframed(),
-                limit,
-            )?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::StreamConnection::new(
-                response,
-                url,
-                self.ids(),
-                self.is_unframed(),
-                limit,
-            )?),
-            (Mode::Lp | Mode::Poll, _) => {
-                // A 304 after a wait is the server's time-out and counts as a success: poll again
-                // at once.
-                self.has_delivered =
-                    response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
-                if self.has_delivered {
-                    self.succeeded();
-                }
-                let unframed = self.is_unframed().then(|| self.ids());
-                self.accept_poll(
-                    lp::PollResponse::read(response, &url, unframed.as_deref(), limit).await?,
-                    is_common,
-                );
-                return Ok(Connection::PollResponse);
-            }
-        };
-        self.cursor.record_endless_connection();
-        Ok(connection)
+        let limit = self.max_message_bytes;
+        let is_unframed = self.server.family().is_unframed();
+        let channels = self.delivery.ids();
+        if !self.modes.is_poll() {
+            let settings = StreamSettings {
+                mode: self.modes.current(),
+                channels,
+                is_unframed,
+                max_message_bytes: limit,
+            };
+            let connection = Connection::open(response, pending.url, pending.key, settings).await?;
+            self.delivery.cursor_mut().record_endless_connection();
+            return Ok(connection);
+        }
+        // A 304 after a wait is the server's time-out and counts as a success: poll again at once.
+        let is_timeout = response.status() == StatusCode::NOT_MODIFIED && self.timers.has_waited();
+        if is_timeout {
+            self.reconnect.record_use(true);
+            self.record_success();
+        }
+        let unframed = is_unframed.then_some(channels);
+        let response =
+            lp::PollResponse::read(response, &pending.url, unframed.as_deref(), limit).await?;
+        let has_waited = self.timers.has_waited();
+        let receipt = self
+            .delivery
+            .accept_poll(response, pending.is_common, has_waited);
+        self.record_receipt(receipt);
+        Ok(Connection::PollResponse)
     }
 
-    fn has_waited(&self) -> bool {
-        self.requested_at.elapsed() >= MIN_POLL_WAIT
+    /// Waits for data or for the next timer.
+    async fn wait(&mut self) -> Result<Progress, Error> {
+        let next = self.timers.next(
+            self.modes.current(),
+            matches!(self.link, Link::Requested(_)),
+            self.modes.has_alternative(),
+        );
+        let progress = match next {
+            None => self.link.progress().await,
+            Some((due, timer)) => {
+                match tokio::time::timeout_at(due.into(), self.link.progress()).await {
+                    Ok(progress) => progress,
+                    Err(_) => return self.handle_timer(timer).map(|()| Progress::Waiting),
+                }
+            }
+        }?;
+        self.record_dialect(self.link.shown_dialect());
+        Ok(progress)
+    }
+
+    fn handle_timer(&mut self, timer: Timer) -> Result<(), Error> {
+        match timer {
+            Timer::Backlogs => {
+                self.timers.record_backlog_wait();
+                self.delivery.report_start_without_backlogs();
+            }
+            Timer::Notice => {
+                self.timers.record_notice();
+                if let Some(notice) = self.link.no_response() {
+                    self.delivery.report(Event::Notice(notice));
+                }
+            }
+            Timer::Silence if self.link.take_activity() => self.timers.record_bytes(),
+            Timer::Silence => {
+                let url = self
+                    .server
+                    .shown_url(self.modes.current(), &self.delivery)?;
+                if self.timers.is_silence_total() {
+                    self.reconnect.record_silence();
+                }
+                let after = self.timers.silent_time(self.modes.has_alternative());
+                return Err(Error::Silent { url, after });
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles the regular end of the connection.
+    fn handle_end(&mut self) -> Result<(), Error> {
+        let is_unframed = self.server.family().is_unframed();
+        // nchan ends idle streams after a time-out, like long-polls.
+        self.reconnect
+            .record_use(is_unframed && self.reconnect.has_waited());
+        let is_stable = self.finish_if_stable();
+        self.reconnect.record_use(is_stable);
+        let is_success = self.reconnect.is_success();
+        if is_success {
+            self.record_success();
+        }
+        let mode_fails = !is_success && self.modes.is_near_failure();
+        let ended = std::mem::replace(&mut self.link, Link::Down);
+        let is_endless = !matches!(ended, Link::Up(Connection::PollResponse));
+        if !is_endless {
+            self.delivery.cursor_mut().complete_backlogs();
+            self.delivery.report_start();
+        }
+        if mode_fails {
+            return Err(Error::Broken {
+                url: self
+                    .server
+                    .shown_url(self.modes.current(), &self.delivery)?,
+                reason: "it ends repeatedly without a message".to_owned(),
+            });
+        }
+        if !is_success {
+            self.modes.record_failure();
+            if is_endless {
+                // A stream without framing that breaks looks like one that ends.
+                self.server.family_mut().record_break();
+            }
+        }
+        self.reconnect
+            .pause_after_end(self.modes.current(), is_endless, is_unframed);
+        Ok(())
+    }
+
+    /// Records the end of a connection. Returns true if it had been up long enough to count as a
+    /// success.
+    fn finish_if_stable(&mut self) -> bool {
+        let is_stable = self.reconnect.take_stable();
+        if is_stable {
+            self.delivery.cursor_mut().complete_backlogs();
+            self.delivery.report_start();
+            self.record_success();
+        }
+        is_stable
+    }
+
+    fn handle_error(&mut self, error: Error) -> Result<Event, Error> {
+        self.finish_if_stable();
+        self.modes.record_failure();
+        if matches!(error, Error::Broken { .. }) {
+            self.server.family_mut().record_break();
+        }
+        self.modes
+            .fall_back(error)
+            .or_else(|error| self.reconnect.retry_after(error))
     }
 }

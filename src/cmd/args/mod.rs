@@ -1,5 +1,6 @@
 //! Arguments that several commands have.
 
+mod durations;
 mod value_enums;
 mod values;
 
@@ -16,6 +17,7 @@ use crate::client::transport::http;
 use crate::client::url::unix_socket;
 use crate::client::{Dialect, Endpoints, Error, Http};
 
+pub(crate) use durations::{PlainSeconds, parse_duration};
 pub use values::{duration, interval, since, since_now, size};
 
 /// Last line of `-h`, where `--help` lists more options.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::durations::{PlainSeconds, parse_duration};
 use crate::message::parse_http_date;
 
 /// Parses `500ms`, `5s`, `1m 30s`, or a plain number of seconds.
@@ -9,18 +10,20 @@ use crate::message::parse_http_date;
 /// # Errors
 /// The reason why it is invalid.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
-    }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
+    parse_duration(text, PlainSeconds::Fractional).map_err(|reason| {
+        // A number that is out of range needs no example.
+        match text.parse::<f64>() {
+            Ok(_) => reason,
+            Err(_) => format!("{reason} (write for example 500ms, 5s or 1m30s)"),
+        }
+    })
 }
 
 /// Parses a size in bytes, such as `65536`, `64k`, `10m` or `1g`.
 ///
 /// # Errors
 /// The expected forms.
-pub fn size(text: &str) -> Result<usize, String> {
+pub fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
@@ -28,10 +31,11 @@ pub fn size(text: &str) -> Result<usize, String> {
         _ => (text, 0),
     };
     let number = digits
-        .parse::<usize>()
+        .parse::<u64>()
         .ok()
         .filter(|number| *number > 0)
-        .and_then(|number| number.checked_mul(1 << shift));
+        .and_then(|number| number.checked_mul(1 << shift))
+        .and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
 }
 
@@ -67,7 +71,7 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
     if let Some(seconds) = parse_http_date(text.as_bytes()) {
         return Ok(seconds);
     }
-    if let Ok(ago) = humantime::parse_duration(text) {
+    if let Ok(ago) = parse_duration(text, PlainSeconds::Rejected) {
         return Ok(now.saturating_sub(ago.as_secs()));
     }
     let moment = moment(text).ok_or_else(|| {

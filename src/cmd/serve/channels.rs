@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::values::{duration, set, size, whole_seconds};
+use super::values::{duration, set, whole_seconds};
+use crate::cmd::args::size;
 use crate::server::config::{BrokerSettings, ConnectionLimits, SlowPolicy};
 
 /// Options about messages and channels.
@@ -96,7 +97,7 @@ pub(super) struct SlowConsumerOptions {
     ///
     /// Messages that are no longer stored are kept, up to this size per channel, for subscribers
     /// that have not received them yet.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
     max_lag: Option<u64>,
     /// Policy at that lag: disconnect, skip or latest [default: disconnect]
     ///

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::values::{at_least_one_second, duration, set, size, size_or_zero};
+use super::values::{at_least_one_second, duration, set, size_or_zero};
+use crate::cmd::args::size;
 use crate::server::config::{ConnectionLimits, TcpSettings};
 
 /// Limits on connections and requests.
@@ -23,20 +24,20 @@ pub(super) struct LimitOptions {
     /// Maximum size of a published message [default: 1m]
     ///
     /// A larger one gets 413.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>)]
     max_body_size: Option<u64>,
     /// Maximum size of a batch of messages in one request; a larger one gets 413 [default: 64m]
     ///
     /// --max-body-size limits each message of the batch.
-    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>, hide_short_help = true)]
     max_batch_size: Option<u64>,
     /// Maximum size of a WebSocket message or frame from a client [default: 4m]
     ///
     /// A larger one closes the connection with code 1009.
-    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>, hide_short_help = true)]
     max_websocket_message_size: Option<u64>,
     /// Maximum size of a request line with its headers; more gets 400 or 414 [default: 32k]
-    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>, hide_short_help = true)]
     max_header_size: Option<u64>,
 }
 

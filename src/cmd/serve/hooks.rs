@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::values::{set, size};
-use crate::cmd::args::duration;
+use super::values::set;
+use crate::cmd::args::{duration, size};
 use crate::server::config::ConnectionLimits;
 
 /// Options about hooks.
@@ -19,7 +19,7 @@ pub(super) struct HookOptions {
     /// Maximum size of a back-end's response [default: 1m]
     ///
     /// A back-end that sends more counts as unavailable.
-    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", value_parser = size::<u64>, hide_short_help = true)]
     max_hook_answer: Option<u64>,
     /// Maximum number of concurrent requests to back-ends, per shard [default: 512]
     ///

@@ -2,21 +2,7 @@
 
 use std::time::Duration;
 
-/// Parses a size in bytes; `k`, `m` and `g` stand for powers of 1024.
-pub(super) fn size(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
-        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
-        _ => (text, 1_u64),
-    };
-    let number = digits
-        .parse::<u64>()
-        .ok()
-        .filter(|number| *number > 0)
-        .and_then(|number| number.checked_mul(factor));
-    number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
-}
+use crate::cmd::args::{PlainSeconds, parse_duration, size};
 
 /// Minimum of `--memory` and `--connection-memory`: a server with less rejects every request.
 const MIN_MEMORY_BYTES: u64 = 1 << 20;
@@ -24,7 +10,7 @@ const MIN_MEMORY_BYTES: u64 = 1 << 20;
 /// Parses a size of memory. A number without unit is often meant in MiB, so small ones are
 /// rejected.
 pub(super) fn memory_size(text: &str) -> Result<u64, String> {
-    let bytes = size(text)?;
+    let bytes: u64 = size(text)?;
     if bytes < MIN_MEMORY_BYTES {
         let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
         return Err(format!(
@@ -41,11 +27,8 @@ pub(super) fn size_or_zero(text: &str) -> Result<u64, String> {
 
 /// Parses a time such as `500ms`, `30s` or `1m 30s`; a plain number is in seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = match text.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).ok(),
-    };
-    parsed.ok_or_else(|| "expected a time such as 500ms, 30s, 5m or 2h".to_owned())
+    parse_duration(text, PlainSeconds::Whole)
+        .map_err(|_| "expected a time such as 500ms, 30s, 5m or 2h".to_owned())
 }
 
 /// Parses a time of at least one second, the kernel's unit for TCP keep-alive.

@@ -218,7 +218,7 @@ pub(super) struct DeliveryOptions {
         long,
         value_name = "SIZE",
         default_value = "64m",
-        value_parser = args::size,
+        value_parser = args::size::<usize>,
         hide_short_help = true
     )]
     pub(super) max_message_size: usize,

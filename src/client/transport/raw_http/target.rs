@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -222,30 +223,7 @@ fn credentials(url: &Url) -> Option<Vec<u8>> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    Some(
-        [
-            percent_decoded(url.username()).as_slice(),
-            b":",
-            &percent_decoded(url.password().unwrap_or("")),
-        ]
-        .concat(),
-    )
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut pieces = text.split('%');
-    let mut bytes = pieces.next().unwrap_or("").as_bytes().to_vec();
-    for piece in pieces {
-        match piece
-            .get(..2)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        {
-            Some(byte) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&piece.as_bytes()[2..]);
-            }
-            None => bytes.extend_from_slice(format!("%{piece}").as_bytes()),
-        }
-    }
-    bytes
+    let user = percent_decode_str(url.username());
+    let password = percent_decode_str(url.password().unwrap_or(""));
+    Some(user.chain([b':']).chain(password).collect())
 }
