@@ -78,7 +78,7 @@ impl std::fmt::Display for Gap {
 
 /// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     /// A published message.
     Data,
     /// Keeps the connection open.
@@ -165,16 +165,16 @@ impl Message {
 
     /// The purpose of the message, from its id.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MessageKind {
         match self.id {
-            Some(PING_ID) => Kind::Ping,
-            Some(DELETED_ID) => Kind::Deleted,
-            Some(TIMEOUT_ID) => Kind::Timeout,
-            Some(GAP_ID) => Kind::Gap(self.gap.unwrap_or(Gap {
+            Some(PING_ID) => MessageKind::Ping,
+            Some(DELETED_ID) => MessageKind::Deleted,
+            Some(TIMEOUT_ID) => MessageKind::Timeout,
+            Some(GAP_ID) => MessageKind::Gap(self.gap.unwrap_or(Gap {
                 missed: 0,
                 at_least: true,
             })),
-            _ => Kind::Data,
+            _ => MessageKind::Data,
         }
     }
 

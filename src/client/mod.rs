@@ -2,7 +2,7 @@
 //! nginx-push-stream-module, NHPM and nchan.
 //!
 //! ```text
-//! subscription ─ opens ─> transport (ev | ws | lp | stream) ─ bytes ─> parse ─> cursor ─ new ─> caller
+//! subscription ─ opens ─> transport ─ bytes ─> parse ─> cursor ─ new ─> caller
 //!       └ delay from retry, position from cursor
 //! publish, statistics: one request each    publish::pipeline: many messages
 //! transport::raw_http: the sockets of `bench`

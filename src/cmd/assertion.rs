@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::exit::Usage;
-use super::output::figures::Kind;
+use super::output::figures::FigureKind;
 
 /// Conditions that must all hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub struct Value {
     /// In the unit of `kind`.
     pub number: f64,
     /// Its kind, which determines the unit.
-    pub kind: Kind,
+    pub kind: FigureKind,
 }
 
 /// Parses conditions separated by commas: a field, a comparison, a number, and a unit for a time or
@@ -131,7 +131,7 @@ impl Conditions {
 
 impl Condition {
     /// The number in the unit of values of that kind.
-    fn in_unit_of(&self, kind: Kind) -> Result<f64, Usage> {
+    fn in_unit_of(&self, kind: FigureKind) -> Result<f64, Usage> {
         let unit = self.unit.to_ascii_lowercase();
         let milliseconds = match unit.as_str() {
             "ns" => Some(1e-6),
@@ -152,21 +152,21 @@ impl Condition {
             _ => None,
         };
         let (factor, help) = match kind {
-            Kind::Count => (
+            FigureKind::Count => (
                 power
                     .filter(|_| !unit.ends_with('b'))
                     .map(|power| 1e3_f64.powi(power)),
                 "it counts; write a number, k or M",
             ),
-            Kind::Bytes => (
+            FigureKind::Bytes => (
                 power.map(|power| 1024_f64.powi(power)),
                 "it is a size; write a number, KiB, MiB or GiB",
             ),
-            Kind::Milliseconds => (
+            FigureKind::Milliseconds => (
                 milliseconds,
                 "it is a time; write it with a unit: us, ms, s, m",
             ),
-            Kind::Seconds => (
+            FigureKind::Seconds => (
                 milliseconds.map(|factor| factor / 1e3),
                 "it is a time; write it with a unit: ms, s, m, h",
             ),
@@ -212,10 +212,10 @@ impl fmt::Display for Condition {
 /// The exact value: a rounded `50.00` that is not below `50` would be confusing.
 fn shown(value: Value) -> String {
     let unit = match value.kind {
-        Kind::Count => "",
-        Kind::Bytes => " bytes",
-        Kind::Milliseconds => "ms",
-        Kind::Seconds => "s",
+        FigureKind::Count => "",
+        FigureKind::Bytes => " bytes",
+        FigureKind::Milliseconds => "ms",
+        FigureKind::Seconds => "s",
     };
     format!("{}{unit}", value.number)
 }
@@ -227,10 +227,10 @@ mod tests {
     fn failures(text: &str) -> Result<Vec<String>, String> {
         let find = |name: &str| {
             let (number, kind) = match name {
-                "subscribers" => (12_000.0, Kind::Count),
-                "p99" => (50.5, Kind::Milliseconds),
-                "uptime" => (90.0, Kind::Seconds),
-                "memory_used" => (1_048_576.0, Kind::Bytes),
+                "subscribers" => (12_000.0, FigureKind::Count),
+                "p99" => (50.5, FigureKind::Milliseconds),
+                "uptime" => (90.0, FigureKind::Seconds),
+                "memory_used" => (1_048_576.0, FigureKind::Bytes),
                 _ => return None,
             };
             Some(Value { number, kind })

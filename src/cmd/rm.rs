@@ -39,7 +39,7 @@ pub struct Args {
     #[command(flatten)]
     response: args::ResponseOptions,
     #[command(flatten)]
-    pub(super) server: args::Server,
+    pub(super) server: args::ServerOptions,
 }
 
 /// Deletes the channels, with one request for each, so that missing ones are reported.

@@ -99,7 +99,8 @@ const BY_SIGNAL: u8 = 128;
 /// Time limit for the broker to stop, longer than its --grace.
 const BROKER_END: Duration = Duration::from_secs(10);
 
-/// Starts the broker with the command line `program`, runs the command, stops the broker, and returns the exit code of the command.
+/// Starts the broker, runs the command, stops the broker, and returns the exit code of the command.
+/// The options are checked with `program`, the command line of this program.
 ///
 /// # Errors
 /// When the options are invalid.

@@ -1,8 +1,8 @@
 //! Marks: the position up to which a caller has handled the messages of a subscription, so that a
 //! later subscription resumes there. Does no I/O.
 //!
-//! The [`crate::client::cursor`] of the subscription is ahead: it records received messages. Every event
-//! has a [`Step`], which the caller records here after handling the event. Messages that were
+//! The [`Cursor`](super::Cursor) of the subscription is ahead: it records received messages. Every
+//! event has a [`Step`], which the caller records here after handling the event. Messages that were
 //! received but not handled are delivered again.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Where a subscription starts: the position of channels that have not delivered a message yet. Does
-//! no I/O.
+//! Where a subscription starts: the position of channels that have not delivered a message yet.
+//! Does no I/O.
 
 use crate::client::dialect::MessageId;
 use crate::message::Position;

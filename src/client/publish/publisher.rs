@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::pipeline::{Limits, Pipeline};
+use super::pipeline::{Pipeline, PipelineLimits};
 use super::publication::{Posting, PublishOutcome, post};
 use crate::client::error::Error;
 use crate::client::transport::http::{self, Http};
@@ -36,7 +36,7 @@ impl Publisher {
         client: Http,
         headers: &HeaderMap,
         url: &Url,
-        limits: Limits,
+        limits: PipelineLimits,
     ) -> Result<Self, Error> {
         if url.scheme() != "http" || (http::may_use_proxy() && unix_socket::path(url).is_none()) {
             return Ok(Self::Single(SequentialPublisher {

@@ -10,7 +10,7 @@ mod request;
 pub mod unframed_info;
 
 pub use json::{one_line, with_channels};
-pub use report::{ChannelInfo, Details, Report, Summary, Worker};
+pub use report::{ChannelInfo, Details, Report, Summary, WorkerCounters};
 pub use request::{StatisticsResponse, fetch, request_statistics};
 
 #[cfg(test)]

@@ -52,14 +52,14 @@ pub struct Summary {
     /// Seconds since the server was started.
     pub uptime: u64,
     /// Counters per worker.
-    pub by_worker: Vec<Worker>,
+    pub by_worker: Vec<WorkerCounters>,
     /// Other counters of the server.
     pub details: Details,
 }
 
 /// Counters of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Worker {
+pub struct WorkerCounters {
     /// Process (or shard) number.
     pub pid: String,
     /// Open subscriber connections.
@@ -170,7 +170,7 @@ impl Summary {
             let pid = worker
                 .get("pid")
                 .map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned))?;
-            Some(Worker {
+            Some(WorkerCounters {
                 pid,
                 subscribers: number(worker, "subscribers")?,
                 uptime: number(worker, "uptime").unwrap_or(0),

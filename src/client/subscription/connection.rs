@@ -25,7 +25,7 @@ pub(super) enum Link {
     /// A request without a response yet.
     Requested(PendingRequest),
     /// The response arrived.
-    Up(Connection),
+    Up(MessageConnection),
 }
 
 /// A request that was sent.
@@ -49,7 +49,7 @@ pub(super) enum Progress {
 }
 
 /// A connection that delivers messages.
-pub(super) enum Connection {
+pub(super) enum MessageConnection {
     Stream(StreamConnection),
     Ev(EventSourceConnection),
     Ws(Box<WebSocketConnection>),
@@ -89,8 +89,8 @@ impl Link {
     /// True if bytes of an incomplete message arrived since the last call.
     pub(super) fn take_activity(&mut self) -> bool {
         match self {
-            Self::Up(Connection::Ev(connection)) => connection.take_activity(),
-            Self::Up(Connection::Ws(connection)) => connection.take_activity(),
+            Self::Up(MessageConnection::Ev(connection)) => connection.take_activity(),
+            Self::Up(MessageConnection::Ws(connection)) => connection.take_activity(),
             _ => false,
         }
     }
@@ -109,7 +109,7 @@ impl Link {
     /// The protocol family that an event showed.
     pub(super) fn shown_dialect(&self) -> Option<Dialect> {
         match self {
-            Self::Up(Connection::Ev(connection)) => {
+            Self::Up(MessageConnection::Ev(connection)) => {
                 connection.is_unframed().then_some(Dialect::Nchan)
             }
             _ => None,
@@ -117,7 +117,7 @@ impl Link {
     }
 }
 
-impl Connection {
+impl MessageConnection {
     /// Opens an endless connection with the response to its request.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::event::Event;
 use super::family::ServerFamily;
 use super::notice::Notice;
-use super::settings::Channel;
+use super::settings::FollowedChannel;
 use crate::client::cursor::Cursor;
 use crate::client::cursor::marks::Step;
-use crate::client::message::{Gap, Kind, Message};
+use crate::client::message::{Gap, Message, MessageKind};
 use crate::client::transport::lp::PollResponse;
 use crate::protocol::DELETED_ID;
 
@@ -18,7 +18,7 @@ pub(super) struct Delivery {
     cursor: Cursor,
     ready: VecDeque<Event>,
     /// The channels that were not deleted, in the order of the user.
-    channels: Vec<Channel>,
+    channels: Vec<FollowedChannel>,
     /// The server's clock at its first response, and the local time.
     clock: Option<(u64, Instant)>,
     /// The uncertain start was reported to the user.
@@ -45,7 +45,7 @@ impl Receipt {
 }
 
 impl Delivery {
-    pub(super) fn new(channels: Vec<Channel>, cursor: Cursor) -> Self {
+    pub(super) fn new(channels: Vec<FollowedChannel>, cursor: Cursor) -> Self {
         Self {
             cursor,
             ready: VecDeque::new(),
@@ -73,7 +73,7 @@ impl Delivery {
     }
 
     /// The channels that were not deleted.
-    pub(super) fn channels(&self) -> &[Channel] {
+    pub(super) fn channels(&self) -> &[FollowedChannel] {
         &self.channels
     }
 
@@ -157,7 +157,7 @@ impl Delivery {
         let has_notices = response
             .messages
             .iter()
-            .any(|message| matches!(message.kind(), Kind::Gap(_)));
+            .any(|message| matches!(message.kind(), MessageKind::Gap(_)));
         let is_ours = |gap: &Gap| !has_notices && (is_common || ids.len() == 1 || gap.is_unknown());
         if let Some(gap) = response
             .gap
@@ -226,12 +226,12 @@ impl Delivery {
             .clone()
             .or_else(|| only.map(|channel| channel.id.clone()));
         match message.kind() {
-            Kind::Ping => Receipt::default(),
-            Kind::Timeout => Receipt {
+            MessageKind::Ping => Receipt::default(),
+            MessageKind::Timeout => Receipt {
                 is_success: has_waited,
                 ..Receipt::default()
             },
-            Kind::Gap(gap) => {
+            MessageKind::Gap(gap) => {
                 let step = channel
                     .as_deref()
                     .map(|channel| self.cursor.skip(channel, message.position(), gap));
@@ -244,8 +244,8 @@ impl Delivery {
                 }
                 Receipt::default()
             }
-            Kind::Deleted => self.delete_channel(channel, message.text),
-            Kind::Data => self.deliver(message, channel),
+            MessageKind::Deleted => self.delete_channel(channel, message.text),
+            MessageKind::Data => self.deliver(message, channel),
         }
     }
 

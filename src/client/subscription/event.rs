@@ -9,7 +9,8 @@ use crate::client::message::Gap;
 use crate::client::message::Message;
 use crate::client::mode::Mode;
 
-/// What happened, with the step for the [`Marks`](crate::client::cursor::marks::Marks) of the caller.
+/// What happened, with the step for the marks of the caller
+/// ([`Marks`](crate::client::cursor::marks::Marks)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.

@@ -23,7 +23,7 @@ mod timers;
 
 use reqwest::{Response, StatusCode};
 
-use self::connection::{Connection, Link, PendingRequest, Progress, StreamSettings};
+use self::connection::{Link, MessageConnection, PendingRequest, Progress, StreamSettings};
 use self::delivery::{Delivery, Receipt};
 use self::modes::ModeSelection;
 use self::reconnect::Reconnect;
@@ -39,7 +39,7 @@ use super::transport::{http, lp, ws};
 
 pub use event::Event;
 pub use notice::Notice;
-pub use settings::{Channel, Settings, Start};
+pub use settings::{FollowedChannel, SubscriptionSettings, SubscriptionStart};
 
 /// A running subscription.
 pub struct Subscription {
@@ -58,7 +58,7 @@ pub struct Subscription {
 impl Subscription {
     /// Creates a subscription, which connects with the first call of [`Self::next`].
     #[must_use]
-    pub fn new(client: Http, endpoints: Endpoints, settings: Settings) -> Self {
+    pub fn new(client: Http, endpoints: Endpoints, settings: SubscriptionSettings) -> Self {
         let cursor = settings.cursor();
         let server = FollowedServer::new(client, endpoints, settings.dialect);
         let mut delivery = Delivery::new(settings.channels, cursor);
@@ -249,7 +249,7 @@ impl Subscription {
         self.record_receipt(receipt);
         self.reconnect.record_response();
         self.modes.record_empty_response();
-        self.link = Link::Up(Connection::PollResponse);
+        self.link = Link::Up(MessageConnection::PollResponse);
         true
     }
 
@@ -257,7 +257,7 @@ impl Subscription {
         &mut self,
         pending: PendingRequest,
         response: Response,
-    ) -> Result<Connection, Error> {
+    ) -> Result<MessageConnection, Error> {
         let limit = self.max_message_bytes;
         let is_unframed = self.server.family().is_unframed();
         let channels = self.delivery.ids();
@@ -268,13 +268,13 @@ impl Subscription {
                 is_unframed,
                 max_message_bytes: limit,
             };
-            let connection = Connection::open(response, pending.url, pending.key, settings).await?;
+            let connection =
+                MessageConnection::open(response, pending.url, pending.key, settings).await?;
             self.delivery.cursor_mut().record_endless_connection();
             return Ok(connection);
         }
         // A 304 after a wait is the server's time-out and counts as a success: poll again at once.
-        let is_timeout = response.status() == StatusCode::NOT_MODIFIED && self.timers.has_waited();
-        if is_timeout {
+        if response.status() == StatusCode::NOT_MODIFIED && self.timers.has_waited() {
             self.reconnect.record_use(true);
             self.record_success();
         }
@@ -286,7 +286,7 @@ impl Subscription {
             .delivery
             .accept_poll(response, pending.is_common, has_waited);
         self.record_receipt(receipt);
-        Ok(Connection::PollResponse)
+        Ok(MessageConnection::PollResponse)
     }
 
     /// Waits for data or for the next timer.
@@ -350,7 +350,7 @@ impl Subscription {
         }
         let mode_fails = !is_success && self.modes.is_near_failure();
         let ended = std::mem::replace(&mut self.link, Link::Down);
-        let is_endless = !matches!(ended, Link::Up(Connection::PollResponse));
+        let is_endless = !matches!(ended, Link::Up(MessageConnection::PollResponse));
         if !is_endless {
             self.delivery.cursor_mut().complete_backlogs();
             self.delivery.report_start();

@@ -87,8 +87,8 @@ impl FollowedServer {
         Box::pin(async move { client.request(Method::GET, &url, headers, None, None).await })
     }
 
-    /// Requests the server's clock, once, if a subscription in `mode` depends on it: it is the start
-    /// of a subscription to new messages. The caller stores the start if `keeps_start`.
+    /// Requests the server's clock, once, if a subscription in `mode` depends on it: it is the
+    /// start of a subscription to new messages. The caller stores the start if `keeps_start`.
     ///
     /// # Errors
     /// Returns an error if the server cannot be reached.

@@ -10,13 +10,13 @@ use crate::message::Position;
 
 /// The settings of a subscription.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SubscriptionSettings {
     /// Delivery modes in order of preference; the first one that works is used.
     pub modes: Vec<Mode>,
     /// The channels in the order of the user, without duplicates.
-    pub channels: Vec<Channel>,
+    pub channels: Vec<FollowedChannel>,
     /// Where the subscription starts.
-    pub start: Start,
+    pub start: SubscriptionStart,
     /// Maximum number of failed attempts in a row; `None` means none before the first connection is
     /// established and unlimited afterwards.
     pub retries: Option<u32>,
@@ -36,7 +36,7 @@ pub struct Settings {
 
 /// Where a subscription starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Start {
+pub enum SubscriptionStart {
     /// With new messages, after the backlogs of the channels.
     #[default]
     New,
@@ -52,24 +52,24 @@ pub enum Start {
 
 /// One channel to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channel {
+pub struct FollowedChannel {
     /// Channel id.
     pub id: String,
     /// Number of stored messages to start with.
     pub backlog: Option<u64>,
 }
 
-impl Settings {
+impl SubscriptionSettings {
     /// The cursor of a new subscription.
     pub(super) fn cursor(&self) -> Cursor {
         let (cursor, known) = match &self.start {
-            Start::New => (Cursor::default(), Marks::default()),
-            Start::Since(since) => (Cursor::since(*since), Marks::default()),
-            Start::After(position) => (Cursor::after(*position), Marks::default()),
-            Start::AfterEvent(event_id) => {
+            SubscriptionStart::New => (Cursor::default(), Marks::default()),
+            SubscriptionStart::Since(since) => (Cursor::since(*since), Marks::default()),
+            SubscriptionStart::After(position) => (Cursor::after(*position), Marks::default()),
+            SubscriptionStart::AfterEvent(event_id) => {
                 (Cursor::after_event(event_id.clone()), Marks::default())
             }
-            Start::At(marks) => (Cursor::at(marks.clone()), marks.clone()),
+            SubscriptionStart::At(marks) => (Cursor::at(marks.clone()), marks.clone()),
         };
         // Backlogs that were delivered, at least in part, are not requested again.
         let outstanding = self

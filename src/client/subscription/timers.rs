@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::silence::{FIRST_BYTES, Silence};
-use crate::client::message::{Kind, Message};
+use crate::client::message::{Message, MessageKind};
 use crate::client::mode::Mode;
 
 /// A poll response without messages that took this long is the server's time-out. A faster one must
@@ -62,7 +62,9 @@ impl Timers {
         let now = Instant::now();
         let is_ping = match messages {
             [] => matches!(mode, Mode::Ev | Mode::Ws),
-            _ => messages.iter().all(|message| message.kind() == Kind::Ping),
+            _ => messages
+                .iter()
+                .all(|message| message.kind() == MessageKind::Ping),
         };
         if is_ping {
             self.silence.record_ping(now);

@@ -1,5 +1,5 @@
-//! URLs of servers: in messages to the user, on unix sockets, and through a proxy. Sends no requests;
-//! [`super::endpoint`] builds the URLs of requests.
+//! URLs of servers: in messages to the user, on unix sockets, and through a proxy. Sends no
+//! requests; [`super::endpoint`] builds the URLs of requests.
 
 pub mod proxy;
 mod shown;

@@ -31,7 +31,7 @@ pub(crate) use more_options;
 /// Options about the server of a request.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
-pub struct Server {
+pub struct ServerOptions {
     #[command(flatten)]
     choice: ServerChoice,
     /// Send this header, or those in @FILE (repeatable)
@@ -63,7 +63,7 @@ pub struct Server {
     /// counters of a channel at its publisher location.
     #[arg(long, value_enum, value_name = "DIALECT", hide_short_help = true)]
     pub dialect: Option<Dialect>,
-    /// Settings of the environment and the configuration file; see [`Server::settle`].
+    /// Settings of the environment and the configuration file; see [`ServerOptions::settle`].
     #[arg(skip)]
     settled: Settled,
 }
@@ -84,7 +84,7 @@ impl fmt::Debug for HeaderArgument {
     }
 }
 
-impl Server {
+impl ServerOptions {
     /// Options for the server of `choice`, without other settings.
     #[must_use]
     pub fn of(choice: ServerChoice, stats_path: Option<String>) -> Self {
@@ -108,10 +108,10 @@ impl Server {
         self.settle_with(outer, TokenCommand::Run)
     }
 
-    /// Like [`Server::settle`], with or without running a `token_command`.
+    /// Like [`ServerOptions::settle`], with or without running a `token_command`.
     ///
     /// # Errors
-    /// As [`Server::settle`].
+    /// As [`ServerOptions::settle`].
     pub fn settle_with(
         &mut self,
         outer: &ServerChoice,

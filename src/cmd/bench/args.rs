@@ -160,7 +160,7 @@ pub struct Args {
     )]
     pub(super) assert: Option<Conditions>,
     #[command(flatten)]
-    pub(crate) server: args::Server,
+    pub(crate) server: args::ServerOptions,
 }
 
 /// The modes that can be measured: polling would only measure its own interval.

@@ -3,7 +3,7 @@
 use super::report::BenchReport;
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
-use crate::cmd::output::figures::Kind;
+use crate::cmd::output::figures::FigureKind;
 
 /// Returns a line for each condition that does not hold.
 ///
@@ -28,7 +28,7 @@ fn fields(report: &BenchReport) -> Vec<(String, Value)> {
     let mut add =
         |name: &str, number: f64, kind| fields.push((name.to_owned(), Value { number, kind }));
     for (name, milliseconds) in report.latency_ms.values() {
-        add(name, milliseconds, Kind::Milliseconds);
+        add(name, milliseconds, FigureKind::Milliseconds);
     }
     for (name, count) in [
         ("lost", report.lost),
@@ -40,19 +40,31 @@ fn fields(report: &BenchReport) -> Vec<(String, Value)> {
         ("expected", report.expected),
         ("delivered", report.delivered),
     ] {
-        add(name, count as f64, Kind::Count);
+        add(name, count as f64, FigureKind::Count);
     }
     add(
         "deliveries_per_second",
         report.deliveries_per_second,
-        Kind::Count,
+        FigureKind::Count,
     );
-    add("seconds", report.seconds, Kind::Seconds);
-    add("connect_seconds", report.connect_seconds, Kind::Seconds);
-    add("publish_seconds", report.publish_seconds, Kind::Seconds);
-    add("behind", report.behind_ms, Kind::Milliseconds);
+    add("seconds", report.seconds, FigureKind::Seconds);
+    add(
+        "connect_seconds",
+        report.connect_seconds,
+        FigureKind::Seconds,
+    );
+    add(
+        "publish_seconds",
+        report.publish_seconds,
+        FigureKind::Seconds,
+    );
+    add("behind", report.behind_ms, FigureKind::Milliseconds);
     for (name, milliseconds) in report.connect_ms.values() {
-        add(&format!("connect_{name}"), milliseconds, Kind::Milliseconds);
+        add(
+            &format!("connect_{name}"),
+            milliseconds,
+            FigureKind::Milliseconds,
+        );
     }
     fields
 }

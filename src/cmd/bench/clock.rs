@@ -35,12 +35,12 @@ pub(super) fn seconds(nanos: u64) -> f64 {
 /// Wakes tasks at exact times. Its thread ends with the last clone.
 #[derive(Clone, Debug)]
 pub(super) struct Alarm {
-    requests: Sender<Request>,
+    requests: Sender<ClockRequest>,
 }
 
 /// A task to wake and its time.
 #[derive(Debug)]
-struct Request {
+struct ClockRequest {
     moment: u64,
     wake: oneshot::Sender<()>,
 }
@@ -65,7 +65,7 @@ impl Alarm {
             return;
         }
         let (wake, woken) = oneshot::channel();
-        if self.requests.send(Request { moment, wake }).is_ok() {
+        if self.requests.send(ClockRequest { moment, wake }).is_ok() {
             // Fails only if the thread has ended; then there is nothing to wait for.
             let _ = woken.await;
         }
@@ -74,7 +74,7 @@ impl Alarm {
 
 /// Runs the thread: waits for the earliest time, or for a request with an earlier one. Each
 /// publisher has at most one request.
-fn run_alarm(received: &Receiver<Request>) {
+fn run_alarm(received: &Receiver<ClockRequest>) {
     let mut moments = BinaryHeap::new();
     let mut waiting = HashMap::<u64, Vec<oneshot::Sender<()>>>::new();
     loop {
@@ -93,7 +93,7 @@ fn run_alarm(received: &Receiver<Request>) {
             Duration::from_nanos(moment.saturating_sub(now()))
         });
         match received.recv_timeout(pause) {
-            Ok(Request { moment, wake }) => {
+            Ok(ClockRequest { moment, wake }) => {
                 moments.push(Reverse(moment));
                 waiting.entry(moment).or_default().push(wake);
             }

@@ -2,14 +2,14 @@
 
 use super::results::{Results, Tally};
 use super::subscribers::Subscribers;
-use super::workers::Worker;
+use super::workers::WorkerProcess;
 
 /// The subscribers of all processes.
 pub(super) enum SubscriberPool {
     /// In this process.
     Here(Subscribers),
     /// In worker processes.
-    Workers(Vec<Worker>),
+    Workers(Vec<WorkerProcess>),
 }
 
 impl SubscriberPool {
@@ -29,7 +29,7 @@ impl SubscriberPool {
             Self::Here(subscribers) => subscribers.state.take_failure().map(anyhow::Error::new),
             Self::Workers(workers) => workers
                 .iter()
-                .find_map(Worker::take_failure)
+                .find_map(WorkerProcess::take_failure)
                 .map(anyhow::Error::new),
         }
     }

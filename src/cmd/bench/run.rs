@@ -20,7 +20,7 @@ use super::report::{BenchReport, Measured};
 use super::results::Tally;
 use super::server::{BenchServer, DELETE_TIMEOUT, TICK};
 use super::subscribers::{RunPart, Subscribers};
-use super::workers::Worker;
+use super::workers::WorkerProcess;
 use crate::client::transport::raw_http::Target;
 use crate::client::{Endpoints, Error, Http};
 use crate::cmd::exit::{self, Code};
@@ -283,7 +283,7 @@ impl Run<'_> {
                 .map(SubscriberPool::Here);
         }
         (0..self.part.of)
-            .map(|index| Worker::start(&part(index)))
+            .map(|index| WorkerProcess::start(&part(index)))
             .collect::<Result<_, _>>()
             .map(SubscriberPool::Workers)
     }

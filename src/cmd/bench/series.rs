@@ -9,7 +9,7 @@ const MAX_STEPS: usize = 600;
 
 /// One interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Step {
+pub(super) struct SeriesStep {
     /// Number of events.
     pub(super) count: u64,
     /// Sum of their latencies.
@@ -22,7 +22,7 @@ pub(super) struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Series {
     pub(super) width_nanos: u64,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<SeriesStep>,
 }
 
 impl Default for Series {
@@ -34,7 +34,7 @@ impl Default for Series {
     }
 }
 
-impl Step {
+impl SeriesStep {
     fn add(&mut self, other: Self) {
         self.count += other.count;
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
@@ -50,9 +50,9 @@ impl Series {
         }
         let number = (at / self.width_nanos) as usize;
         if self.steps.len() <= number {
-            self.steps.resize(number + 1, Step::default());
+            self.steps.resize(number + 1, SeriesStep::default());
         }
-        self.steps[number].add(Step {
+        self.steps[number].add(SeriesStep {
             count: 1,
             sum_nanos: latency_nanos,
             max_nanos: latency_nanos,
@@ -68,7 +68,7 @@ impl Series {
             other.widen();
         }
         if self.steps.len() < other.steps.len() {
-            self.steps.resize(other.steps.len(), Step::default());
+            self.steps.resize(other.steps.len(), SeriesStep::default());
         }
         self.steps
             .iter_mut()
@@ -86,7 +86,7 @@ impl Series {
 
     fn widen(&mut self) {
         self.width_nanos *= 2;
-        let join = |pair: &[Step]| {
+        let join = |pair: &[SeriesStep]| {
             let mut step = pair[0];
             pair[1..].iter().for_each(|other| step.add(*other));
             step

@@ -42,7 +42,7 @@ enum WorkerLine {
 }
 
 /// A worker process, controlled by its parent.
-pub(super) struct Worker {
+pub(super) struct WorkerProcess {
     // Killed on drop.
     _child: Child,
     input: RefCell<Option<ChildStdin>>,
@@ -60,7 +60,7 @@ struct WorkerOutput {
     ended: Notify,
 }
 
-impl Worker {
+impl WorkerProcess {
     /// Starts a worker.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for WorkerProcess {
     fn drop(&mut self) {
         self.listening.abort();
     }

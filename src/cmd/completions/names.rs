@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Arg, Command, Parser as _};
 
 use crate::client::statistics::{self, Report};
-use crate::cmd::args::Server;
+use crate::cmd::args::ServerOptions;
 use crate::cmd::output;
 use crate::cmd::output::escape::printable;
 use crate::cmd::profile::ServerChoice;
@@ -103,8 +103,8 @@ struct CompletedName {
     prefix: String,
 }
 
-/// Parses the `words` of `program`, and returns the kind and the prefix of the name that `current` begins; `None` if
-/// it is not a name.
+/// Parses the `words` of `program`, and returns the kind and the prefix of the name that `current`
+/// begins; `None` if it is not a name.
 fn completed_name(mut program: Command, words: &[String], current: &str) -> Option<CompletedName> {
     program.build();
     let mut line = LineParser {
@@ -246,7 +246,7 @@ fn value(words: &[String], names: &[&str]) -> Option<String> {
 }
 
 async fn channels(choice: &ServerChoice, words: &[String], prefix: &str) -> Option<Vec<String>> {
-    let mut server = Server::of(choice.clone(), value(words, &["--stats-path"]));
+    let mut server = ServerOptions::of(choice.clone(), value(words, &["--stats-path"]));
     let url = server
         .settle_with(&ServerChoice::default(), TokenCommand::Skip)
         .ok()?;

@@ -131,7 +131,7 @@ fn measured(state: &ProgressState) -> f64 {
 
 /// Quantity of a counter, derived from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FigureKind {
     /// A count, or a number of anything else.
     Count,
     /// Bytes.
@@ -142,7 +142,7 @@ pub enum Kind {
     Milliseconds,
 }
 
-impl Kind {
+impl FigureKind {
     /// Derives the kind from the name of a counter.
     #[must_use]
     pub fn of(name: &str) -> Self {
@@ -324,17 +324,17 @@ mod tests {
     #[test]
     fn unit_is_derived_from_the_name() {
         for (name, kind) in [
-            ("memory_used", Kind::Bytes),
-            ("memory.limit", Kind::Bytes),
-            ("shared_memory_used_bytes", Kind::Bytes),
-            ("uptime", Kind::Seconds),
-            ("incoming.limit", Kind::Bytes),
-            ("refused_connections.memory", Kind::Count),
-            ("lag_ms", Kind::Milliseconds),
-            ("messages_missed", Kind::Count),
+            ("memory_used", FigureKind::Bytes),
+            ("memory.limit", FigureKind::Bytes),
+            ("shared_memory_used_bytes", FigureKind::Bytes),
+            ("uptime", FigureKind::Seconds),
+            ("incoming.limit", FigureKind::Bytes),
+            ("refused_connections.memory", FigureKind::Count),
+            ("lag_ms", FigureKind::Milliseconds),
+            ("messages_missed", FigureKind::Count),
         ] {
-            assert_eq!(Kind::of(name), kind, "{name}");
+            assert_eq!(FigureKind::of(name), kind, "{name}");
         }
-        assert_eq!(Kind::Seconds.show(3661.0), "1h 1m 1s");
+        assert_eq!(FigureKind::Seconds.show(3661.0), "1h 1m 1s");
     }
 }

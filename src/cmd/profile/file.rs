@@ -22,7 +22,7 @@ use crate::cmd::output;
 /// The configuration file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct ProfileFile {
     pub(super) default: Option<String>,
     #[serde(default)]
     pub(super) servers: BTreeMap<String, Profile>,
@@ -193,7 +193,7 @@ fn default_path() -> Option<PathBuf> {
     Some(directory.join("pushctl/config.toml"))
 }
 
-pub(super) fn load(choice: &ServerChoice) -> anyhow::Result<Option<(PathBuf, File)>> {
+pub(super) fn load(choice: &ServerChoice) -> anyhow::Result<Option<(PathBuf, ProfileFile)>> {
     let Some(path) = path(choice) else {
         return Ok(None);
     };

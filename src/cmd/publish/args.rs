@@ -74,7 +74,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) many: ManyOptions,
     #[command(flatten)]
-    pub(crate) server: args::Server,
+    pub(crate) server: args::ServerOptions,
 }
 
 impl Args {

@@ -17,7 +17,7 @@ use super::channel_info::fewest_subscribers;
 use super::input::{self, Batch, InputMessage, InputSource, LineFormat};
 use super::posting::PostingBuilder;
 use super::tally::PublishTally;
-use crate::client::publish::pipeline::Limits;
+use crate::client::publish::pipeline::PipelineLimits;
 use crate::client::publish::{PublishOutcome, Publisher};
 use crate::client::{Endpoints, Error};
 use crate::cmd::exit::{Code, TooFewSubscribers, Usage};
@@ -117,7 +117,7 @@ impl<'a> Work<'a> {
             Some(url) => url.clone(),
             None => endpoints.publish("x")?,
         };
-        let limits = Limits {
+        let limits = PipelineLimits {
             timeout: args.response.timeout,
             in_flight: args.many.in_flight,
             resends: args.many.retry_unanswered,

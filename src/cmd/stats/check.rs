@@ -5,7 +5,7 @@ use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
 use crate::cmd::output::escape::printable;
-use crate::cmd::output::figures::Kind;
+use crate::cmd::output::figures::FigureKind;
 
 /// Maximum number of failures reported one by one: there may be thousands of channels.
 const MAX_TOLD: usize = 10;
@@ -59,7 +59,7 @@ fn compare(conditions: &Conditions, fields: &Fields) -> Result<Vec<String>, Usag
         let (name, number) = fields.iter().find(|(name, _)| name == wanted)?;
         Some(Value {
             number: *number,
-            kind: Kind::of(name),
+            kind: FigureKind::of(name),
         })
     })
 }

@@ -11,7 +11,7 @@ use super::show::title;
 use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::exit::{Code, Usage};
 use crate::cmd::output;
-use crate::cmd::output::figures::{Kind, grouped_f64, uptime};
+use crate::cmd::output::figures::{FigureKind, grouped_f64, uptime};
 use crate::cmd::output::table::Table;
 
 /// A field with its old and new value.
@@ -131,7 +131,7 @@ fn signed(change: f64) -> String {
 }
 
 fn value(name: &str, number: f64) -> String {
-    Kind::of(name).show(number)
+    FigureKind::of(name).show(number)
 }
 
 fn summaries(old: &Summary, new: &Summary) -> String {
@@ -141,14 +141,14 @@ fn summaries(old: &Summary, new: &Summary) -> String {
     for (name, old, new) in changes(old, new) {
         let change = new - old;
         let is_counter = matches!(name.as_str(), "published_messages")
-            || Kind::of(&name) == Kind::Count && change > 0.0;
+            || FigureKind::of(&name) == FigureKind::Count && change > 0.0;
         let rate = if seconds > 0 && is_counter && change != 0.0 {
             grouped_f64(change / seconds as f64)
         } else {
             String::new()
         };
-        let shown = match Kind::of(&name) {
-            Kind::Count => signed(change),
+        let shown = match FigureKind::of(&name) {
+            FigureKind::Count => signed(change),
             kind if change < 0.0 => format!("-{}", kind.show(-change)),
             kind if change > 0.0 => format!("+{}", kind.show(change)),
             _ => "0".to_owned(),

@@ -92,7 +92,7 @@ pub struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    pub(super) server: args::Server,
+    pub(super) server: args::ServerOptions,
 }
 
 /// Requests and prints the counters.
@@ -115,7 +115,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     };
     match args.watch {
         Some(interval) if !args.json && has_screen() => {
-            let settings = watch::Settings {
+            let settings = watch::WatchSettings {
                 interval,
                 selection: args.selection.clone(),
                 timeout: args.timeout,

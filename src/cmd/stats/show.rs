@@ -6,7 +6,7 @@ use serde_json::Number;
 
 use super::select::Selection;
 use crate::client::statistics::{ChannelInfo, Details, Summary};
-use crate::cmd::output::figures::{Kind, grouped, uptime};
+use crate::cmd::output::figures::{FigureKind, grouped, uptime};
 use crate::cmd::output::table::Table;
 
 /// Maximum number of detail columns next to a channel: more do not fit on a line.
@@ -135,8 +135,8 @@ fn details(details: &Details) -> String {
 
 /// Formats a number in the unit that its name implies.
 pub(super) fn detail(name: &str, number: &Number) -> String {
-    match (Kind::of(name), number.as_u64(), number.as_f64()) {
-        (Kind::Count, Some(count), _) => grouped(count),
+    match (FigureKind::of(name), number.as_u64(), number.as_f64()) {
+        (FigureKind::Count, Some(count), _) => grouped(count),
         (kind, _, Some(number)) => kind.show(number),
         (_, _, None) => number.to_string(),
     }

@@ -42,14 +42,14 @@ pub(super) struct CursorFile {
     path: PathBuf,
     temporary: PathBuf,
     durability: Durability,
-    head: Head,
+    head: CursorFileHead,
     written: Mutex<String>,
     _lock: File,
 }
 
 /// Identity of a cursor: it fits one server and one set of channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Head {
+struct CursorFileHead {
     version: u32,
     server: String,
     channels: Vec<String>,
@@ -58,7 +58,7 @@ struct Head {
 #[derive(Serialize, Deserialize)]
 struct Content {
     #[serde(flatten)]
-    head: Head,
+    head: CursorFileHead,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<String>,
     #[serde(default)]
@@ -98,7 +98,7 @@ impl CursorFile {
         let lock = lock(&path, &with_suffix(".lock"))?;
         let mut channels: Vec<String> = channels.collect();
         channels.sort();
-        let head = Head {
+        let head = CursorFileHead {
             version: VERSION,
             server: server.to_owned(),
             channels,
@@ -240,7 +240,7 @@ fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
     }
 }
 
-fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
+fn read(text: &str, path: &Path, head: &CursorFileHead) -> Result<Marks, Usage> {
     let path = path.display();
     let damaged = |reason: String| {
         Usage(format!(

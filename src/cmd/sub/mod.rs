@@ -26,7 +26,7 @@ use super::output::files::Durability;
 use super::{args, output};
 use crate::client::cursor::marks::Marks;
 use crate::client::mode::Mode;
-use crate::client::subscription::{Channel, Settings, Start};
+use crate::client::subscription::{FollowedChannel, SubscriptionSettings, SubscriptionStart};
 use crate::client::{Dialect, Endpoints, Subscription};
 use cursor_file::CursorFile;
 use exec::{CompletionLedger, Runner};
@@ -73,7 +73,7 @@ pub struct Args {
     #[command(flatten)]
     delivery: DeliveryOptions,
     #[command(flatten)]
-    pub(super) server: args::Server,
+    pub(super) server: args::ServerOptions,
 }
 
 /// Time limit for the line that is being written when a signal or the clock ends the run.
@@ -107,7 +107,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         _ => None,
     };
     let Resumption { file, start, marks } = args.resumption(&endpoints, &channels, start)?;
-    let settings = Settings {
+    let settings = SubscriptionSettings {
         modes,
         channels,
         start,
@@ -132,7 +132,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
 /// The cursor file, and the position at which the run starts.
 struct Resumption {
     file: Option<Arc<CursorFile>>,
-    start: Start,
+    start: SubscriptionStart,
     marks: Marks,
 }
 
@@ -152,12 +152,12 @@ impl Args {
     }
 
     /// Start of the subscription, and the backlog of each channel.
-    fn start(&self) -> Result<(Start, Option<u64>), Usage> {
+    fn start(&self) -> Result<(SubscriptionStart, Option<u64>), Usage> {
         let backlog = self.start.backlog;
         let (start, backlog) = match &self.start.since {
             Some(Since::Start(start)) => (start.clone(), backlog),
-            Some(Since::Last(count)) => (Start::New, Some(*count)),
-            None => (Start::New, backlog),
+            Some(Since::Last(count)) => (SubscriptionStart::New, Some(*count)),
+            None => (SubscriptionStart::New, backlog),
         };
         if backlog.is_some() && self.server.dialect.is_some_and(Dialect::is_unframed) {
             return Err(Usage(
@@ -172,8 +172,8 @@ impl Args {
     fn resumption(
         &self,
         endpoints: &Endpoints,
-        channels: &[Channel],
-        start: Start,
+        channels: &[FollowedChannel],
+        start: SubscriptionStart,
     ) -> anyhow::Result<Resumption> {
         let (file, saved) = match &self.start.cursor_file {
             Some(path) => {
@@ -189,7 +189,7 @@ impl Args {
             None => (None, None),
         };
         let (start, marks) = match saved.filter(|marks| !marks.is_empty()) {
-            Some(marks) => (Start::At(marks.clone()), marks),
+            Some(marks) => (SubscriptionStart::At(marks.clone()), marks),
             None => {
                 let marks = first_marks(&start);
                 (start, marks)
@@ -299,18 +299,18 @@ async fn stop(deadline: Option<Instant>) -> anyhow::Result<End> {
 }
 
 /// Marks of a run that resumes no earlier one.
-fn first_marks(start: &Start) -> Marks {
+fn first_marks(start: &SubscriptionStart) -> Marks {
     match start {
-        Start::New | Start::At(_) => Marks::default(),
-        Start::Since(since) => Marks {
+        SubscriptionStart::New | SubscriptionStart::At(_) => Marks::default(),
+        SubscriptionStart::Since(since) => Marks {
             start: Some(crate::message::Position::new(*since, 0)),
             ..Marks::default()
         },
-        Start::After(position) => Marks {
+        SubscriptionStart::After(position) => Marks {
             start: Some(*position),
             ..Marks::default()
         },
-        Start::AfterEvent(event_id) => Marks {
+        SubscriptionStart::AfterEvent(event_id) => Marks {
             event_id: Some(event_id.clone()),
             ..Marks::default()
         },

@@ -3,7 +3,7 @@
 
 use crate::client::endpoint::split_backtrack;
 use crate::client::mode::Mode;
-use crate::client::subscription::{Channel, Start};
+use crate::client::subscription::{FollowedChannel, SubscriptionStart};
 use crate::cmd::args;
 use crate::cmd::exit::Usage;
 use crate::message::Position;
@@ -70,7 +70,7 @@ pub(super) enum Since {
     /// `-N`: the last N messages of each channel.
     Last(u64),
     /// Anything else.
-    Start(Start),
+    Start(SubscriptionStart),
 }
 
 const SINCE_FORMS: &str = "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix \
@@ -87,15 +87,17 @@ pub(super) fn since(text: &str) -> Result<Since, String> {
 fn since_at(text: &str, now: u64) -> Result<Since, String> {
     let refuse = || format!("not a start position ({SINCE_FORMS})");
     let start = match text {
-        "now" => Start::New,
+        "now" => SubscriptionStart::New,
         // Some servers do not accept second 0.
-        "all" => Start::Since(1),
+        "all" => SubscriptionStart::Since(1),
         _ => {
             if let Some(event_id) = text.strip_prefix("id:") {
                 return if event_id.is_empty() {
                     Err("the event id is empty".to_owned())
                 } else {
-                    Ok(Since::Start(Start::AfterEvent(event_id.to_owned())))
+                    Ok(Since::Start(SubscriptionStart::AfterEvent(
+                        event_id.to_owned(),
+                    )))
                 };
             }
             if let Some(count) = text.strip_prefix('-') {
@@ -113,8 +115,8 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
                 ));
             }
             match position(text, now) {
-                Some(position) => Start::After(position),
-                None => Start::Since(args::since(text, now).map_err(|_| refuse())?),
+                Some(position) => SubscriptionStart::After(position),
+                None => SubscriptionStart::Since(args::since(text, now).map_err(|_| refuse())?),
             }
         }
     };
@@ -151,8 +153,8 @@ pub(super) fn channels(
     names: &[String],
     backlog: Option<u64>,
     is_unframed: bool,
-) -> Result<Vec<Channel>, Usage> {
-    let mut channels: Vec<Channel> = Vec::new();
+) -> Result<Vec<FollowedChannel>, Usage> {
+    let mut channels: Vec<FollowedChannel> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('/')) {
         let (id, own) = if is_unframed {
             (name, None)
@@ -166,7 +168,7 @@ pub(super) fn channels(
             )));
         }
         if !channels.iter().any(|channel| channel.id == id) {
-            channels.push(Channel {
+            channels.push(FollowedChannel {
                 id: id.to_owned(),
                 backlog: own.or(backlog),
             });
@@ -222,21 +224,24 @@ mod tests {
     #[test]
     fn places_to_start_are_read_in_all_forms() {
         for (text, start) in [
-            ("now", Start::New),
-            ("all", Start::Since(1)),
-            ("5m", Start::Since(700)),
-            ("784111777", Start::Since(784_111_777)),
-            ("1994-11-06 08:49:37", Start::Since(784_111_777)),
-            ("784111777:3", Start::After(Position::new(784_111_777, 3))),
+            ("now", SubscriptionStart::New),
+            ("all", SubscriptionStart::Since(1)),
+            ("5m", SubscriptionStart::Since(700)),
+            ("784111777", SubscriptionStart::Since(784_111_777)),
+            ("1994-11-06 08:49:37", SubscriptionStart::Since(784_111_777)),
+            (
+                "784111777:3",
+                SubscriptionStart::After(Position::new(784_111_777, 3)),
+            ),
             (
                 "1994-11-06T08:49:37Z:4",
-                Start::After(Position::new(784_111_777, 4)),
+                SubscriptionStart::After(Position::new(784_111_777, 4)),
             ),
             (
                 "Sun, 06 Nov 1994 08:49:37 GMT:5",
-                Start::After(Position::new(784_111_777, 5)),
+                SubscriptionStart::After(Position::new(784_111_777, 5)),
             ),
-            ("id:x y", Start::AfterEvent("x y".to_owned())),
+            ("id:x y", SubscriptionStart::AfterEvent("x y".to_owned())),
         ] {
             assert_eq!(since_at(text, 1000), Ok(Since::Start(start)), "{text}");
         }

@@ -14,7 +14,7 @@ use crate::cmd::output::escape::printable;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Channels to poll (`None`: the server), with their URLs.
-pub(super) struct Target<'a> {
+pub(super) struct WaitTarget<'a> {
     pub(super) endpoints: &'a Endpoints,
     pub(super) urls: &'a [(Option<&'a str>, Url)],
 }
@@ -73,7 +73,7 @@ impl fmt::Display for Counters {
 /// and returns none.
 pub(super) async fn poll(
     client: &Http,
-    target: &Target<'_>,
+    target: &WaitTarget<'_>,
     only_ready: bool,
 ) -> Result<Vec<Counters>, Error> {
     let mut seen = Vec::new();

@@ -12,7 +12,7 @@ use super::exit::{Code, Usage, exit_codes};
 use super::{args, output};
 use crate::client::{Error, Http};
 use condition::CounterCondition;
-use counters::{Counters, Target, poll};
+use counters::{Counters, WaitTarget, poll};
 
 macro_rules! examples {
     () => {
@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) server: args::Server,
+    pub(super) server: args::ServerOptions,
 }
 
 /// Pause between the first two requests; it doubles each time.
@@ -119,7 +119,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         .into_iter()
         .map(|channel| Ok((channel, endpoints.statistics(channel)?)))
         .collect::<Result<Vec<_>, Error>>()?;
-    let target = Target {
+    let target = WaitTarget {
         endpoints: &endpoints,
         urls: &urls,
     };
@@ -189,7 +189,7 @@ impl Last {
 async fn wait(
     args: &Args,
     client: &Http,
-    target: &Target<'_>,
+    target: &WaitTarget<'_>,
     last: &mut Last,
 ) -> Result<(), Error> {
     let only_ready = [args.subscribers, args.stored, args.published]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::client::error::Error;
 use crate::client::publish::publication::PublishOutcome;
 use crate::client::transport::page;
-use crate::client::transport::raw_http::response::{Head, ResponseDecoder, ResponsePart};
+use crate::client::transport::raw_http::response::{ResponseDecoder, ResponseHead, ResponsePart};
 use crate::client::transport::raw_http::socket::Socket;
 use crate::client::url::shown;
 
@@ -20,7 +20,7 @@ const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// A request on the wire, with the number of its message.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct PipelinedRequest {
     pub(super) number: u64,
     pub(super) url: Arc<Url>,
     pub(super) wire: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct PipelinedConnection {
     decoder: ResponseDecoder,
     /// Requests passed to the socket or about to be, in order; each with the value of `written` at
     /// its end.
-    pub(super) sent: VecDeque<(Request, u64)>,
+    pub(super) sent: VecDeque<(PipelinedRequest, u64)>,
     pub(super) sent_bytes: usize,
     /// Bytes to write, starting at `out_start`.
     out: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct PipelinedConnection {
     pub(super) is_write_closed: bool,
     pub(super) requests: u64,
     pub(super) answered: u64,
-    head: Option<Head>,
+    head: Option<ResponseHead>,
     body: Vec<u8>,
     deadline: Instant,
 }
@@ -66,7 +66,7 @@ impl PipelinedConnection {
         }
     }
 
-    pub(super) fn queue(&mut self, request: Request, timeout: Duration) {
+    pub(super) fn queue(&mut self, request: PipelinedRequest, timeout: Duration) {
         if self.sent.is_empty() {
             self.deadline = Instant::now() + timeout;
         }
@@ -172,8 +172,8 @@ impl PipelinedConnection {
         loop {
             match self.decoder.next(bytes) {
                 Ok(ResponsePart::More) => return Ok(false),
-                Ok(ResponsePart::Head(head)) if head.status < 200 => {}
-                Ok(ResponsePart::Head(head)) => self.head = Some(head),
+                Ok(ResponsePart::ResponseHead(head)) if head.status < 200 => {}
+                Ok(ResponsePart::ResponseHead(head)) => self.head = Some(head),
                 Ok(ResponsePart::Data(data)) => {
                     let room = MAX_KEPT_BYTES.saturating_sub(self.body.len());
                     self.body.extend_from_slice(&data[..data.len().min(room)]);
@@ -184,9 +184,9 @@ impl PipelinedConnection {
                     if closes {
                         // The announcement is kept, so that no more requests are sent on this
                         // connection.
-                        self.head = Some(Head {
+                        self.head = Some(ResponseHead {
                             closes: true,
-                            ..Head::default()
+                            ..ResponseHead::default()
                         });
                         return Ok(true);
                     }
@@ -207,9 +207,9 @@ impl PipelinedConnection {
             // A response without a request leaves nothing to record; the caller checks what is
             // left.
             let _ = self.complete_request(outcomes);
-            self.head = closes.then(|| Head {
+            self.head = closes.then(|| ResponseHead {
                 closes: true,
-                ..Head::default()
+                ..ResponseHead::default()
             });
         }
         reason

@@ -4,7 +4,7 @@
 //! have processed the first one: a server that announces the end of the connection in a response
 //! ignores later requests (RFC 9112, section 9.6; nginx does so after 1000 requests). When a
 //! connection breaks without announcement, it is unknown whether the unanswered requests were
-//! processed; they are sent again if [`Limits::resends`] is set.
+//! processed; they are sent again if [`PipelineLimits::resends`] is set.
 
 mod connection;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use self::connection::{PipelinedConnection, Request};
+use self::connection::{PipelinedConnection, PipelinedRequest};
 use crate::client::error::Error;
 use crate::client::publish::publication::{Posting, PublishOutcome};
 use crate::client::transport::raw_http::socket::Socket;
@@ -33,7 +33,7 @@ const MAX_BREAKS: u32 = 5;
 
 /// Limits of a pipeline.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct PipelineLimits {
     /// Time without a response after which the pipeline fails.
     pub timeout: Duration,
     /// Maximum number of unanswered requests.
@@ -47,11 +47,11 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Pipeline {
     target: Target,
-    limits: Limits,
+    limits: PipelineLimits,
     connection: Option<PipelinedConnection>,
     connecting: Option<Connecting>,
     /// Requests that were not sent.
-    waiting: VecDeque<Request>,
+    waiting: VecDeque<PipelinedRequest>,
     /// Number of requests after which the server closed the last connection.
     max_requests_per_connection: Option<u64>,
     breaks: u32,
@@ -72,7 +72,7 @@ impl fmt::Debug for Connecting {
 impl Pipeline {
     /// Creates a pipeline to `target`, which connects with the first request.
     #[must_use]
-    pub fn new(target: Target, limits: Limits) -> Self {
+    pub fn new(target: Target, limits: PipelineLimits) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
         Self {
             target,
@@ -128,7 +128,8 @@ impl Pipeline {
         lines.push_str(&format!("Content-Length: {}\r\n", publication.text.len()));
         let mut wire = self.target.request("POST", &url, &lines).into_bytes();
         wire.extend_from_slice(&publication.text);
-        self.waiting.push_back(Request { number, url, wire });
+        self.waiting
+            .push_back(PipelinedRequest { number, url, wire });
         if self.connection.is_some() {
             self.fill();
         }

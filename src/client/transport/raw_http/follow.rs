@@ -4,7 +4,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::frames;
-use super::response::{Head, ResponseDecoder, ResponsePart};
+use super::response::{ResponseDecoder, ResponseHead, ResponsePart};
 use super::shared_buffer::{Buffer, broken, read, write};
 use super::socket::Socket;
 use super::target::Target;
@@ -89,10 +89,10 @@ async fn stream_from(
             loop {
                 match next_part(&mut decoder, &mut bytes, url, 200, &mut failure) {
                     // A long-poll: messages published before the next request would look lost.
-                    Some(ResponsePart::Head(head)) if head.is_finite => {
+                    Some(ResponsePart::ResponseHead(head)) if head.is_finite => {
                         failure = Some(finite_error(url))
                     }
-                    Some(ResponsePart::Head(_)) => sink.record_response(),
+                    Some(ResponsePart::ResponseHead(_)) => sink.record_response(),
                     Some(ResponsePart::Data(data)) => sink.data(data),
                     Some(ResponsePart::End) => failure = Some(ended_error(url)),
                     Some(ResponsePart::More) | None => break,
@@ -120,7 +120,7 @@ async fn websocket(
         let mut pings = 0;
         let length = read(&mut socket, buffer, |mut bytes| {
             if !upgraded
-                && let Some(ResponsePart::Head(_)) =
+                && let Some(ResponsePart::ResponseHead(_)) =
                     next_part(&mut decoder, &mut bytes, url, 101, &mut failure)
             {
                 upgraded = true;
@@ -189,7 +189,7 @@ async fn read_response(
     url: &Url,
     sink: &mut impl Sink,
     buffer: &Buffer,
-) -> Result<Head, Error> {
+) -> Result<ResponseHead, Error> {
     let mut decoder = ResponseDecoder::default();
     let mut head = None;
     let mut is_over = false;
@@ -198,7 +198,7 @@ async fn read_response(
         let length = read(socket, buffer, |mut bytes| {
             loop {
                 match next_part(&mut decoder, &mut bytes, url, 200, &mut failure) {
-                    Some(ResponsePart::Head(found)) => head = Some(found),
+                    Some(ResponsePart::ResponseHead(found)) => head = Some(found),
                     Some(ResponsePart::Data(data)) => sink.data(data),
                     Some(ResponsePart::End) => {
                         is_over = true;
@@ -251,7 +251,9 @@ fn next_part<'a>(
         return None;
     }
     match decoder.next(bytes) {
-        Ok(ResponsePart::Head(head)) if head.status == 200 && good != 200 && head.is_html => {
+        Ok(ResponsePart::ResponseHead(head))
+            if head.status == 200 && good != 200 && head.is_html =>
+        {
             *failure = Some(page::error(url, "--sub-path"));
             None
         }
@@ -260,7 +262,7 @@ fn next_part<'a>(
             *failure = Some(page::error(url, "--sub-path"));
             None
         }
-        Ok(ResponsePart::Head(head)) if head.status != good && head.status != 304 => {
+        Ok(ResponsePart::ResponseHead(head)) if head.status != good && head.status != 304 => {
             *failure = Some(Error::of_status(
                 url,
                 head.status,

@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::response::{Head, ResponseDecoder, ResponsePart};
+use super::response::{ResponseDecoder, ResponseHead, ResponsePart};
 use super::shared_buffer::{Buffer, broken, read, write};
 use super::socket::Socket;
 use super::target::Target;
@@ -68,7 +68,7 @@ async fn read_response(
     socket: &mut Socket,
     url: &Url,
     buffer: &Buffer,
-) -> Result<(Head, bool), Error> {
+) -> Result<(ResponseHead, bool), Error> {
     let mut decoder = ResponseDecoder::default();
     let mut head = None;
     let mut has_body = false;
@@ -78,8 +78,8 @@ async fn read_response(
         let take = |mut bytes: &[u8]| loop {
             match decoder.next(&mut bytes) {
                 Ok(ResponsePart::More) => break,
-                Ok(ResponsePart::Head(found)) if found.status >= 200 => head = Some(found),
-                Ok(ResponsePart::Head(_)) => {}
+                Ok(ResponsePart::ResponseHead(found)) if found.status >= 200 => head = Some(found),
+                Ok(ResponsePart::ResponseHead(_)) => {}
                 Ok(ResponsePart::Data(_)) => has_body = true,
                 Ok(ResponsePart::End) => {
                     ended = true;

@@ -11,7 +11,7 @@ const MAX_INTERIM: u32 = 64;
 
 /// The relevant fields of a response head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct ResponseHead {
     /// Status code.
     pub status: u16,
     /// `Last-Modified`
@@ -36,7 +36,7 @@ pub enum ResponsePart<'a> {
     /// All bytes were consumed: read more.
     More,
     /// The head is complete.
-    Head(Head),
+    ResponseHead(ResponseHead),
     /// A part of the body.
     Data(&'a [u8]),
     /// The response is complete; the following bytes belong to the next one.
@@ -56,7 +56,7 @@ pub struct ResponseDecoder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum DecoderState {
     #[default]
-    Head,
+    ResponseHead,
     /// In the digits of a chunk size: the value and the number of digits so far.
     Size(usize, u8),
     /// After the digits, up to the end of the line.
@@ -79,14 +79,14 @@ impl ResponseDecoder {
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<ResponsePart<'a>, String> {
         loop {
             if self.state == DecoderState::End {
-                self.state = DecoderState::Head;
+                self.state = DecoderState::ResponseHead;
                 return Ok(ResponsePart::End);
             }
             if bytes.is_empty() {
                 return Ok(ResponsePart::More);
             }
             match self.state {
-                DecoderState::Head => return self.head(bytes),
+                DecoderState::ResponseHead => return self.head(bytes),
                 DecoderState::Chunk(left) | DecoderState::Length(left) => {
                     return Ok(self.data(bytes, left));
                 }
@@ -148,7 +148,7 @@ impl ResponseDecoder {
         match response.parse(whole) {
             Ok(httparse::Status::Complete(length)) => {
                 let (head, state) = read_head(&response)?;
-                self.interim = if state == DecoderState::Head {
+                self.interim = if state == DecoderState::ResponseHead {
                     self.interim + 1
                 } else {
                     0
@@ -159,7 +159,7 @@ impl ResponseDecoder {
                 *bytes = &bytes[length - held..];
                 self.held = Vec::new();
                 self.state = state;
-                Ok(ResponsePart::Head(head))
+                Ok(ResponsePart::ResponseHead(head))
             }
             Ok(httparse::Status::Partial) if whole.len() < MAX_HEAD_BYTES => {
                 if held == 0 {
@@ -192,10 +192,12 @@ fn hex(byte: u8) -> u8 {
     }
 }
 
-fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, DecoderState), String> {
-    let mut head = Head {
+fn read_head(
+    response: &httparse::Response<'_, '_>,
+) -> Result<(ResponseHead, DecoderState), String> {
+    let mut head = ResponseHead {
         status: response.code.unwrap_or(0),
-        ..Head::default()
+        ..ResponseHead::default()
     };
     head.closes = response.version == Some(0);
     let mut state = DecoderState::UntilClose;
@@ -228,7 +230,7 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, DecoderStat
         }
     }
     match head.status {
-        100..=199 if head.status != 101 => state = DecoderState::Head,
+        100..=199 if head.status != 101 => state = DecoderState::ResponseHead,
         204 | 304 => state = DecoderState::End,
         _ => {}
     }
@@ -242,14 +244,14 @@ mod tests {
     use super::*;
 
     /// Everything that comes out when `wire` arrives in pieces of `size` bytes.
-    fn decode(wire: &[u8], size: usize) -> (Vec<Head>, Vec<u8>, usize) {
+    fn decode(wire: &[u8], size: usize) -> (Vec<ResponseHead>, Vec<u8>, usize) {
         let (mut decoder, mut heads, mut body, mut ends) =
             (ResponseDecoder::default(), Vec::new(), Vec::new(), 0);
         for mut bytes in wire.chunks(size) {
             loop {
                 match decoder.next(&mut bytes).expect("a good response") {
                     ResponsePart::More => break,
-                    ResponsePart::Head(head) => heads.push(head),
+                    ResponsePart::ResponseHead(head) => heads.push(head),
                     ResponsePart::Data(data) => body.extend_from_slice(data),
                     ResponsePart::End => ends += 1,
                 }

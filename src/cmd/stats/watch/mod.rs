@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::history::Sample;
-use self::state::{Action, State};
+use self::state::{Action, ViewState};
 use self::view::Theme;
 use super::counter_source::{CounterSource, DEFAULT_TIMEOUT};
 use super::select::Selection;
@@ -31,7 +31,7 @@ const REDRAW: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Settings of the command line.
-pub(super) struct Settings {
+pub(super) struct WatchSettings {
     pub(super) interval: Duration,
     pub(super) selection: Selection,
     pub(super) timeout: Option<Duration>,
@@ -41,11 +41,11 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// Returns an error if the first response does not arrive, or there is no terminal.
-pub(super) async fn run(source: CounterSource, settings: Settings) -> anyhow::Result<Code> {
+pub(super) async fn run(source: CounterSource, settings: WatchSettings) -> anyhow::Result<Code> {
     // An error of the first request is reported on standard error, not in an empty view.
     let first = sample(&source, DEFAULT_TIMEOUT).await?;
     let end = settings.timeout.map(|limit| Instant::now() + limit);
-    let mut state = State::new(
+    let mut state = ViewState::new(
         source.endpoints.base(),
         settings.interval,
         settings.selection,
@@ -177,7 +177,7 @@ impl Screen {
         Ok(Self { terminal })
     }
 
-    fn draw(&mut self, state: &mut State, theme: Theme) -> anyhow::Result<()> {
+    fn draw(&mut self, state: &mut ViewState, theme: Theme) -> anyhow::Result<()> {
         self.terminal
             .draw(|frame| view::draw(frame, state, theme))
             .context("cannot draw on the terminal")?;

@@ -47,7 +47,7 @@ pub(super) enum Action {
 
 /// Everything that is drawn.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ViewState {
     /// The server as written by the user.
     pub(super) server: String,
     pub(super) interval: Duration,
@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) lost: Option<(String, Instant)>,
 }
 
-impl State {
+impl ViewState {
     pub(super) fn new(server: String, interval: Duration, selection: Selection) -> Self {
         let order = match selection.sort {
             Some(Sort::Stored) => SortKey::Stored,
@@ -265,8 +265,8 @@ fn wrapped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn state() -> State {
-        let mut state = State::new(
+    fn state() -> ViewState {
+        let mut state = ViewState::new(
             "http://h".to_owned(),
             Duration::from_secs(2),
             Selection::default(),
@@ -286,7 +286,7 @@ mod tests {
         state
     }
 
-    fn press(state: &mut State, keys: &str) -> Action {
+    fn press(state: &mut ViewState, keys: &str) -> Action {
         let code = |letter| match letter {
             '\n' => KeyCode::Enter,
             '\u{1b}' => KeyCode::Esc,
@@ -298,7 +298,7 @@ mod tests {
             .expect("keys")
     }
 
-    fn names(state: &State) -> String {
+    fn names(state: &ViewState) -> String {
         state
             .channels()
             .iter()

@@ -54,6 +54,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("cmd::check", &["cmd", "server"]),
     layer("cmd::cli", &["cmd"]),
     layer("cmd::serve", &["cmd", "server"]),
+    layer("cmd::usage", &["cmd", "cmd::cli"]),
     layer("cmd", &["client"]),
     layer("bin", &["cmd"]),
     layer("", &[]),

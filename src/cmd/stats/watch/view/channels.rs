@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::super::state::{SortKey, State};
+use super::super::state::{SortKey, ViewState};
 use super::theme::Theme;
 use crate::client::statistics::ChannelInfo;
 use crate::cmd::output::escape::printable;
@@ -20,7 +20,12 @@ const COLUMNS: [(&str, SortKey, usize); 4] = [
     ("stored", SortKey::Stored, 11),
 ];
 
-pub(super) fn draw_channels(frame: &mut Frame<'_>, state: &mut State, theme: Theme, area: Rect) {
+pub(super) fn draw_channels(
+    frame: &mut Frame<'_>,
+    state: &mut ViewState,
+    theme: Theme,
+    area: Rect,
+) {
     let columns = usize::from(area.width);
     state.room = usize::from(area.height).saturating_sub(1);
     state.offset = state
@@ -49,7 +54,7 @@ pub(super) fn draw_channels(frame: &mut Frame<'_>, state: &mut State, theme: The
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn titles(state: &State, count: usize, theme: Theme, name_width: usize) -> Line<'static> {
+fn titles(state: &ViewState, count: usize, theme: Theme, name_width: usize) -> Line<'static> {
     let arrow = match (
         state.selection.reverse ^ (state.order == SortKey::Name),
         theme.unicode,

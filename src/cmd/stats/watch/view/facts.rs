@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use super::super::state::State;
+use super::super::state::ViewState;
 use super::theme::Theme;
 use crate::client::statistics::Summary;
 use crate::cmd::output::escape::printable;
@@ -14,7 +14,7 @@ use crate::cmd::stats::show::{detail, title};
 const FACTS: u16 = 4;
 
 /// Workers with their subscribers, memory, and details of the server.
-pub(super) fn facts(state: &State, theme: Theme, columns: usize) -> Vec<Line<'static>> {
+pub(super) fn facts(state: &ViewState, theme: Theme, columns: usize) -> Vec<Line<'static>> {
     let Some(summary) = state
         .history
         .last

@@ -6,14 +6,14 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
-use super::super::state::State;
+use super::super::state::ViewState;
 use super::theme::Theme;
 use crate::cmd::output::escape::printable;
 use crate::cmd::output::figures;
 use crate::cmd::output::figures::{fit, pad, width};
 
 /// The filter being edited, the error, or the keys, in this order of importance.
-pub(super) fn footer(state: &State, theme: Theme, columns: usize) -> Line<'static> {
+pub(super) fn footer(state: &ViewState, theme: Theme, columns: usize) -> Line<'static> {
     if let Some(typed) = &state.typed {
         let mistake = state
             .mistake

@@ -20,7 +20,7 @@ use self::facts::facts;
 use self::footer::{draw_help, footer};
 
 pub(super) use self::theme::Theme;
-use super::state::State;
+use super::state::ViewState;
 use crate::cmd::output::escape::printable;
 use crate::cmd::output::figures;
 use crate::cmd::output::figures::{fit, grouped, short, width};
@@ -43,7 +43,7 @@ const ASCII_BARS: bar::Set<'static> = bar::Set {
     empty: " ",
 };
 /// Draws everything.
-pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) {
+pub(super) fn draw(frame: &mut Frame<'_>, state: &mut ViewState, theme: Theme) {
     let area = frame.area();
     let facts = facts(state, theme, usize::from(area.width));
     let curves_height = if area.height >= HEIGHT_WITH_CURVES {
@@ -76,7 +76,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) {
 }
 
 /// Server, host and uptime on the left; the state of the updates on the right.
-fn header(state: &State, theme: Theme, columns: usize) -> Line<'static> {
+fn header(state: &ViewState, theme: Theme, columns: usize) -> Line<'static> {
     let every = format!("every {}", humantime::format_duration(state.interval));
     let (right, style) = match (&state.lost, state.is_paused) {
         (Some(_), _) => (
@@ -135,7 +135,7 @@ fn header(state: &State, theme: Theme, columns: usize) -> Line<'static> {
     ])
 }
 
-fn draw_curves(frame: &mut Frame<'_>, state: &State, theme: Theme, area: Rect) {
+fn draw_curves(frame: &mut Frame<'_>, state: &ViewState, theme: Theme, area: Rect) {
     if area.height == 0 {
         return;
     }
