@@ -2,6 +2,7 @@
 //! `auth_request`.
 
 use super::basic_auth::{Credentials, PasswordCheck};
+use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{Variables, WebSettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status, push_line};
@@ -124,6 +125,8 @@ pub(in crate::server) fn check_password(
     let Some(authentication) = &web.authentication else {
         return Ok(RuleResult::NoRule);
     };
+    // Password files change, and results expire.
+    record_changing();
     let realm = authentication.realm.evaluate(variables);
     if *realm == *b"off" {
         return Ok(RuleResult::NoRule);

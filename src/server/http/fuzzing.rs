@@ -12,7 +12,7 @@ use super::h1::headers::BodyLength;
 use super::replay::{self, PollMatch};
 use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::push_stream::channels_path;
-use crate::server::push_stream::cursor::HEADERS as CURSOR_HEADERS;
+use crate::server::push_stream::cursor::{CursorPlace, HEADERS as CURSOR_HEADERS};
 
 /// A part of a client's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,7 +283,7 @@ pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
 pub fn is_same_poll(first: &[u8], second: &[u8]) -> bool {
     let template = replay::template_of(first, |request, length| {
         if length == BodyLength::None {
-            replay::find_poll_holes(first, request)
+            replay::find_poll_holes(first, request, &CursorPlace::Headers)
         } else {
             None
         }
@@ -291,7 +291,9 @@ pub fn is_same_poll(first: &[u8], second: &[u8]) -> bool {
     let Some(template) = template else {
         return false;
     };
-    let Some(PollMatch { date, tag, rest }) = replay::match_poll(&template, second) else {
+    let Some(PollMatch { date, tag, rest }) =
+        replay::match_poll(&template, &CursorPlace::Headers, second)
+    else {
         return false;
     };
     let before = parse_fixed(first, &CURSOR_HEADERS, cut_cursor).expect("the first head is valid");

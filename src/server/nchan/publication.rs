@@ -14,6 +14,7 @@ use super::info::NchanChannelStats;
 use super::variables::NchanValues;
 use super::{NamedChannels, deflate, groups, text};
 use crate::message::unix_now;
+use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
     Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
 };
@@ -26,7 +27,8 @@ use crate::server::exchange::response::{Response, Status};
 #[derive(Clone, Debug)]
 pub struct Publication {
     channels: SmallVec<[Arc<Channel>; 1]>,
-    group: Option<Bytes>,
+    /// The group of the channels.
+    group: Bytes,
     settings: Arc<NchanSettings>,
     timeout: Option<Duration>,
     buffer_length: u64,
@@ -121,13 +123,13 @@ impl Publication {
         event_type: Option<Bytes>,
     ) -> Result<Self, Box<Response>> {
         let (timeout, buffer_length) = check_settings(settings, variables)?;
-        let group = settings.group_accounting.then(|| named.group.clone());
-        if let Some(group) = &group {
-            groups::set_limits(broker, group, &settings.group_limits, variables)?;
+        let group = named.group.clone();
+        if settings.group_accounting {
+            groups::set_limits(broker, &group, &settings.group_limits, variables)?;
             for key in &named.keys {
                 let check = broker
                     .groups()
-                    .group_info(group)
+                    .group_info(&group)
                     .check_publication(0, broker.find(key).is_none());
                 check.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
             }
@@ -159,6 +161,39 @@ impl Publication {
         })
     }
 
+    /// The query argument that names the only channel of a message, if nothing else depends on the
+    /// channel: neither limits of a group nor an event.
+    #[must_use]
+    pub fn channel_argument(&self) -> Option<&Bytes> {
+        let settings = &self.settings;
+        let id = match (&settings.publisher_ids[..], &settings.legacy_id) {
+            ([id], _) | ([], Some(id)) => id,
+            _ => return None,
+        };
+        let is_alone = settings.split_delimiter.is_empty()
+            && !settings.group_accounting
+            && self.event.is_none();
+        id.as_argument().filter(|_| is_alone)
+    }
+
+    /// Directs the publication to another channel, which the argument names without escapes.
+    /// Returns false if the channel does not exist or does not accept messages.
+    #[must_use]
+    pub fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
+        let found = broker
+            .find(&channel_key(&self.group, id))
+            .filter(|channel| {
+                !channel.is_events && id.len() as u64 <= self.settings.max_channel_id_length
+            });
+        self.channels = found.into_iter().collect();
+        !self.channels.is_empty()
+    }
+
+    /// Releases the channels; the publication can be directed to another one.
+    pub fn release_channels(&mut self) {
+        self.channels.clear();
+    }
+
     /// Publishes a message to every channel. Returns the status and statistics to report.
     ///
     /// # Errors
@@ -169,10 +204,10 @@ impl Publication {
         body: Bytes,
         content_type: Option<Bytes>,
     ) -> Result<(Status, NchanChannelStats), PublishError> {
-        if let Some(group) = &self.group {
+        if self.settings.group_accounting {
             broker
                 .groups()
-                .group_info(group)
+                .group_info(&self.group)
                 .check_publication(body.len() as u64, false)
                 .map_err(PublishError::Group)?;
         }

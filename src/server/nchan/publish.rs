@@ -29,7 +29,7 @@ use crate::server::nchan;
 
 /// A message whose body is being read.
 pub(in crate::server) struct NchanPublishing {
-    publication: Publication,
+    pub(in crate::server) publication: Publication,
     content_type: Option<Bytes>,
     notation: AcceptedNotation,
     cors: Vec<u8>,

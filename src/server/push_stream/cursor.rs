@@ -41,38 +41,61 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
     }
 }
 
-/// The cursor of a request with this date and tag, if [only its headers decide it](is_of_headers).
-#[must_use]
-pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
-    Cursor {
-        time: parse_date(date),
-        tag: parse_tag(tag),
-        event_id: None,
-        finds_dropped: settings.gap_notice,
-        lost_at: None,
-    }
+/// Where a request has its cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorPlace {
+    /// In the [`HEADERS`].
+    Headers,
+    /// In the query arguments of these names: date and tag.
+    Arguments([Bytes; 2]),
 }
 
-/// Whether the [`HEADERS`] of a request alone decide its cursor, for all requests with the same
-/// target; both must be present.
-#[must_use]
-pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> bool {
-    let is_nothing = |directive: &Option<Expression>| {
-        let is_empty = |expression: &Expression| {
-            expression.uses_only_target() && expression.evaluate(variables).is_empty()
+impl CursorPlace {
+    /// Returns the place of date and tag, if the request has both and they are its whole cursor.
+    #[must_use]
+    pub fn of(settings: &LocationSettings, variables: &dyn Variables) -> Option<Self> {
+        let is_empty = |directive: &Option<Expression>| {
+            let is_empty = |value: &Expression| value.evaluate(variables).is_empty();
+            directive.as_ref().is_none_or(is_empty)
         };
-        directive
-            .as_ref()
-            .is_none_or(|expression| settings.cursor_headers_as_fallback && is_empty(expression))
-    };
-    let directives = [
-        &settings.last_received_message_time,
-        &settings.last_received_message_tag,
-        &settings.last_event_id,
-    ];
-    directives.into_iter().all(is_nothing)
-        && HEADERS.iter().all(|name| variables.header(name).is_some())
-        && variables.header(LAST_EVENT_ID).is_none()
+        if variables.header(LAST_EVENT_ID).is_some() || !is_empty(&settings.last_event_id) {
+            return None;
+        }
+        let directives = [
+            &settings.last_received_message_time,
+            &settings.last_received_message_tag,
+        ];
+        let argument = |directive: &Option<Expression>| {
+            let name = directive.as_ref()?.as_argument()?;
+            let value = variables.argument(name)?;
+            (!value.is_empty()).then(|| name.clone())
+        };
+        if let [Some(time), Some(tag)] = directives.map(argument) {
+            return Some(Self::Arguments([time, tag]));
+        }
+        let is_of_header = |directive: &Option<Expression>| {
+            directive.is_none() || settings.cursor_headers_as_fallback && is_empty(directive)
+        };
+        let has_headers = HEADERS.iter().all(|name| variables.header(name).is_some());
+        let is_of_headers = has_headers && directives.into_iter().all(is_of_header);
+        is_of_headers.then_some(Self::Headers)
+    }
+
+    /// Reads a cursor with this date and tag, as they are at this place.
+    #[must_use]
+    pub fn read(&self, settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
+        let decoded = |value| match self {
+            Self::Headers => Cow::Borrowed(value),
+            Self::Arguments(_) => percent_decode(value),
+        };
+        Cursor {
+            time: parse_date(&decoded(date)),
+            tag: parse_tag(&decoded(tag)),
+            event_id: None,
+            finds_dropped: settings.gap_notice,
+            lost_at: None,
+        }
+    }
 }
 
 /// Length of a date in the preferred form (RFC 9110, section 5.6.7), in bytes.

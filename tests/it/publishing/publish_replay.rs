@@ -182,6 +182,8 @@ fn configured_locations_replay_requests_like_first_ones() {
         "",
         "push_stream_channel_info_on_publish off;",
         "push_stream_store_messages off;",
+        "add_header X-Fixed yes; add_header X-Host $http_host always;",
+        "if ($http_x) { return 403; }",
     ] {
         compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
     }
@@ -197,6 +199,50 @@ fn variables_of_the_channel_are_evaluated_per_request() {
         "gzip on; gzip_types application/json; gzip_min_length 1;",
     ] {
         compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
+    }
+}
+
+#[test]
+fn messages_for_nchan_get_into_the_channels_that_they_name() {
+    for more in ["", "nchan_channel_id_split_delimiter -;"] {
+        let locations = format!(
+            "nchan_channel_group g; location /pub {{ nchan_publisher; nchan_channel_id $arg_id; \
+             nchan_max_channel_id_length 8; {more} }}
+             location ~ ^/sub/(.*)$ {{ nchan_subscriber intervalpoll; nchan_channel_id $1; \
+             nchan_subscriber_first_message -1; }}"
+        );
+        let server = Server::with_conf(&conf("", &locations));
+        let mut connection = server.connect();
+        let newest = |channel: &str| {
+            let response = server.get(&format!("/sub/{channel}"));
+            String::from_utf8_lossy(&response.body).into_owned()
+        };
+        let mut counts = std::collections::HashMap::new();
+        for (number, channel) in ["a", "a", "b", "b", "a", "c-d", "a", "c-d", "b"]
+            .into_iter()
+            .cycle()
+            .take(27)
+            .enumerate()
+        {
+            let count = counts.entry(channel).or_insert(0);
+            // The default of nchan_message_buffer_length.
+            *count = 10.min(*count + 1);
+            let text = format!("message {number}");
+            let (answer, _) = answer(&mut connection, &usual(channel, &text));
+            assert!(answer.starts_with("202 "), "{answer}");
+            if more.is_empty() || channel != "c-d" {
+                assert!(
+                    answer.contains(&format!("queued messages: {count}\\r")),
+                    "{answer}"
+                );
+                assert_eq!(newest(channel), text);
+            } else {
+                assert_eq!([newest("c"), newest("d")], [text.clone(), text]);
+            }
+        }
+        let (rejected, _) = answer(&mut connection, &usual("too-long-id", "text"));
+        assert!(rejected.starts_with("403 "), "{rejected}");
+        server.stop();
     }
 }
 

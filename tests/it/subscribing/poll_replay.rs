@@ -140,8 +140,13 @@ fn polls(cursors: &[Cursor]) -> Vec<String> {
     polls
 }
 
-/// Responses are the same on a shared connection as on a new one.
-fn compare(server: Server) {
+/// Responses to polls with this cursor, and to `polls`, are the same on a shared connection as on a
+/// new one.
+fn compare_polls(
+    server: Server,
+    usual: impl Fn(&Cursor) -> String,
+    polls: impl Fn(&[Cursor]) -> Vec<String>,
+) {
     let first = published(&server, "ch", &["one"]);
     let rest = published(&server, "ch", &["two", "three", "four"]);
     published(&server, "other", &["another"]);
@@ -152,8 +157,8 @@ fn compare(server: Server) {
     ]
     .concat();
     let mut kept = server.connect();
-    let newest = poll("/lp/ch", &rest[2], "");
-    for request in std::iter::repeat_n(polls(&cursors)[0].clone(), 3)
+    let newest = usual(&rest[2]);
+    for request in std::iter::repeat_n(usual(&cursors[0]), 3)
         .chain([newest])
         .chain(polls(&cursors))
     {
@@ -182,6 +187,74 @@ fn compare(server: Server) {
     server.stop();
 }
 
+fn compare(server: Server) {
+    compare_polls(server, |cursor| poll("/lp/ch", cursor, ""), polls);
+}
+
+/// A poll with its cursor in query arguments, as `pushstream.js` can send it.
+fn poll_by_arguments([date, tag]: &Cursor) -> String {
+    let date = date.replace(' ', "%20").replace(',', "%2C");
+    format!("GET /lp/ch?_=1&tag={tag}&time={date} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+/// Polls by arguments, of which some equal the previous one, and others nearly do.
+fn polls_by_arguments(cursors: &[Cursor]) -> Vec<String> {
+    let first = poll_by_arguments(&cursors[0]);
+    let later = poll_by_arguments(&cursors[1]);
+    let cycle = cursors.iter().cycle().take(3 * cursors.len());
+    let mut polls: Vec<String> = cycle.map(poll_by_arguments).collect();
+    for (from, to) in [
+        ("tag=", "tag=W/"),
+        ("tag=", "tag=x"),
+        ("tag=", "tag=&x="),
+        ("tag=", "tag=%30"),
+        ("time=", "time=x"),
+        ("time=", "time=&x="),
+        ("GMT", "GMT&eventid=7"),
+        ("GMT", "GMT#"),
+        ("%20GMT", "+GMT"),
+        ("_=1", "_=2"),
+        ("/lp/ch", "/lp/other"),
+        ("\r\n\r\n", "\r\nIf-None-Match: 5\r\n\r\n"),
+    ] {
+        polls.extend([
+            first.clone(),
+            later.clone(),
+            later.replacen(from, to, 1),
+            first.clone(),
+        ]);
+    }
+    polls
+}
+
+#[test]
+fn polls_by_arguments_are_replayed_like_first_ones() {
+    let start = |more: &str| {
+        compare_polls(
+            Server::with_conf(&configuration(&format!(
+                "push_stream_last_received_message_time $arg_time; \
+                 push_stream_last_received_message_tag $arg_tag; {more}"
+            ))),
+            poll_by_arguments,
+            polls_by_arguments,
+        );
+    };
+    for more in [
+        "",
+        "add_header X-Tag $arg_tag;",
+        "add_header X-Target $request_uri;",
+        "if ($arg_tag = 0) { return 403; }",
+        "push_stream_last_event_id $arg_eventid;",
+    ] {
+        start(more);
+    }
+    compare_polls(
+        Server::start(&["--shards", "1"]),
+        poll_by_arguments,
+        polls_by_arguments,
+    );
+}
+
 #[test]
 fn built_in_locations_replay_polls_like_first_ones() {
     compare(Server::start(&["--shards", "1"]));
@@ -194,6 +267,8 @@ fn configured_locations_replay_polls_like_first_ones() {
         "push_stream_message_template '<~id~:~text~>';",
         "push_stream_allowed_origins $http_host;",
         "add_header X-Tag $http_if_none_match;",
+        "add_header X-Fixed yes; add_header X-Host $http_host always;",
+        "set $tag $http_if_none_match; add_header X-Tag $tag;",
         "gzip on; gzip_types text/plain application/json; gzip_min_length 1;",
         "if ($http_if_none_match = 0) { return 403; }",
         "push_stream_channels_path $1$http_other;",

@@ -45,24 +45,6 @@ impl Expression {
         }
     }
 
-    /// Whether the value depends only on arguments, captures and the path, that is, on the request
-    /// target (and on the host, if the server name has captures). False for `$uri` and `$args`,
-    /// too.
-    #[must_use]
-    pub fn uses_only_target(&self) -> bool {
-        let is_of_target = |part: &ExpressionPart| {
-            matches!(
-                part,
-                ExpressionPart::Literal(_)
-                    | ExpressionPart::Argument(_)
-                    | ExpressionPart::Capture(_)
-                    | ExpressionPart::NamedCapture(_)
-                    | ExpressionPart::PathAfter(_)
-            )
-        };
-        self.parts.iter().all(is_of_target)
-    }
-
     /// Whether it contains the built-in variable of that name.
     #[must_use]
     pub fn uses(&self, builtin: &str) -> bool {
@@ -75,26 +57,5 @@ impl Expression {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expressions_of_the_target_alone_are_recognised() {
-        for (text, expected) in [
-            ("", true),
-            ("a_$arg_id-$1", true),
-            ("$http_host", false),
-            ("$arg_id$msec", false),
-            ("$cookie_a", false),
-            ("$uri", false),
-        ] {
-            let expression = Expression::parse(text.as_bytes()).expect("an expression");
-            assert_eq!(expression.uses_only_target(), expected, "{text}");
-        }
-        assert!(Expression::path_after(3).uses_only_target());
     }
 }

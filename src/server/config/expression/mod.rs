@@ -13,6 +13,7 @@ mod memo;
 mod parse;
 pub mod path;
 pub mod percent;
+pub mod reads;
 pub mod regex_pattern;
 pub mod secure_link;
 mod snapshot;
@@ -24,6 +25,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use self::map::MapVariable;
+use self::reads::{record_argument, record_builtin, record_changing, record_header};
 use self::secure_link::{LinkCheck, LinkVariable};
 use cookie::find_cookie;
 pub use memo::Memo;
@@ -247,8 +249,15 @@ impl ExpressionPart {
     fn value<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let found = match self {
             ExpressionPart::Literal(text) => Some(text.as_ref()),
-            ExpressionPart::Argument(name) => variables.argument(name),
-            ExpressionPart::Header(name) => variables.header(name),
+            ExpressionPart::Argument(name) => {
+                let value = variables.argument(name);
+                record_argument(value);
+                value
+            }
+            ExpressionPart::Header(name) => {
+                record_header(name);
+                variables.header(name)
+            }
             ExpressionPart::Capture(number) => variables.capture(*number),
             ExpressionPart::NamedCapture(name) => variables.named_capture(name),
             ExpressionPart::Assigned(slot, name) => variables
@@ -258,8 +267,15 @@ impl ExpressionPart {
             ExpressionPart::Cookie(name) => variables
                 .header("cookie")
                 .and_then(|cookies| find_cookie(cookies, name)),
-            ExpressionPart::SecureLink(field) => return Cow::Owned(field.value(variables)),
-            ExpressionPart::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
+            // The link may expire.
+            ExpressionPart::SecureLink(field) => {
+                record_changing();
+                return Cow::Owned(field.value(variables));
+            }
+            ExpressionPart::Builtin(name) => {
+                record_builtin(name);
+                return variables.builtin(name).unwrap_or_default();
+            }
             ExpressionPart::PathAfter(length) => {
                 return skip(variables.builtin("uri").unwrap_or_default(), *length);
             }

@@ -163,7 +163,10 @@ impl Response {
     /// Appends header lines.
     #[must_use]
     pub fn with_headers(mut self, lines: &[u8]) -> Self {
-        self.headers.to_mut().extend_from_slice(lines);
+        match &mut self.headers {
+            Cow::Owned(headers) => headers.extend_from_slice(lines),
+            Cow::Borrowed(headers) => self.headers = Cow::Owned([headers, lines].concat()),
+        }
         self
     }
 

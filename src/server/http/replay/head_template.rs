@@ -16,8 +16,13 @@ const MAX_HEAD_BYTES: usize = 1024;
 /// Byte range of a head where similar heads may differ.
 type Hole = Range<usize>;
 
-/// The two holes of a head, in their order.
-pub(in crate::server) struct Holes([Hole; 2]);
+/// The two holes of a head.
+pub(in crate::server) struct Holes {
+    /// In the order of the head.
+    ranges: [Hole; 2],
+    /// The second part is the first one in the head.
+    is_swapped: bool,
+}
 
 impl Holes {
     /// Returns the ranges of `parts`, which must lie in the head at the front of `buffer` (not in
@@ -25,32 +30,37 @@ impl Holes {
     pub(super) fn of(buffer: &[u8], parts: [&[u8]; 2]) -> Option<Self> {
         let [mut first, mut second] =
             [find_range(buffer, parts[0])?, find_range(buffer, parts[1])?];
-        if second.start < first.start {
+        let is_swapped = second.start < first.start;
+        if is_swapped {
             std::mem::swap(&mut first, &mut second);
         }
-        (first.end <= second.start && second.end < MAX_HEAD_BYTES).then_some(Self([first, second]))
+        let fits = first.end <= second.start && second.end < MAX_HEAD_BYTES;
+        fits.then_some(Self {
+            ranges: [first, second],
+            is_swapped,
+        })
     }
 }
 
 /// A head with its two holes.
 pub(in crate::server) struct HeadTemplate {
     head: Box<[u8]>,
-    holes: [Hole; 2],
+    holes: Holes,
 }
 
 /// A head that matches a template.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::server) struct TemplateMatch<'a> {
-    /// Contents of the holes, in their order.
-    pub(in crate::server) holes: [&'a [u8]; 2],
+    /// Contents of the holes, in the order in which [`Holes::of`] got them.
+    pub(in crate::server) parts: [&'a [u8]; 2],
     /// The bytes after the head.
     pub(in crate::server) rest: &'a [u8],
 }
 
 impl HeadTemplate {
     /// Copies a head with these holes; `None` if it is too long to be cached.
-    pub(super) fn new(head: &[u8], Holes(holes): Holes) -> Option<Self> {
-        let fits = head.len() <= MAX_HEAD_BYTES && holes[1].end <= head.len();
+    pub(super) fn new(head: &[u8], holes: Holes) -> Option<Self> {
+        let fits = head.len() <= MAX_HEAD_BYTES && holes.ranges[1].end <= head.len();
         fits.then(|| Self {
             head: head.into(),
             holes,
@@ -62,28 +72,27 @@ impl HeadTemplate {
         self.head.len()
     }
 
-    /// Length of the first hole in the head itself.
-    pub(super) fn first_hole_bytes(&self) -> usize {
-        self.holes[0].len()
-    }
-
-    /// Matches the head at the front of `buffer`. `hole_length` gets the number of a hole (0 or 1)
+    /// Matches the head at the front of `buffer`. `part_length` gets the number of a part (0 or 1)
     /// and the bytes from its start, and returns its length.
     pub(super) fn match_head<'a>(
         &self,
         buffer: &'a [u8],
-        hole_length: impl Fn(usize, &[u8]) -> usize,
+        part_length: impl Fn(usize, &[u8]) -> usize,
     ) -> Option<TemplateMatch<'a>> {
-        let [first, second] = &self.holes;
+        let Holes { ranges, is_swapped } = &self.holes;
+        let [first, second] = ranges;
+        let numbers = if *is_swapped { [1, 0] } else { [0, 1] };
         let rest = buffer.strip_prefix(&self.head[..first.start])?;
-        let (first_content, rest) = rest.split_at_checked(hole_length(0, rest))?;
+        let (first_part, rest) = rest.split_at_checked(part_length(numbers[0], rest))?;
         let rest = rest.strip_prefix(&self.head[first.end..second.start])?;
-        let (second_content, rest) = rest.split_at_checked(hole_length(1, rest))?;
+        let (second_part, rest) = rest.split_at_checked(part_length(numbers[1], rest))?;
         let rest = rest.strip_prefix(&self.head[second.end..])?;
-        Some(TemplateMatch {
-            holes: [first_content, second_content],
-            rest,
-        })
+        let parts = if *is_swapped {
+            [second_part, first_part]
+        } else {
+            [first_part, second_part]
+        };
+        Some(TemplateMatch { parts, rest })
     }
 }
 

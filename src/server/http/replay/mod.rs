@@ -4,6 +4,10 @@
 //! `publish` recognises requests of publishers, `poll` long polls. Both find the variable parts of
 //! a head with a `HeadTemplate` and keep the result of routing in a `CachedRequest`. A head that
 //! matches no template takes the ordinary way through `route`.
+//!
+//! What a response depends on is observed while the first request is routed
+//! ([`Reads`](crate::server::config::expression::reads::Reads)): it is cached if the configuration
+//! reads the variable parts only as channel or cursor. A new directive needs no decision here.
 
 mod cached_request;
 mod head_template;
@@ -21,7 +25,6 @@ pub(super) use poll::CachedPoll;
 pub(super) use poll::{PollMatch, find_holes as find_poll_holes, match_poll};
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub(super) use publish::{find_holes as find_publish_holes, match_publish};
-pub(super) use publish::{is_replayable, only_argument};
 
 use super::h1::headers::BodyLength;
 use super::listen::listener_snapshot::ListenerSnapshot;
@@ -30,8 +33,10 @@ use super::route::publish_plan::PublishPlan;
 use super::route::{FollowPlan, NextStep, ResponsePlan, RoutedRequest};
 use super::writer::Writer;
 use crate::server::broker::Broker;
+use crate::server::config::expression::reads::Reads;
 use crate::server::exchange::request::Request;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::push_stream::cursor::CursorPlace;
 use crate::server::push_stream::subscribe::PollReplay;
 use publish::CachedPublish;
 
@@ -74,33 +79,50 @@ pub(in crate::server) enum ReplayEnd {
 }
 
 impl ReplayState {
-    /// Returns the holes of the request at the front of `input`, if it can be cached and a similar
-    /// request is likely to follow; `poll` are those of a poll.
+    /// Returns the holes of the request at the front of `input`, which was just routed, if it can be
+    /// cached and a similar request is likely to follow.
     pub(in crate::server) fn find_holes(
         &self,
         input: &[u8],
         request: &Request<'_>,
         routed: &RoutedRequest,
-        poll: Option<Holes>,
     ) -> Option<Holes> {
-        let plan = match &routed.next {
-            NextStep::Read(plan, ..) => plan,
-            NextStep::Follow(FollowPlan {
-                replay: Some(_), ..
-            })
-            | NextStep::SendPrepared(.., Some(_)) => {
-                return poll;
+        let reads = Reads::take();
+        let context = &routed.context;
+        if context.log.is_some() || !context.connection.keep_alive {
+            // Each request has its own line in a log.
+            return None;
+        }
+        match &routed.next {
+            NextStep::Read(plan, None) => {
+                let argument = plan.channel_argument()?;
+                let body = routed.body.pending();
+                let is_ordinary =
+                    matches!(body.length, BodyLength::Bytes(_)) && !body.expects_continue;
+                if is_ordinary && self.publishes.is_worthwhile() && reads.allow_other_arguments(1) {
+                    publish::find_holes(input, request, argument)
+                } else {
+                    None
+                }
             }
-            _ => return None,
-        };
-        let body = routed.body.pending();
-        let is_ordinary = matches!(body.length, BodyLength::Bytes(_))
-            && !body.expects_continue
-            && routed.context.connection.keep_alive;
-        let argument = plan
-            .argument_alone()
-            .filter(|_| is_ordinary && self.publishes.is_worthwhile())?;
-        publish::find_holes(input, request, argument)
+            NextStep::Follow(FollowPlan {
+                replay: Some(replay),
+                ..
+            })
+            | NextStep::SendPrepared(.., Some(replay)) => {
+                let place = replay.place();
+                let is_free = match place {
+                    CursorPlace::Headers => reads.allow_other_cursor_headers(),
+                    CursorPlace::Arguments(_) => reads.allow_other_arguments(2),
+                };
+                if is_free {
+                    poll::find_holes(input, request, place)
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        }
     }
 
     /// Copies the first `head_bytes` of `input` as the template of a request to be cached.
@@ -140,8 +162,7 @@ impl ReplayState {
             .or_else(|| poll::replay(input, &mut context))
     }
 
-    /// Caches the current request of a publisher, which `plan` has answered with these additional
-    /// header lines.
+    /// Caches the current request of a publisher, which `plan` has answered.
     pub(in crate::server) fn cache_publish(
         &mut self,
         broker: &Broker,
@@ -151,9 +172,10 @@ impl ReplayState {
         context: &ResponsePlan,
     ) {
         if let Some(template) = self.template.take() {
-            let added = &context.added.good;
-            let entry = CachedPublish::new(broker, plan, max_body, context.connection, added);
-            publish::cache(&mut self.publishes, broker, snapshot, *template, entry);
+            let entry = CachedPublish::new(plan, max_body, context);
+            let entry_bytes = entry.own_bytes();
+            self.publishes
+                .insert(broker, snapshot, *template, entry, entry_bytes);
         }
     }
 
@@ -186,19 +208,10 @@ pub(in crate::server) fn caches_polls(
     input: &[u8],
 ) -> bool {
     let is_cached = || {
-        polls
-            .get(snapshot)
-            .is_some_and(|cached| poll::match_poll(&cached.template, input).is_some())
+        polls.get(snapshot).is_some_and(|cached| {
+            let place = cached.entry.place();
+            poll::match_poll(&cached.template, place, input).is_some()
+        })
     };
     polls.is_worthwhile() && !is_cached()
-}
-
-/// Returns the holes of the request at the front of `input`, if it is a poll that can be recognised
-/// again.
-pub(in crate::server) fn poll_holes(input: &[u8], request: &Request<'_>) -> Option<Holes> {
-    if request.keep_alive {
-        poll::find_holes(input, request)
-    } else {
-        None
-    }
 }

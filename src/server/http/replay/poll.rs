@@ -13,8 +13,7 @@ use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::observe::failpoints;
-use crate::server::push_stream::cursor::DATE_BYTES;
-use crate::server::push_stream::subscribe as subscriber;
+use crate::server::push_stream::cursor::{CursorPlace, DATE_BYTES, HEADERS};
 use crate::server::push_stream::subscribe::PollReplay;
 
 /// A routed poll.
@@ -34,23 +33,33 @@ pub(in crate::server) struct PollMatch<'a> {
 
 /// Returns the ranges of date and tag in the head of a poll at the front of `buffer`, if its cursor
 /// has the form that servers send.
-pub(in crate::server) fn find_holes(buffer: &[u8], request: &Request<'_>) -> Option<Holes> {
-    let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
-    let date = date?;
-    let tag = tag?;
-    let has_cursor = !date.is_empty()
-        && date_length(date) == date.len()
-        && !tag.is_empty()
-        && tag_length(tag) == tag.len();
-    if has_cursor {
-        Holes::of(buffer, [date, tag])
-    } else {
-        None
+pub(in crate::server) fn find_holes(
+    buffer: &[u8],
+    request: &Request<'_>,
+    place: &CursorPlace,
+) -> Option<Holes> {
+    let [date, tag] = match place {
+        CursorPlace::Headers => HEADERS.map(|name| request.header(name)),
+        CursorPlace::Arguments([date, tag]) => [request.argument(date), request.argument(tag)],
+    };
+    let date = date.filter(|date| !date.is_empty() && date_length(place, date) == date.len())?;
+    let tag = tag.filter(|tag| !tag.is_empty() && tag_length(tag) == tag.len())?;
+    Holes::of(buffer, [date, tag])
+}
+
+/// Length of the date at the front of `text`, at this place; 0 if there is none.
+fn date_length(place: &CursorPlace, text: &[u8]) -> usize {
+    match place {
+        CursorPlace::Headers => http_date_length(text),
+        CursorPlace::Arguments(_) => text
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"%+,:-.".contains(byte))
+            .count(),
     }
 }
 
 /// Length of the date at the front of `text`; 0 if there is none.
-fn date_length(text: &[u8]) -> usize {
+fn http_date_length(text: &[u8]) -> usize {
     // Without an early exit, so that the compiler compares many bytes at once.
     let is_visible = |date: &[u8]| {
         date.iter().fold(true, |is_visible, byte| {
@@ -74,38 +83,31 @@ fn tag_length(text: &[u8]) -> usize {
     if digits == 0 { 0 } else { weak + digits }
 }
 
-/// Matches the poll at the front of `buffer` against `template`.
+/// Matches the poll at the front of `buffer` against `template`, whose cursor is at this place.
 pub(in crate::server) fn match_poll<'a>(
     template: &HeadTemplate,
+    place: &CursorPlace,
     buffer: &'a [u8],
 ) -> Option<PollMatch<'a>> {
-    // The holes differ in their length: a tag has at most 22 bytes.
-    let is_date_first = template.first_hole_bytes() == DATE_BYTES;
-    let hole_length = |number: usize, text: &[u8]| {
-        if (number == 0) == is_date_first {
-            date_length(text)
-        } else {
-            tag_length(text)
-        }
+    let part_length = |number: usize, text: &[u8]| match number {
+        0 => date_length(place, text),
+        _ => tag_length(text),
     };
     let TemplateMatch {
-        holes: [first, second],
+        parts: [date, tag],
         rest,
-    } = template.match_head(buffer, hole_length)?;
-    if first.is_empty() || second.is_empty() {
-        return None;
-    }
-    let [date, tag] = if is_date_first {
-        [first, second]
-    } else {
-        [second, first]
-    };
-    Some(PollMatch { date, tag, rest })
+    } = template.match_head(buffer, part_length)?;
+    (!date.is_empty() && !tag.is_empty()).then_some(PollMatch { date, tag, rest })
 }
 
 impl CachedPoll {
     pub(super) fn new(location: LocationAddress, replay: PollReplay) -> Self {
         Self { location, replay }
+    }
+
+    /// The place of the cursor.
+    pub(super) fn place(&self) -> &CursorPlace {
+        self.replay.place()
     }
 }
 
@@ -119,7 +121,7 @@ pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Re
         is_used,
         ..
     } = context.polls.get_or_evict(context.snapshot)?;
-    let PollMatch { date, tag, rest } = match_poll(template, input)?;
+    let PollMatch { date, tag, rest } = match_poll(template, entry.place(), input)?;
     let head_bytes = input.len() - rest.len();
     // A follower writes to the socket itself, so everything before it must have been written.
     if head_bytes > snapshot.limits.max_header_bytes || !context.writer.is_empty() {
@@ -155,8 +157,12 @@ pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Re
 mod tests {
     use super::super::head_template::{template_of, tests::assert_others_differ};
     use super::*;
+    use bytes::Bytes;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    const ARGUMENTS: CursorPlace =
+        CursorPlace::Arguments([Bytes::from_static(b"time"), Bytes::from_static(b"tag")]);
 
     fn head(date: &str, tag: &str) -> String {
         format!(
@@ -165,9 +171,9 @@ mod tests {
         )
     }
 
-    fn template(head: &str) -> Option<HeadTemplate> {
+    fn template(head: &str, place: &CursorPlace) -> Option<HeadTemplate> {
         template_of(head.as_bytes(), |request, _| {
-            find_holes(head.as_bytes(), request)
+            find_holes(head.as_bytes(), request, place)
         })
     }
 
@@ -182,14 +188,15 @@ mod tests {
                     head
                 }
             };
-            let template = template(&swapped(head(DATE, "1"))).expect("a poll that can be cached");
+            let template = template(&swapped(head(DATE, "1")), &CursorPlace::Headers)
+                .expect("a poll that can be cached");
             for (date, tag) in [
                 (DATE, "1"),
                 ("Mon, 07 Nov 1994 08:49:37 GMT", "W/12345678901234567890"),
                 (DATE, "0"),
             ] {
                 let whole = swapped(head(date, tag)) + "GET";
-                let found = match_poll(&template, whole.as_bytes());
+                let found = match_poll(&template, &CursorPlace::Headers, whole.as_bytes());
                 assert_eq!(
                     found,
                     Some(PollMatch {
@@ -205,7 +212,8 @@ mod tests {
 
     #[test]
     fn all_other_heads_do_not_match() {
-        let template = template(&head(DATE, "1")).expect("a poll that can be cached");
+        let template =
+            template(&head(DATE, "1"), &CursorPlace::Headers).expect("a poll that can be cached");
         let whole = head(DATE, "1");
         let others = [
             ("Sun", " Sun"),
@@ -226,7 +234,7 @@ mod tests {
             ("\r\n\r\n", "\r\nX: 1\r\n\r\n"),
         ];
         assert_others_differ(&whole, &others, |other| {
-            match_poll(&template, other).is_some()
+            match_poll(&template, &CursorPlace::Headers, other).is_some()
         });
     }
 
@@ -239,7 +247,41 @@ mod tests {
             head(DATE, "\"1\""),
             head(DATE, "1").replace("If-None-Match", "X"),
         ] {
-            assert!(template(&head).is_none(), "{head}");
+            assert!(template(&head, &CursorPlace::Headers).is_none(), "{head}");
         }
+    }
+
+    #[test]
+    fn heads_that_differ_only_in_the_arguments_of_their_cursor_match() {
+        let head = |date: &str, tag: &str| {
+            format!("GET /lp/a?tag={tag}&x=1&time={date} HTTP/1.1\r\nHost: a\r\n\r\n")
+        };
+        let first = head("Sun%2C%2006%20Nov%201994%2008%3A49%3A37%20GMT", "1");
+        let template = template(&first, &ARGUMENTS).expect("a poll that can be cached");
+        for (date, tag) in [("Mon,+07+Nov", "W/20"), ("1", "0")] {
+            let whole = head(date, tag) + "GET";
+            let found = match_poll(&template, &ARGUMENTS, whole.as_bytes());
+            let expected = PollMatch {
+                date: date.as_bytes(),
+                tag: tag.as_bytes(),
+                rest: b"GET",
+            };
+            assert_eq!(found, Some(expected), "{date} {tag}");
+        }
+        let others = [
+            ("GMT", "GMT&y=2"),
+            ("GMT", "GMT#"),
+            ("GMT", "GMT/"),
+            ("tag=1", "tag="),
+            ("tag=1", "tag=x"),
+            ("x=1", "x=2"),
+            (
+                "time=Sun%2C%2006%20Nov%201994%2008%3A49%3A37%20GMT",
+                "time=",
+            ),
+        ];
+        assert_others_differ(&first, &others, |other| {
+            match_poll(&template, &ARGUMENTS, other).is_some()
+        });
     }
 }

@@ -8,7 +8,7 @@ use super::{Located, NextStep, RequestBody, Router, Waiting, return_response};
 use crate::server::access::rules::{self, Access, Verdict};
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::AuthRequest;
-use crate::server::config::{Endpoint, Location, LocationSettings, ProxySettings};
+use crate::server::config::{Endpoint, LocationSettings, ProxySettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::h1::headers::BodyLength;
@@ -22,8 +22,8 @@ use crate::server::push_stream;
 pub(super) enum Admission<'s> {
     /// It does not enter, or is answered already.
     Ended(NextStep),
-    /// It enters this location, which has an endpoint.
-    Endpoint(&'s Location),
+    /// It enters its location, which has an endpoint.
+    Endpoint,
     /// It is for a static file.
     Files,
     /// It is for a back-end.
@@ -60,10 +60,7 @@ impl<'s> Router<'s> {
                     _ => Admission::error_page(Status::NOT_ALLOWED),
                 })
             }
-            Some(location) => {
-                self.enter_location(location, located, request, waiting)
-                    .await
-            }
+            Some(_) => self.enter_location(located, request, waiting).await,
             None if located.server.welcome => Ok(Admission::Ended(NextStep::Page(
                 request.method.to_owned(),
                 String::from_utf8_lossy(request.target).into_owned(),
@@ -136,7 +133,6 @@ impl<'s> Router<'s> {
     /// Checks the limits and the hook of a location, and discards the body of a subscriber.
     async fn enter_location<W: Waiting>(
         &self,
-        location: &'s Location,
         located: &mut Located<'s>,
         request: &Request<'_>,
         waiting: &mut W,
@@ -169,9 +165,9 @@ impl<'s> Router<'s> {
             (Endpoint::None, None) => Ok(Admission::Files),
             (endpoint, _) if is_follower(endpoint, request) => {
                 let rejected = discard_body(located, waiting).await?;
-                Ok(rejected.map_or(Admission::Endpoint(location), Admission::Ended))
+                Ok(rejected.map_or(Admission::Endpoint, Admission::Ended))
             }
-            _ => Ok(Admission::Endpoint(location)),
+            _ => Ok(Admission::Endpoint),
         }
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Router;
 use super::next_step::{PendingBody, RequestBody};
 use super::rewriting::{Destination, RewriteRequest};
+use crate::server::config::expression::reads::record_changing;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::{RewriteFrame, VirtualServer, WebSettings};
 use crate::server::exchange::request::{Endpoints, Request};
@@ -219,9 +220,10 @@ impl<'s> Router<'s> {
         }
         .run(server, &mut frame);
         let web = &destination.settings.web;
-        let is_last = web
-            .keepalive_requests
-            .is_some_and(|max| self.requests >= max);
+        let is_last = web.keepalive_requests.is_some_and(|max| {
+            record_changing();
+            self.requests >= max
+        });
         Located {
             // The location may trust a proxy that the server does not trust.
             client: client.or_else(|| self.named_client(web, request)),

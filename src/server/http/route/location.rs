@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::publish_plan::PublishPlan;
 use super::subscribing::message_hook;
 use super::{EndpointRequest, NextStep, Router};
-use crate::server::config::{Endpoint, Location, LocationSettings, SubscriberMode};
+use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::http::replay;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::nchan::group_location;
 use crate::server::nchan::negotiation::{self, RequestedAction};
@@ -23,7 +20,6 @@ impl Router<'_> {
     /// Passes an admitted request to the endpoint of its location.
     pub(super) fn enter_endpoint(
         &self,
-        location: &Location,
         settings: &Arc<LocationSettings>,
         incoming: &EndpointRequest<'_>,
     ) -> NextStep {
@@ -34,17 +30,14 @@ impl Router<'_> {
             Endpoint::Statistics => {
                 statistics::respond(request, variables, settings, self.shard.broker()).into()
             }
-            endpoint if is_publish(endpoint, request) => {
-                self.publish(location, settings, variables)
-            }
-            _ => self.subscribe_at(location, settings, incoming),
+            endpoint if is_publish(endpoint, request) => self.publish(settings, variables),
+            _ => self.subscribe_at(settings, incoming),
         }
     }
 
     /// Passes a request to the publisher endpoint.
     fn publish(
         &self,
-        location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
     ) -> NextStep {
@@ -77,10 +70,7 @@ impl Router<'_> {
                 read_body(reply, PublishPlan::Nchan, hook)
             }
             _ => {
-                let mut reply = push_stream::publish::respond(&call);
-                if let PublishReply::Read(plan) = &mut reply {
-                    plan.set_argument_alone(only_argument(variables, location, settings));
-                }
+                let reply = push_stream::publish::respond(&call);
                 read_body(reply, PublishPlan::PushStream, None)
             }
         }
@@ -89,7 +79,6 @@ impl Router<'_> {
     /// Passes a request to the subscriber endpoint.
     fn subscribe_at(
         &self,
-        location: &Location,
         settings: &Arc<LocationSettings>,
         incoming: &EndpointRequest<'_>,
     ) -> NextStep {
@@ -112,10 +101,7 @@ impl Router<'_> {
             compression: incoming.compression,
             added: &incoming.added.good,
         };
-        let is_cached = self.caches_polls
-            && variables.frame.uri.is_none()
-            && replay::is_replayable(variables.server, location, settings);
-        self.subscribe(&call, incoming.added, is_cached)
+        self.subscribe(&call, incoming.added)
     }
 }
 
@@ -129,18 +115,6 @@ fn read_body<P>(
         PublishReply::Respond(response) => NextStep::Respond(response),
         PublishReply::Read(plan) => NextStep::Read(family(plan), hook),
     }
-}
-
-/// Returns the argument that carries the channel id, if similar requests differ in nothing else
-/// that matters.
-fn only_argument(
-    variables: &RequestVariables<'_>,
-    location: &Location,
-    settings: &LocationSettings,
-) -> Option<Bytes> {
-    let name = replay::only_argument(variables.server, location, settings)?;
-    // A rewritten request depends on the directives of another location, too.
-    variables.frame.uri.is_none().then(|| name.clone())
 }
 
 /// Returns whether the request is one of a publisher.

@@ -37,7 +37,7 @@ use crate::server::access::client_address;
 use crate::server::access::host_names::ListenerTraits;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::{AddedHeaders, Gate};
-use crate::server::config::{Location, VirtualServer, WebSettings};
+use crate::server::config::{VirtualServer, WebSettings};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::exchange::response::ResponseContext;
@@ -60,11 +60,11 @@ pub(super) struct Router<'s> {
 }
 
 /// What responds to a request after its admission.
-enum Responder<'s> {
+enum Responder {
     /// Routing itself, with this step.
     Router(NextStep),
-    /// The endpoint of this location.
-    Endpoint(&'s Location),
+    /// The endpoint of the location.
+    Endpoint,
 }
 
 /// A request at an endpoint.
@@ -125,7 +125,7 @@ impl<'s> Router<'s> {
         };
         let responder = match admission {
             Admission::Ended(next) => Responder::Router(next),
-            Admission::Endpoint(location) => Responder::Endpoint(location),
+            Admission::Endpoint => Responder::Endpoint,
             Admission::Files => match self.find_file(located, request, waiting).await? {
                 Ok(next) => Responder::Router(next),
                 Err(redirection) => return Ok(Err(redirection)),
@@ -147,7 +147,7 @@ impl<'s> Router<'s> {
         located: &Located<'_>,
         request: &Request<'_>,
         added: Option<AddedHeaders>,
-        responder: Responder<'_>,
+        responder: Responder,
     ) -> RoutedRequest {
         let settings = located.destination.settings;
         located.with(request, |variables| {
@@ -162,16 +162,14 @@ impl<'s> Router<'s> {
             let compression = Compression::for_request(settings.gzip.as_ref(), variables.request);
             let next = match responder {
                 Responder::Router(next) => next,
-                Responder::Endpoint(_) if regex_pattern::has_failure() => {
-                    NextStep::internal_error()
-                }
-                Responder::Endpoint(location) => {
+                Responder::Endpoint if regex_pattern::has_failure() => NextStep::internal_error(),
+                Responder::Endpoint => {
                     let incoming = EndpointRequest {
                         variables,
                         added: &added,
                         compression: &compression,
                     };
-                    self.enter_endpoint(location, settings, &incoming)
+                    self.enter_endpoint(settings, &incoming)
                 }
             };
             let mut next = self.unless_failed(next);

@@ -165,4 +165,15 @@ impl ResponsePlan {
         };
         self.compression.apply(response, self.connection.is_head)
     }
+
+    /// The plan for further responses like the first one.
+    pub(in crate::server) fn without_log(&self) -> Self {
+        Self {
+            connection: self.connection,
+            added: self.added.clone(),
+            compression: self.compression.clone(),
+            log: None,
+            page_type: self.page_type.clone(),
+        }
+    }
 }

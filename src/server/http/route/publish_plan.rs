@@ -6,7 +6,7 @@ use crate::server::broker::Broker;
 use crate::server::exchange::response::Response;
 use crate::server::nchan::publish::NchanPublishing;
 use crate::server::nhpm::publish::NhpmPublication;
-use crate::server::push_stream::publish::{Plan, PublishReplay};
+use crate::server::push_stream::publish::Plan;
 
 /// What to do with the body of a request once it is complete.
 pub(in crate::server) enum PublishPlan {
@@ -63,19 +63,32 @@ impl PublishPlan {
         }
     }
 
-    /// The query argument that names the channels, if equal requests may differ in it alone.
-    pub(in crate::server) fn argument_alone(&self) -> Option<&Bytes> {
+    /// The query argument that names the only channel of a message, if plans for other channels
+    /// differ in nothing else.
+    pub(in crate::server) fn channel_argument(&self) -> Option<&Bytes> {
         match self {
-            Self::PushStream(plan) => plan.argument_alone(),
-            _ => None,
+            Self::PushStream(plan) => plan.channel_argument(),
+            Self::Nhpm(_) => None,
+            Self::Nchan(publishing) => publishing.publication.channel_argument(),
         }
     }
 
-    /// Turns the plan into one for further messages; see [`Plan::replay`].
-    pub(in crate::server) fn replay(self, added: &[u8]) -> Option<PublishReplay> {
+    /// Directs the plan to the channel that the argument names. Returns false if that channel does
+    /// not exist or does not accept messages.
+    pub(in crate::server) fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
         match self {
-            Self::PushStream(plan) => plan.replay(added),
-            _ => None,
+            Self::PushStream(plan) => plan.redirect(broker, id),
+            Self::Nhpm(_) => false,
+            Self::Nchan(publishing) => publishing.publication.redirect(broker, id),
+        }
+    }
+
+    /// Releases the channels of a plan that is kept: a deleted channel must not stay in memory.
+    pub(in crate::server) fn release_channels(&mut self) {
+        match self {
+            Self::PushStream(plan) => plan.release_channels(),
+            Self::Nhpm(_) => {}
+            Self::Nchan(publishing) => publishing.publication.release_channels(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::server::nchan::negotiation;
 use crate::server::nchan::negotiation::RequestedAction;
 use crate::server::nchan::subscribe::{NchanFollower, SubscriberHooks};
 use crate::server::push_stream::subscribe::websocket::WebSocketPublisher;
-use crate::server::push_stream::subscribe::{PollReplay, SubscribeRejection, poll_replay};
+use crate::server::push_stream::subscribe::{PollReplay, SubscribeRejection};
 use crate::server::{nchan, nhpm, push_stream};
 
 /// What the protocol family of a subscription adds to it.
@@ -41,17 +41,15 @@ impl FamilyFollower {
 }
 
 impl Router<'_> {
-    /// Answers a subscriber. With `is_cached` the result is prepared for a replay.
-    pub(super) fn subscribe(
-        &self,
-        call: &SubscribeCall<'_>,
-        added: &AddedHeaders,
-        is_cached: bool,
-    ) -> NextStep {
+    /// Answers a subscriber. The result of a poll is prepared for a replay if polls are cached.
+    pub(super) fn subscribe(&self, call: &SubscribeCall<'_>, added: &AddedHeaders) -> NextStep {
         if !call.settings.web.access_logs.is_empty() {
             self.outlet.begin_tap();
         }
-        let replay = || is_cached.then(|| poll_replay::replay(call)).flatten();
+        let replay = || {
+            let replay = self.caches_polls.then(|| PollReplay::of(call));
+            replay.flatten().map(Box::new)
+        };
         let next = match respond(call) {
             SubscribeReply::Follow(mut subscription, family) => {
                 let lines = if family.is_websocket() {

@@ -15,7 +15,6 @@
 
 pub mod batch;
 mod plan;
-mod publish_replay;
 
 use std::borrow::Cow;
 
@@ -39,7 +38,6 @@ use crate::server::exchange::response::{NO_CACHE, Response, Status};
 pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
 use self::plan::ReplyTraits;
-pub use self::publish_replay::PublishReplay;
 
 /// Whether the body of a request is a batch of messages.
 #[must_use]
@@ -158,7 +156,10 @@ fn plan(
         shows_info: call.settings.channel_info_on_publish,
         headers,
     };
-    Ok(PublishReply::Read(Box::new(Plan::new(action, reply))))
+    let path = call.settings.channels_path.as_ref();
+    let channel_argument = path.and_then(|path| path.as_argument()).cloned();
+    let plan = Plan::new(action, reply, channel_argument);
+    Ok(PublishReply::Read(Box::new(plan)))
 }
 
 fn batch(

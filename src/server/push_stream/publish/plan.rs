@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::PublishReplay;
+use super::check_publish_channel;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
@@ -19,8 +19,8 @@ use crate::server::push_stream::info;
 pub struct Plan {
     action: Action,
     reply: ReplyTraits,
-    /// See [`Plan::argument_alone`].
-    argument_alone: Option<Bytes>,
+    /// See [`Plan::channel_argument`].
+    channel_argument: Option<Bytes>,
 }
 
 /// The parts of a response that do not depend on the message.
@@ -45,48 +45,46 @@ pub(in crate::server) enum Action {
 }
 
 impl Plan {
-    pub(in crate::server) fn new(action: Action, reply: ReplyTraits) -> Self {
+    pub(in crate::server) fn new(
+        action: Action,
+        reply: ReplyTraits,
+        channel_argument: Option<Bytes>,
+    ) -> Self {
         Self {
             action,
             reply,
-            argument_alone: None,
+            channel_argument,
         }
     }
 
-    /// Records that requests which differ only in this query argument, which names their channels,
-    /// have the same plan otherwise.
-    pub fn set_argument_alone(&mut self, name: Option<Bytes>) {
-        self.argument_alone = name;
-    }
-
-    /// The query argument that names the channels, if equal requests may differ in it alone.
+    /// The query argument that names the channels of a message, if nothing else does.
     #[must_use]
-    pub fn argument_alone(&self) -> Option<&Bytes> {
-        self.argument_alone.as_ref()
-    }
-
-    /// Turns the plan into one for further messages that are published in the same way. Their
-    /// responses carry the header lines `added`. `None` if the plan publishes nothing.
-    #[must_use]
-    pub fn replay(mut self, added: &[u8]) -> Option<PublishReplay> {
-        let Action::Publish {
-            event_id,
-            event_type,
-            store,
-            ..
-        } = self.action
-        else {
-            return None;
-        };
-        let model = NewMessage {
-            event_id,
-            event_type,
-            ..NewMessage::default()
-        };
-        if !added.is_empty() {
-            self.reply.headers.to_mut().extend_from_slice(added);
+    pub fn channel_argument(&self) -> Option<&Bytes> {
+        match self.action {
+            Action::Publish { .. } => self.channel_argument.as_ref(),
+            Action::Delete { .. } => None,
         }
-        Some(PublishReplay::new(model, store, self.reply))
+    }
+
+    /// Directs the plan to another channel, which the argument names without escapes. Returns false
+    /// if the channel does not exist or does not accept messages.
+    #[must_use]
+    pub fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
+        let Action::Publish { channels, .. } = &mut self.action else {
+            return false;
+        };
+        let found = broker
+            .find(id)
+            .filter(|channel| !channel.is_events && check_publish_channel(broker, id).is_ok());
+        *channels = found.into_iter().collect();
+        !channels.is_empty()
+    }
+
+    /// Releases the channels; the plan can be directed to another one.
+    pub fn release_channels(&mut self) {
+        if let Action::Publish { channels, .. } = &mut self.action {
+            channels.clear();
+        }
     }
 
     /// Header lines of every response of the location.

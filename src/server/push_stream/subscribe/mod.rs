@@ -13,7 +13,7 @@
 
 mod callback;
 mod long_polling;
-pub(in crate::server) mod poll_replay;
+mod poll_replay;
 mod polling;
 mod resume;
 mod streaming;
@@ -29,7 +29,6 @@ use self::websocket::WebSocketPublisher;
 use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
-pub use super::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::explain::Rejection;
 use crate::protocol::MODE;
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};

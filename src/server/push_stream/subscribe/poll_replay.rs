@@ -10,7 +10,7 @@ use super::long_polling;
 use super::long_polling::BacklogState;
 use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
 use crate::server::broker::Broker;
-use crate::server::config::{Endpoint, Expression, LocationSettings};
+use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
 use crate::server::endpoint::formats::SharedFormat;
@@ -18,7 +18,7 @@ use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::fanout::ChannelRequest;
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
-use crate::server::push_stream::cursor;
+use crate::server::push_stream::cursor::CursorPlace;
 
 /// A poll without its cursor.
 pub struct PollReplay {
@@ -27,87 +27,46 @@ pub struct PollReplay {
     id: Bytes,
     format: SharedFormat,
     response_traits: PollResponseTraits,
-}
-
-/// Returns what responds to polls with the same head but another date and tag, if nothing else
-/// depends on these. The call must have been accepted.
-#[must_use]
-pub(crate) fn replay(call: &SubscribeCall<'_>) -> Option<Box<PollReplay>> {
-    let path = find_channels_path(call.settings)?;
-    let is_poll = requested_mode(call) == SubscriberMode::LongPolling;
-    if !is_poll || !path.uses_only_target() || !cursor::is_of_headers(call.settings, call.variables)
-    {
-        return None;
-    }
-    let path = path.evaluate(call.variables);
-    let [
-        ChannelRef {
-            id,
-            backtrack: None,
-        },
-    ] = &channels_path::parse(&path)[..]
-    else {
-        return None;
-    };
-    let response_traits = long_polling::response_traits(call)?;
-    let format = long_polling::format(call);
-    Some(Box::new(PollReplay {
-        settings: Arc::clone(call.settings),
-        id: id.clone(),
-        format,
-        response_traits,
-    }))
-}
-
-/// Returns the path to the channels, if no other setting depends on what differs between polls: the
-/// cursor and the time. Every field is listed, so that adding a setting forces a decision here.
-fn find_channels_path(settings: &LocationSettings) -> Option<&Expression> {
-    let LocationSettings {
-        channels_path,
-        endpoint: Endpoint::Subscriber(_),
-        // Settings of the cursor: `cursor::is_of_headers` checks them.
-        last_received_message_time: _,
-        last_received_message_tag: _,
-        last_event_id: _,
-        cursor_headers_as_fallback: _,
-        // Evaluated for each poll.
-        authorized_channels_only: _,
-        wildcard_channel_max_qtd: _,
-        allow_connections_to_events_channel: _,
-        longpolling_connection_ttl: _,
-        gap_notice: _,
-        is_builtin: _,
-        // Contained in the results of `long_polling::response_traits` and `long_polling::format`.
-        header_template: _,
-        footer_template: _,
-        message_format: _,
-        allowed_origins: _,
-        gzip: _,
-        types: _,
-        slow_consumer: _,
-        slow_consumer_bytes: _,
-        // Settings of streams or publishers, or the same for all these requests.
-        store_messages: _,
-        channel_info_on_publish: _,
-        ping_message_interval: _,
-        subscriber_connection_ttl: _,
-        websocket_allow_publish: _,
-        user_agent: _,
-        paddings: _,
-        batch: _,
-        client_max_body_size: _,
-        proxy: _,
-        // The router has checked it: a poll is cached only if they are the same for all requests
-        // with this head.
-        web: _,
-    } = settings
-    else {
-        return None;
-    };
-    channels_path.as_ref()
+    place: CursorPlace,
 }
 
 impl PollReplay {
+    /// Returns what responds to polls with the same head but another date and tag, as long as the
+    /// configuration reads these only as the cursor. The call must have been accepted.
+    #[must_use]
+    pub fn of(call: &SubscribeCall<'_>) -> Option<Self> {
+        let is_poll = matches!(call.settings.endpoint, Endpoint::Subscriber(_))
+            && requested_mode(call) == SubscriberMode::LongPolling;
+        if !is_poll {
+            return None;
+        }
+        let place = CursorPlace::of(call.settings, call.variables)?;
+        let path = call.settings.channels_path.as_ref()?;
+        let path = path.evaluate(call.variables);
+        let [
+            ChannelRef {
+                id,
+                backtrack: None,
+            },
+        ] = &channels_path::parse(&path)[..]
+        else {
+            return None;
+        };
+        Some(Self {
+            settings: Arc::clone(call.settings),
+            id: id.clone(),
+            format: long_polling::format(call),
+            response_traits: long_polling::response_traits(call)?,
+            place,
+        })
+    }
+
+    /// The place of the cursor.
+    #[must_use]
+    pub fn place(&self) -> &CursorPlace {
+        &self.place
+    }
+
     /// Bytes of heap memory.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
@@ -125,7 +84,7 @@ impl PollReplay {
     ) -> Option<SubscribeReply> {
         let channel = broker.find(&self.id)?;
         check_subscribe_channel(&self.settings, broker, &self.id, Some(&channel)).ok()?;
-        let cursor = cursor::of_headers(&self.settings, date, tag);
+        let cursor = self.place.read(&self.settings, date, tag);
         let channels = smallvec![ChannelRequest::new(channel)];
         let cursor = resume::located(broker, cursor, &channels);
         match long_polling::backlog_state(&channels[0].channel, &cursor) {

@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 
 use super::{Connection, Disconnected, OpenSubscription};
 use crate::server::broker::{Charge, OutOfMemory};
+use crate::server::config::expression::reads::Reads;
 use crate::server::config::expression::regex_pattern;
 use crate::server::exchange::owned_request::OwnedRequest;
 use crate::server::exchange::request::Request;
@@ -180,12 +181,9 @@ impl<'a> Requests<'a> {
         let input = socket.input();
         let caches_polls = *requests > 0 && replay::caches_polls(poll_cache, current, input);
         let route = |request: &Request<'_>, length| {
-            let poll = if caches_polls {
-                replay::poll_holes(input, request)
-            } else {
-                None
-            };
-            let router = self.router(snapshot, poll.is_some());
+            // Reads of earlier requests.
+            Reads::take();
+            let router = self.router(snapshot, caches_polls);
             let mut located = router.locate(request, length);
             // Without waiting it is ready at once.
             match router
@@ -194,7 +192,7 @@ impl<'a> Requests<'a> {
             {
                 Some(Ok(routed)) => {
                     let holes = if self.served_any {
-                        self.replay.find_holes(input, request, &routed, poll)
+                        self.replay.find_holes(input, request, &routed)
                     } else {
                         None
                     };

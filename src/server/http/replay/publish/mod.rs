@@ -5,33 +5,27 @@
 //! and settings was a third of the instructions of a publish (callgrind), and as much of the code
 //! that has to be loaded into the processor's caches between two system calls.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 
 use super::cached_request::{CachedRequest, RequestCache};
 use super::head_template::{Holes, TemplateMatch};
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
-use crate::server::broker::Broker;
-use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::ResponseContext;
-use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
+use crate::server::http::route::ResponsePlan;
 use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::observe::failpoints;
-use crate::server::push_stream::publish::PublishReplay;
 
 /// Most digits of a `Content-Length` that is matched.
 const MAX_LENGTH_DIGITS: usize = 9;
 
 /// A routed request of a publisher.
 pub(super) struct CachedPublish {
-    replay: PublishReplay,
-    /// Longest channel id in bytes.
-    max_id: usize,
+    /// Without its channel.
+    plan: PublishPlan,
     /// Largest message in bytes.
     max_body: u64,
-    connection: ResponseContext,
+    /// What completes the responses.
+    context: ResponsePlan,
 }
 
 /// The variable parts of a publisher's request that matches a template.
@@ -40,112 +34,6 @@ pub(in crate::server) struct PublishMatch<'a> {
     pub(in crate::server) id: &'a [u8],
     pub(in crate::server) head_bytes: usize,
     pub(in crate::server) text: &'a [u8],
-}
-
-/// Returns the name of the argument that carries the channel id, if requests to this location
-/// depend on nothing else in their target.
-pub(in crate::server) fn only_argument<'a>(
-    server: &VirtualServer,
-    location: &Location,
-    settings: &'a LocationSettings,
-) -> Option<&'a Bytes> {
-    if is_replayable(server, location, settings) {
-        channel_argument(settings)
-    } else {
-        None
-    }
-}
-
-/// Returns whether all requests with the same head take the same way through the server and the
-/// location.
-pub(in crate::server) fn is_replayable(
-    server: &VirtualServer,
-    location: &Location,
-    settings: &LocationSettings,
-) -> bool {
-    server.steps.is_empty() && location.steps.is_empty() && is_web_replayable(&settings.web)
-}
-
-/// Returns the argument that carries the channel id, if no other setting depends on the request.
-///
-/// Every field is listed, so that adding a setting forces a decision here.
-fn channel_argument(settings: &LocationSettings) -> Option<&Bytes> {
-    let LocationSettings {
-        channels_path,
-        allowed_origins: None,
-        gzip: None,
-        endpoint: Endpoint::Publisher { .. },
-        web: _,
-        // The same for all channels.
-        store_messages: _,
-        channel_info_on_publish: _,
-        message_format: _,
-        batch: _,
-        types: _,
-        client_max_body_size: _,
-        // Settings of subscribers, or of back-ends.
-        authorized_channels_only: _,
-        header_template: _,
-        footer_template: _,
-        wildcard_channel_max_qtd: _,
-        ping_message_interval: _,
-        subscriber_connection_ttl: _,
-        longpolling_connection_ttl: _,
-        websocket_allow_publish: _,
-        last_received_message_time: _,
-        last_received_message_tag: _,
-        last_event_id: _,
-        cursor_headers_as_fallback: _,
-        user_agent: _,
-        paddings: _,
-        allow_connections_to_events_channel: _,
-        slow_consumer: _,
-        slow_consumer_bytes: _,
-        gap_notice: _,
-        is_builtin: _,
-        proxy: _,
-    } = settings
-    else {
-        return None;
-    };
-    channels_path.as_ref()?.as_argument()
-}
-
-/// Returns whether none of these settings depends on a part of the request that may vary.
-fn is_web_replayable(web: &WebSettings) -> bool {
-    let WebSettings {
-        added_headers,
-        access_logs,
-        // Password files change.
-        authentication: None,
-        limit_except: None,
-        keepalive_requests: None,
-        // These depend on the address, the method and other parts that do not vary.
-        access: _,
-        satisfy_any: _,
-        internal: _,
-        internal_from_front: _,
-        content_gate: _,
-        answer_gate: _,
-        real_ip: _,
-        // Settings of static files.
-        root: _,
-        index: _,
-        without_etag: _,
-        // Responses to publishers have a length.
-        without_chunks: _,
-        unmodified: _,
-        max_ranges: _,
-        // Sent for every request.
-        auth_request: None,
-        // Takes effect through a variable only: in a directive of the rewrite phase, or in an
-        // expression that is checked there.
-        secure_link: _,
-    } = web
-    else {
-        return false;
-    };
-    added_headers.is_empty() && access_logs.is_empty()
 }
 
 /// Returns the ranges of channel id and length in the head of a publisher's request at the front of
@@ -165,7 +53,7 @@ pub(in crate::server) fn match_publish<'a>(
     template: &HeadTemplate,
     buffer: &'a [u8],
 ) -> Option<PublishMatch<'a>> {
-    let hole_length = |number: usize, rest: &[u8]| match number {
+    let part_length = |number: usize, rest: &[u8]| match number {
         0 => rest
             .iter()
             .position(|byte| !is_id_byte(*byte))
@@ -177,9 +65,9 @@ pub(in crate::server) fn match_publish<'a>(
             .count(),
     };
     let TemplateMatch {
-        holes: [id, digits],
+        parts: [id, digits],
         rest,
-    } = template.match_head(buffer, hole_length)?;
+    } = template.match_head(buffer, part_length)?;
     let length = digits
         .iter()
         .fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
@@ -203,25 +91,20 @@ fn is_plain_id(id: &[u8]) -> bool {
 }
 
 impl CachedPublish {
-    /// The entry of a request that `plan` has answered with these additional header lines; `None`
-    /// if it cannot be replayed.
-    pub(super) fn new(
-        broker: &Broker,
-        plan: PublishPlan,
-        max_body: u64,
-        connection: ResponseContext,
-        added: &[u8],
-    ) -> Option<Self> {
-        let max_id = broker
-            .settings()
-            .max_channel_id_length
-            .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-        Some(Self {
-            replay: plan.replay(added)?,
-            max_id,
+    /// The entry of a request that `plan` has answered.
+    pub(super) fn new(mut plan: PublishPlan, max_body: u64, context: &ResponsePlan) -> Self {
+        plan.release_channels();
+        Self {
+            plan,
             max_body,
-            connection,
-        })
+            context: context.without_log(),
+        }
+    }
+
+    /// Bytes of heap memory.
+    pub(super) fn own_bytes(&self) -> usize {
+        let added = &self.context.added;
+        self.plan.own_bytes() + added.good.len() + added.any.len()
     }
 }
 
@@ -244,20 +127,23 @@ pub(super) fn replay(
         head_bytes,
         text,
     } = match_publish(template, input)?;
-    if head_bytes > snapshot.limits.max_header_bytes
-        || id.len() > entry.max_id
-        || text.len() as u64 > entry.max_body
-    {
-        return None;
-    }
     let ReplayContext {
         shard,
         outlet,
         writer,
         ..
     } = context;
+    let CachedPublish {
+        plan,
+        max_body,
+        context,
+    } = entry;
     let broker = shard.broker();
-    let channel = broker.find(id).filter(|channel| !channel.is_events)?;
+    let is_too_long =
+        head_bytes > snapshot.limits.max_header_bytes || text.len() as u64 > *max_body;
+    if is_too_long || !plan.redirect(broker, id) {
+        return None;
+    }
     failpoints::point("request");
     *is_used = true;
     let bytes = head_bytes + text.len();
@@ -268,9 +154,9 @@ pub(super) fn replay(
     } else {
         None
     };
-    let keeps_alive = entry
-        .replay
-        .publish(broker, &channel, text, entry.connection, writer.out());
+    let response = context.complete(plan.finish(broker, text));
+    plan.release_channels();
+    let keeps_alive = response.write(context.connection, writer.out());
     match delivering {
         Some(delivering) => writer.write_inline(outlet, &delivering),
         None => writer.record_published(shard),
@@ -279,21 +165,6 @@ pub(super) fn replay(
         bytes,
         end: (!keeps_alive).then_some(ReplayEnd::Closes),
     })
-}
-
-/// Caches a request; without an `entry` the cache becomes empty.
-pub(super) fn cache(
-    cache: &mut RequestCache<CachedPublish>,
-    broker: &Broker,
-    snapshot: &Rc<ListenerSnapshot>,
-    template: HeadTemplate,
-    entry: Option<CachedPublish>,
-) {
-    let Some(entry) = entry else {
-        return cache.evict();
-    };
-    let entry_bytes = entry.replay.own_bytes();
-    cache.insert(broker, snapshot, template, entry, entry_bytes);
 }
 
 #[cfg(test)]

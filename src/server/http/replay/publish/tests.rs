@@ -1,10 +1,7 @@
-//! Tests of matching publishers' requests, and of the settings that prevent it.
-
-use std::sync::Arc;
+//! Tests of matching publishers' requests.
 
 use super::super::head_template::{template_of, tests::assert_others_differ};
 use super::*;
-use crate::server::config::source;
 
 const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\n\
                      Content-Length:  5 \r\nAccept: */*\r\n\r\n";
@@ -84,58 +81,5 @@ fn a_request_without_both_holes_is_not_cached() {
         b"POST /pub?id=a&x=\xe4 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
     ] {
         assert!(template(head).is_none(), "{}", head.escape_ascii());
-    }
-}
-
-#[test]
-fn a_directive_that_depends_on_more_than_the_channel_prevents_caching() {
-    let argument = |server: &str, location: &str| {
-        let text = format!(
-            "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; \
-             server {{ listen 127.0.0.1:9103; {server}
-             location = /auth {{ return 204; }}
-             location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
-             {location} }} }} }}"
-        );
-        let loaded =
-            source::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let server = Arc::clone(loaded.config.listeners[0].server("127.0.0.1", String::new));
-        let (location, _) = server.locate(b"/pub").expect("a location");
-        only_argument(&server, location, &location.settings).cloned()
-    };
-    for location in [
-        "",
-        "allow 127.0.0.1; deny all;",
-        "push_stream_store_messages on;",
-        "client_max_body_size 5;",
-    ] {
-        assert_eq!(
-            argument("", location).as_deref(),
-            Some(&b"id"[..]),
-            "{location}"
-        );
-    }
-    for location in [
-        "add_header X-Channel $arg_id;",
-        "access_log /dev/null f;",
-        "auth_basic a; auth_basic_user_file /dev/null;",
-        "limit_except GET { auth_basic a; auth_basic_user_file /dev/null; }",
-        "limit_except GET { deny all; }",
-        "keepalive_requests 5;",
-        "gzip on;",
-        "push_stream_allowed_origins $arg_id;",
-        "if ($arg_id = a) { return 403; }",
-        "set $a $arg_id;",
-        "rewrite ^/none /x;",
-        "auth_request /auth;",
-    ] {
-        assert_eq!(argument("", location), None, "{location}");
-    }
-    for server in [
-        "if ($arg_id = a) { return 403; }",
-        "rewrite ^/none /x;",
-        "auth_request /auth;",
-    ] {
-        assert_eq!(argument(server, ""), None, "{server}");
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{FrameVariables, RewriteFrame};
+use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{Captures, Expression, RegexPattern, Variables};
 
 /// The condition of an `if` block.
@@ -86,7 +87,10 @@ impl Condition {
                 test,
                 path,
                 negated,
-            } => test.holds(&path.evaluate(&framed)) != *negated,
+            } => {
+                record_changing();
+                test.holds(&path.evaluate(&framed)) != *negated
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use self::rewrite::{Rewrite, RewriteFlag, Uri, find_argument};
 use crate::server::config::expression::Memo;
+use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{
     Captures, Condition, Expression, Location, LocationSettings, Variables,
 };
@@ -226,6 +227,7 @@ impl<'a> Run<'a, '_> {
             RewriteStep::SetArguments(value) => {
                 let arguments = self.evaluate_to_set(value);
                 let path = self.framed().path();
+                record_changing();
                 self.frame.uri = Some(Uri { path, arguments });
                 true
             }
@@ -281,6 +283,8 @@ impl<'a> Run<'a, '_> {
             self.outcome.end = RewriteEnd::NoUri;
             return false;
         }
+        // The new query may contain parts of the old one.
+        record_changing();
         self.frame.uri = Some(uri);
         self.frame.is_internal = true;
         self.is_changed = true;
