@@ -302,3 +302,15 @@ fn resume_points_skip_no_message() {
         (early, Position::new(1000, 0))
     );
 }
+
+#[test]
+fn followers_take_little_memory() {
+    use super::table::ConnectionSlot;
+    assert_eq!(
+        size_of::<Rc<Format>>(),
+        2 * size_of::<usize>(),
+        "the policy is shared"
+    );
+    let bytes = size_of::<ConnectionSlot>();
+    assert!(bytes <= 192, "{bytes} bytes per connection");
+}

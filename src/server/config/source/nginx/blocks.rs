@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use super::build::Builder;
+use super::channels;
 use super::classes;
 use super::classes::Class;
 use super::directives;
 use super::directives::{EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, Rule, Value};
-use super::guards::GuardDirective;
+use super::guards::{self, GuardDirective};
 use super::levels::{Scope, StepDraft};
 use super::parser::{Block, Directive};
 use super::{ignored, names, timeouts};
@@ -98,8 +99,8 @@ impl Builder<'_> {
         if matches!(rule.effect, Effect::Ignored) {
             return Ok(Support::Ignored(ignored::reason(name).unwrap_or_default()));
         }
-        self.add_unavailable_variable(directive, scope);
-        self.add_channel_directive(directive, &mut scope.level);
+        guards::add_unavailable_variable(directive, &self.names, scope);
+        channels::add(directive, &self.names, &mut scope.level);
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => {}

@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::blocks::InnerBlock;
+use super::channels::ChannelDirective;
 use super::checks;
 use super::conditions;
 use super::directives::{EVENTS, HTTP, MAIN, SERVER, SERVER_IF};
 use super::files::SourcePlace;
+use super::guards::{self, FrontRules};
 use super::levels::{Level, Scope, StepDraft};
 use super::listen;
 use super::listeners::{ServerDraft, listeners};
+use super::maps;
 use super::names;
 use super::names::LogFormats;
 use super::parser::{Block, Directive};
@@ -192,7 +195,13 @@ impl Builder<'_> {
                     let is_in_force = !blocks[number + 1..]
                         .iter()
                         .any(|later| defines_same_variable(later, inner));
-                    self.map(inner.directive, inner.block, is_in_force);
+                    maps::define(
+                        inner.directive,
+                        inner.block,
+                        is_in_force,
+                        &self.names,
+                        self.report,
+                    );
                 }
                 "upstream" => {}
                 _ => {
@@ -225,7 +234,11 @@ impl Builder<'_> {
         let (scope, blocks) = self.scope(block, SERVER);
         let mut level = scope.level.inherit(&http.level);
         self.check_access(&level, place);
-        self.add_server_guards(&mut level, &blocks, &scope.listens, place);
+        let has_proxy_protocol = scope
+            .listens
+            .iter()
+            .any(|listen| self.proxy_protocol.contains(&listen.address));
+        guards::add_of_server(&mut level, &blocks, &self.names, has_proxy_protocol, place);
         self.settle_guards(&mut level, &[], false, place);
         let settings = level.settings(Endpoint::None, Paddings::default(), &http.broker);
         let mut ifs = blocks.iter().filter(|inner| inner.name == "if");
@@ -233,7 +246,7 @@ impl Builder<'_> {
             StepDraft::Step(step) => Some(step),
             StepDraft::If => ifs.next().and_then(|inner| {
                 let step = self.server_if(inner.directive, inner.block, &settings);
-                step.filter(|_| !self.is_left_to_front(inner.directive, &level))
+                step.filter(|_| !self.front_rules().evaluates(inner.directive, &level))
             }),
         });
         let steps = steps.collect();
@@ -298,6 +311,23 @@ impl Builder<'_> {
                 None
             }
         }
+    }
+
+    /// What the front enforces.
+    pub(in crate::server) fn front_rules(&self) -> FrontRules<'_> {
+        FrontRules::new(&self.names, self.options)
+    }
+
+    /// Sets which requests a block accepts because of its guards.
+    pub(in crate::server) fn settle_guards(
+        &mut self,
+        level: &mut Level,
+        channels: &[ChannelDirective],
+        is_push: bool,
+        place: SourcePlace,
+    ) {
+        let rules = FrontRules::new(&self.names, self.options);
+        rules.settle(level, channels, is_push, place, self.report);
     }
 
     /// Rejects `auth_basic` without a file of passwords: nginx would let every client in.

@@ -3,7 +3,6 @@
 //! mistake, even if the front enforces the rules with this variable.
 
 use super::blocks::InnerBlock;
-use super::build::Builder;
 use super::endpoint_choice::EndpointChoice;
 use super::files::SourcePlace;
 use super::guards::GuardDirective;
@@ -11,6 +10,7 @@ use super::levels::Level;
 use super::names;
 use super::parser::Directive;
 use super::report::Report;
+use crate::server::config::VariableNames;
 
 /// What a directive that selects channels sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,66 +99,59 @@ pub(in crate::server) fn inherit(
     [own, inherited].concat()
 }
 
-impl Builder<'_> {
-    /// Records a directive if it selects channels.
-    pub(in crate::server) fn add_channel_directive(
-        &self,
-        directive: &Directive,
-        level: &mut Level,
-    ) {
-        let Some(selector) = Selector::of(directive) else {
-            return;
-        };
-        // Of several `set` in a block, the last one is in force.
-        let known = &mut level.channel_directives;
-        known.retain(|earlier| earlier.selector != selector);
-        known.push(self.channel_directive(selector, directive));
-    }
+/// Records a directive if it selects channels.
+pub(in crate::server) fn add(directive: &Directive, names: &VariableNames, level: &mut Level) {
+    let Some(selector) = Selector::of(directive) else {
+        return;
+    };
+    // Of several `set` in a block, the last one is in force.
+    let known = &mut level.channel_directives;
+    known.retain(|earlier| earlier.selector != selector);
+    known.push(ChannelDirective::new(selector, directive, names));
+}
 
-    /// The directives in the `if` blocks of a block that select channels, each with its condition.
-    pub(in crate::server) fn channels_of_ifs(
-        &self,
-        blocks: &[InnerBlock<'_>],
-    ) -> Vec<ChannelDirective> {
-        let mut channels = Vec::new();
-        for inner in blocks.iter().filter(|inner| inner.name == "if") {
-            for directive in &inner.block.directives {
-                if let Some(selector) = Selector::of(directive) {
-                    channels.push(self.channel_directive(selector, inner.directive));
-                    channels.push(self.channel_directive(selector, directive));
-                }
+/// The directives in the `if` blocks of a block that select channels, each with its condition.
+pub(in crate::server) fn of_ifs(
+    blocks: &[InnerBlock<'_>],
+    names: &VariableNames,
+) -> Vec<ChannelDirective> {
+    let mut channels = Vec::new();
+    for inner in blocks.iter().filter(|inner| inner.name == "if") {
+        for directive in &inner.block.directives {
+            if let Some(selector) = Selector::of(directive) {
+                channels.push(ChannelDirective::new(selector, inner.directive, names));
+                channels.push(ChannelDirective::new(selector, directive, names));
             }
         }
-        channels
     }
+    channels
+}
 
-    fn channel_directive(&self, selector: Selector, user: &Directive) -> ChannelDirective {
-        ChannelDirective {
+/// The directives that select the channels of an endpoint by a variable without a reliable value.
+pub(in crate::server) fn unavailable(
+    endpoint: EndpointChoice,
+    level: &Level,
+    blocks: &[InnerBlock<'_>],
+    names: &VariableNames,
+) -> Vec<ChannelDirective> {
+    let mut channels = level.channel_directives.clone();
+    channels.extend(of_ifs(blocks, names));
+    channels.retain(|channel| {
+        channel.variable.is_some() && channel.selector.applies_to(endpoint, level)
+    });
+    channels
+}
+
+impl ChannelDirective {
+    fn new(selector: Selector, user: &Directive, names: &VariableNames) -> Self {
+        Self {
             selector,
             user: user.name.clone(),
-            variable: names::unavailable(user, &self.names),
+            variable: names::unavailable(user, names),
             place: user.place,
         }
     }
 
-    /// The directives that select the channels of an endpoint by a variable without a reliable
-    /// value.
-    pub(in crate::server) fn unavailable_channels(
-        &self,
-        endpoint: EndpointChoice,
-        level: &Level,
-        blocks: &[InnerBlock<'_>],
-    ) -> Vec<ChannelDirective> {
-        let mut channels = level.channel_directives.clone();
-        channels.extend(self.channels_of_ifs(blocks));
-        channels.retain(|channel| {
-            channel.variable.is_some() && channel.selector.applies_to(endpoint, level)
-        });
-        channels
-    }
-}
-
-impl ChannelDirective {
     /// Whether a guard stands for the variable in this directive.
     pub(in crate::server) fn is_guard(&self, guard: &GuardDirective) -> bool {
         self.place == guard.place && self.variable.as_ref() == Some(&guard.name)

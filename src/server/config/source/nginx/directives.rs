@@ -4,11 +4,10 @@
 //! A new directive is a line in [`DIRECTIVES`] or in the table of its subject (`web`, `gzip`,
 //! `nchan`, ...). `blocks` applies the rules; `build` and `locations` enter the blocks.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-
-use std::path::Path;
 
 use super::files::SourcePlace;
 use super::levels::Scope;

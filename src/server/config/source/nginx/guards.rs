@@ -3,18 +3,19 @@
 //! requests to pushctl, enforces it.
 
 use super::blocks::InnerBlock;
-use super::build::Builder;
+use super::channels;
 use super::channels::ChannelDirective;
 use super::classes::{Class, GuardKind, class, class_of};
 use super::directives;
 use super::directives::Value;
 use super::files::SourcePlace;
 use super::levels::{Level, Scope};
-use super::listen::Listen;
 use super::names;
 use super::parser::{Block, Directive};
+use super::report::Report;
 use crate::server::config::VariableNames;
 use crate::server::config::model::web::{Gate, WebSettings};
+use crate::server::config::source::ImportOptions;
 
 /// Guards that restrict access in another phase than the rules that `satisfy` combines, or by a
 /// variable for the conditions of `if`.
@@ -167,105 +168,114 @@ pub(in crate::server) fn front_enforces(
     Ok(())
 }
 
-impl Builder<'_> {
-    /// Reports a variable without a value in a directive: one that only outputs the variable
-    /// outputs an empty text, any other one is a guard.
-    pub(in crate::server) fn add_unavailable_variable(
-        &self,
-        directive: &Directive,
-        scope: &mut Scope,
-    ) {
-        let Some(variable) = names::unavailable(directive, &self.names) else {
-            if let Some(variable) = names::of_response(directive, &self.names) {
-                let reason =
-                    "depends on the response, which is not known yet when pushctl adds headers";
-                scope.notices.push(format!(
-                    "variable \"${variable}\" {reason}: it has no value in \"add_header\""
-                ));
-            }
-            return;
-        };
-        match directive.name.as_str() {
-            "map" => {}
-            name if names::only_outputs(name) => {
-                scope.notices.push(format!(
-                    "variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""
-                ));
-            }
-            _ => scope
-                .level
-                .guards
-                .push(of_variable(&variable, &self.names, directive.place)),
-        }
-    }
-
-    /// Adds the guards and the channels in the `if` blocks of a server, and the guards of the
-    /// addresses that it listens on.
-    pub(in crate::server) fn add_server_guards(
-        &self,
-        level: &mut Level,
-        blocks: &[InnerBlock<'_>],
-        listens: &[Listen],
-        place: SourcePlace,
-    ) {
-        let ifs = blocks.iter().filter(|inner| inner.name == "if");
-        level
-            .guards
-            .extend(ifs.flat_map(|inner| of_if(inner.block, &self.names)));
-        level
-            .channel_directives
-            .extend(self.channels_of_ifs(blocks));
-        if listens
-            .iter()
-            .any(|listen| self.proxy_protocol.contains(&listen.address))
-        {
-            level.guards.push(GuardDirective::new(
-                "proxy_protocol",
-                GuardKind::Address,
-                place,
+/// Reports a variable without a value in a directive: one that only outputs the variable
+/// outputs an empty text, any other one is a guard.
+pub(in crate::server) fn add_unavailable_variable(
+    directive: &Directive,
+    variables: &VariableNames,
+    scope: &mut Scope,
+) {
+    let Some(variable) = names::unavailable(directive, variables) else {
+        if let Some(variable) = names::of_response(directive, variables) {
+            let reason =
+                "depends on the response, which is not known yet when pushctl adds headers";
+            scope.notices.push(format!(
+                "variable \"${variable}\" {reason}: it has no value in \"add_header\""
             ));
         }
+        return;
+    };
+    match directive.name.as_str() {
+        "map" => {}
+        name if names::only_outputs(name) => {
+            scope.notices.push(format!(
+                "variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""
+            ));
+        }
+        _ => scope
+            .level
+            .guards
+            .push(of_variable(&variable, variables, directive.place)),
+    }
+}
+
+/// Adds the guards and the channels in the `if` blocks of a server, and the guards of the
+/// addresses that it listens on.
+pub(in crate::server) fn add_of_server(
+    level: &mut Level,
+    blocks: &[InnerBlock<'_>],
+    names: &VariableNames,
+    has_proxy_protocol: bool,
+    place: SourcePlace,
+) {
+    let ifs = blocks.iter().filter(|inner| inner.name == "if");
+    level
+        .guards
+        .extend(ifs.flat_map(|inner| of_if(inner.block, names)));
+    level
+        .channel_directives
+        .extend(channels::of_ifs(blocks, names));
+    if has_proxy_protocol {
+        level.guards.push(GuardDirective::new(
+            "proxy_protocol",
+            GuardKind::Address,
+            place,
+        ));
+    }
+}
+
+/// What the front enforces: the names of the options, and of the directive of each location.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct FrontRules<'a> {
+    names: &'a VariableNames,
+    options: &'a ImportOptions,
+}
+
+impl<'a> FrontRules<'a> {
+    pub(in crate::server) fn new(names: &'a VariableNames, options: &'a ImportOptions) -> Self {
+        Self { names, options }
     }
 
     /// Whether the front evaluates a condition, because a variable in it has no value here.
-    pub(in crate::server) fn is_left_to_front(&self, condition: &Directive, level: &Level) -> bool {
-        names::unavailable(condition, &self.names)
-            .is_some_and(|variable| self.front_enforces(level, &variable))
+    pub(in crate::server) fn evaluates(&self, condition: &Directive, level: &Level) -> bool {
+        names::unavailable(condition, self.names)
+            .is_some_and(|variable| self.enforces(level, &variable))
     }
 
     /// Sets which requests a location accepts because of its guards. Guards of a push location that
     /// the front does not enforce are mistakes, and so are `channels`, which it cannot enforce.
-    pub(in crate::server) fn settle_guards(
-        &mut self,
+    pub(in crate::server) fn settle(
+        &self,
         level: &mut Level,
         channels: &[ChannelDirective],
         is_push: bool,
         location: SourcePlace,
+        report: &mut Report,
     ) {
         let mut content = Gate::Open;
         let mut answers = Gate::Open;
         for guard in &level.guards {
-            let is_waived = self.front_enforces(level, &guard.name);
+            let is_waived = self.enforces(level, &guard.name);
             let gate = if is_waived { Gate::Front } else { Gate::Closed };
             content = content.max(gate);
             if guard.guard.precedes_return() {
                 answers = answers.max(gate);
             }
             if is_waived && is_push {
-                self.report.left_to_front(guard.place, &guard.name);
+                report.left_to_front(guard.place, &guard.name);
             } else if is_push && !channels.iter().any(|channel| channel.is_guard(guard)) {
-                self.report.guard(guard.place, location, rejection(guard));
+                report.guard(guard.place, location, rejection(guard));
             }
         }
         let is_entered_from_front =
-            level.internal == Some(true) && self.front_enforces(level, "internal");
+            level.internal == Some(true) && self.enforces(level, "internal");
         if is_entered_from_front && is_push {
-            self.report.left_to_front(location, "internal");
+            report.left_to_front(location, "internal");
         } else if level.internal == Some(true) && is_push {
             let text = "\"internal\": requests to this location get 404 unless pushctl itself \
                         redirects them; \
                         to let nginx in front redirect them, start with --front-enforces internal";
-            self.report.notice(location, text);
+            report.notice(location, text);
         }
         if is_push
             && (content == Gate::Front || is_entered_from_front)
@@ -274,13 +284,13 @@ impl Builder<'_> {
         {
             let text = "every request to this location is rejected: set the address of the front \
                         with set_real_ip_from or --real-ip-from";
-            self.report.notice(location, text);
+            report.notice(location, text);
         }
         for channel in channels {
-            channel.report(location, self.report);
+            channel.report(location, report);
         }
         if is_push {
-            self.check_satisfy_any(level, location);
+            self.check_satisfy_any(level, location, report);
         }
         level.content_gate = Some(content);
         level.answer_gate = Some(answers);
@@ -289,7 +299,7 @@ impl Builder<'_> {
 
     /// Reports `satisfy any` of a push location with a guard that is left to the front: pushctl
     /// would reject the clients that only the guard admits, by its own rules.
-    fn check_satisfy_any(&mut self, level: &Level, location: SourcePlace) {
+    fn check_satisfy_any(&self, level: &Level, location: SourcePlace, report: &mut Report) {
         let has_rules = |web: &WebSettings| {
             !web.access.is_empty() || web.authentication.is_some() || web.auth_request.is_some()
         };
@@ -305,18 +315,18 @@ impl Builder<'_> {
         let waived = level
             .guards
             .iter()
-            .find(|guard| guard.is_access_rule() && self.front_enforces(level, &guard.name));
+            .find(|guard| guard.is_access_rule() && self.enforces(level, &guard.name));
         if let Some(GuardDirective { name, place, .. }) = waived {
             let text = format!(
                 "\"satisfy any\" with \"{name}\", which is left to the front: pushctl would \
                  reject the clients that only \"{name}\" admits: use \"satisfy all\", or remove \
                  the other access rules of this location"
             );
-            self.report.guard(*place, location, text);
+            report.guard(*place, location, text);
         }
     }
 
-    fn front_enforces(&self, level: &Level, name: &str) -> bool {
+    fn enforces(&self, level: &Level, name: &str) -> bool {
         self.options.front_enforces.includes(name)
             || level
                 .front_enforces

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::blocks::InnerBlock;
 use super::build::Builder;
+use super::channels;
 use super::checks;
 use super::classes::GuardKind;
 use super::conditions;
@@ -92,7 +93,7 @@ impl Builder<'_> {
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(EndpointChoice::None);
         self.add_guards(&blocks, block, endpoint, &mut level);
-        let channels = self.unavailable_channels(endpoint, &level, &blocks);
+        let channels = channels::unavailable(endpoint, &level, &blocks, &self.names);
         let is_push = endpoint != EndpointChoice::None;
         self.settle_guards(&mut level, &channels, is_push, directive.place);
         self.check_endpoint(endpoint, &level, outer.broker, directive.place);
@@ -292,7 +293,7 @@ impl Builder<'_> {
             });
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
-                Ok(_) if self.is_left_to_front(directive, location.level) => {}
+                Ok(_) if self.front_rules().evaluates(directive, location.level) => {}
                 Ok(condition) => {
                     let level = scope.level.inherit(location.level);
                     let settings = self.location_settings(location, &level);

@@ -1,40 +1,37 @@
 //! `map` blocks.
 
-use super::build::Builder;
 use super::names;
 use super::parser::{Block, Directive};
 use crate::server::config::source::Support;
 use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Expression, Map, RegexPattern, VariableNames};
 
-impl Builder<'_> {
-    /// Reads a `map` and defines its variable if the map is in force.
-    pub(in crate::server) fn map(
-        &mut self,
-        directive: &Directive,
-        block: &Block,
-        is_in_force: bool,
-    ) {
-        names::visit(&block.directives, &mut |line| {
-            self.report.record(line, Support::Entry)
-        });
-        match read(directive, block, &self.names, self.report) {
-            Ok(map) => {
-                let name = directive
-                    .arguments
-                    .get(1)
-                    .and_then(|name| names::variable(name));
-                let variable = self
-                    .names
-                    .maps
-                    .iter()
-                    .find(|(known, _)| Some(known) == name.as_ref());
-                if let Some((_, variable)) = variable.filter(|_| is_in_force) {
-                    variable.define(map);
-                }
+/// Reads a `map` and defines its variable if the map is in force.
+pub(in crate::server) fn define(
+    directive: &Directive,
+    block: &Block,
+    is_in_force: bool,
+    variables: &VariableNames,
+    report: &mut Report,
+) {
+    names::visit(&block.directives, &mut |line| {
+        report.record(line, Support::Entry)
+    });
+    match read(directive, block, variables, report) {
+        Ok(map) => {
+            let name = directive
+                .arguments
+                .get(1)
+                .and_then(|name| names::variable(name));
+            let variable = variables
+                .maps
+                .iter()
+                .find(|(known, _)| Some(known) == name.as_ref());
+            if let Some((_, variable)) = variable.filter(|_| is_in_force) {
+                variable.define(map);
             }
-            Err(text) => self.report.mistake(directive.place, text),
         }
+        Err(text) => report.mistake(directive.place, text),
     }
 }
 
