@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::client::statistics::{Report, one_line};
 use pushctl::client::Endpoints;
 use pushctl::client::mode::Mode;
+use pushctl::client::statistics::{Report, one_line};
 use pushctl::client::transport::http;
 use pushctl::cmd::args;
 

@@ -193,7 +193,7 @@ impl Subscription {
         };
         if !is_good {
             let error = http::status_error(&response, &pending.url);
-            return self.handle_missing(error).await;
+            return self.handle_error_status(error).await;
         }
         self.delivery.record_clock(http::date(&response));
         self.link = Link::Up(self.open(pending, response).await?);
@@ -206,7 +206,7 @@ impl Subscription {
 
     /// Handles an error status: the next request goes to the usual path of another protocol family,
     /// if the server has one.
-    async fn handle_missing(&mut self, error: Error) -> Result<(), Error> {
+    async fn handle_error_status(&mut self, error: Error) -> Result<(), Error> {
         let ids = self.delivery.ids();
         let Some(dialect) = self.server.find_usual_path(&error, &ids).await? else {
             return Err(error.with_path_option("--sub-path"));
