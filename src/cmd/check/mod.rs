@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::source;
+use crate::server::config::source::FrontEnforces;
 use crate::server::config::source::ImportOptions;
-use crate::server::config::source::nginx::FrontEnforces;
 use report::CheckReport;
 
 pub(super) use hint::add_hint;

@@ -2,8 +2,8 @@
 
 use crate::server::config::ConnectionLimits;
 use crate::server::config::model::clients::{Clients, RealIp};
+use crate::server::config::source::FrontEnforces;
 use crate::server::config::source::ImportOptions;
-use crate::server::config::source::nginx::FrontEnforces;
 
 use super::access::clients;
 

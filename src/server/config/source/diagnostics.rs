@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::nginx::FrontEnforces;
+use super::front_enforces::FrontEnforces;
 use crate::server::config::Config;
 
 /// Facts about the deployment that are not in the file.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::diagnostics::{Diagnostic, ImportOptions, InvalidConfig, LoadedConfig};
 use super::nginx::files::{Files, SourcePlace};
 use super::nginx::report::{Finding, Report};
-use super::nginx::{build, files, front, hints, parser};
+use super::nginx::{build, directives, files, front, hints, parser};
 use super::toml::{from_toml, to_toml};
 
 /// Loads a configuration from the file at `path`, which may be a pipe, and the files that it
@@ -145,7 +145,7 @@ pub(in crate::server::config::source) fn tree(
     text: &[u8],
     files: &mut Files,
 ) -> (Option<parser::Block>, parser::SyntaxReport) {
-    let mut syntax = parser::SyntaxReport::default();
+    let mut syntax = parser::SyntaxReport::new(directives::is_known);
     if !files.name(0).ends_with(".toml") {
         let tree = parser::parse(text, 0, files, &mut syntax);
         return (Some(tree), syntax);

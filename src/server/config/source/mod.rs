@@ -3,6 +3,7 @@
 pub mod builtin;
 mod diagnostics;
 mod file;
+mod front_enforces;
 pub mod nginx;
 #[cfg(test)]
 mod tests;
@@ -12,3 +13,4 @@ pub use diagnostics::{
     Diagnostic, DirectiveSupport, ImportOptions, InvalidConfig, LoadedConfig, Support,
 };
 pub use file::{front, load, parse, reload, to_toml};
+pub use front_enforces::FrontEnforces;

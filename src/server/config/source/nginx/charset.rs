@@ -1,11 +1,8 @@
 //! `charset`: the name of the encoding in the `Content-Type` of text responses, which are not
 //! converted.
 
-use bytes::Bytes;
-
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
-use super::levels::{Level, Scope};
-use crate::server::config::Types;
+use super::levels::Scope;
+use super::rule::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 
@@ -17,16 +14,6 @@ pub(in crate::server) static DIRECTIVES: &[Rule] = &[
         1..=usize::MAX,
         Effect::Once(charset_types),
     ),
-];
-
-/// nginx's default for `charset_types`; `text/html` is always included.
-const DEFAULT_TYPES: [&str; 6] = [
-    "text/html",
-    "text/xml",
-    "text/plain",
-    "text/vnd.wap.wml",
-    "application/javascript",
-    "application/rss+xml",
 ];
 
 fn charset(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
@@ -51,35 +38,4 @@ fn charset_types(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             .collect(),
     );
     Ok(())
-}
-
-/// The types of a location with its charset.
-pub(in crate::server) fn types(level: &Level, types: Types) -> Types {
-    let Some(Some(charset)) = &level.charset else {
-        return types;
-    };
-    let has_charset = |name: &[u8]| {
-        let name = name.to_ascii_lowercase();
-        let is_it = |known: &str| known == "*" || known.as_bytes() == name;
-        // A type with parameters never matches.
-        !name.contains(&b';')
-            && (name == b"text/html"
-                || level.charset_types.as_ref().map_or_else(
-                    || DEFAULT_TYPES.into_iter().any(is_it),
-                    |types| types.iter().any(|known| is_it(known)),
-                ))
-    };
-    let with_charset = |name: Bytes| match has_charset(&name) && !name.is_empty() {
-        true => [&name[..], b"; charset=", charset].concat().into(),
-        false => name,
-    };
-    let by_extension = types
-        .by_extension
-        .into_iter()
-        .map(|(extension, name)| (extension, with_charset(name)));
-    Types {
-        by_extension: by_extension.collect(),
-        default_type: with_charset(types.default_type),
-        page_type: with_charset(types.page_type),
-    }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::{Level, Scope};
+use super::rule::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use crate::server::config::model::clients::{Clients, RealIpHeader};
 use crate::server::config::model::units;
 use crate::server::config::model::web::{IfModifiedSince, LimitExcept};

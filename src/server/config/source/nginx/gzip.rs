@@ -1,11 +1,9 @@
 //! The `gzip` directives.
 
-use std::sync::Arc;
-
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
-use super::levels::{Level, Scope};
+use super::levels::Scope;
+use super::rule::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 use crate::server::config::RegexPattern;
-use crate::server::config::model::compression::{GzipSettings, ProxiedCondition, UserAgents};
+use crate::server::config::model::compression::{ProxiedCondition, UserAgents};
 use crate::server::config::model::units;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
@@ -20,41 +18,6 @@ pub(in crate::server) static DIRECTIVES: &[Rule] = &[
     rule_of("gzip_types", HSL, 1..=usize::MAX, Effect::Many(types)),
     rule_of("gzip_vary", HSL, 1..=1, Effect::Once(vary)),
 ];
-
-/// The settings of a location; `None` if its responses are not compressed.
-pub(in crate::server) fn settings(level: &Level) -> Option<Arc<GzipSettings>> {
-    if level.gzip != Some(true) {
-        return None;
-    }
-    let defaults = GzipSettings::default();
-    Some(Arc::new(GzipSettings {
-        level: level.gzip_level.unwrap_or(defaults.level),
-        types: level.gzip_types.clone().map_or(defaults.types, |types| {
-            let html = with_html(types);
-            if html.iter().any(|name| name == "*") {
-                None
-            } else {
-                Some(html)
-            }
-        }),
-        min_length: level.gzip_min_length.unwrap_or(defaults.min_length),
-        least_minor_version: level
-            .gzip_minor_version
-            .unwrap_or(defaults.least_minor_version),
-        vary: level.gzip_vary.unwrap_or(defaults.vary),
-        proxied: level.gzip_proxied.clone().unwrap_or(defaults.proxied),
-        disabled_agents: level
-            .gzip_disable
-            .clone()
-            .unwrap_or(defaults.disabled_agents),
-    }))
-}
-
-/// Adds `text/html`, which is always compressed.
-fn with_html(mut types: Vec<String>) -> Vec<String> {
-    types.extend((!types.iter().any(|name| name == "text/html")).then(|| "text/html".to_owned()));
-    types
-}
 
 fn gzip(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.gzip = value.flag()?;

@@ -1,11 +1,11 @@
 //! Adds hints to mistakes that the rest of the file explains.
 
 use super::directives;
-use super::directives::Effect;
 use super::files::SourcePlace;
 use super::names;
 use super::parser::{Block, Directive, SyntaxReport};
 use super::report::{Finding, Report};
+use super::rule::Effect;
 
 /// The variables in which push-stream before 0.4 expected the channels.
 const FORMER_CHANNELS: [&str; 2] = ["push_stream_channel_id", "push_stream_channels_path"];

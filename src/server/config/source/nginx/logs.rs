@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
-use super::directives::{Effect, HTTP, LOCATION, MAIN, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
+use super::rule::{Effect, HTTP, LOCATION, MAIN, Rule, SERVER, Value, rule_of};
 use crate::server::config::model::logs::{ErrorLog, LogTarget, Syslog, SyslogAddress};
 
 pub(in crate::server) static DIRECTIVES: &[Rule] = &[rule_of(

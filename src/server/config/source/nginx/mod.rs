@@ -11,11 +11,9 @@
 //! `front` writes the nginx.conf for an nginx in
 //! front of pushctl.
 
-mod blocks;
 pub(super) mod build;
-mod channels;
+mod channel_directive;
 mod charset;
-mod checks;
 pub(in crate::server::config::source) mod classes;
 pub(in crate::server::config::source) mod conditions;
 mod connection;
@@ -23,17 +21,14 @@ pub(in crate::server::config::source) mod directives;
 mod endpoint_choice;
 pub(in crate::server::config::source) mod files;
 pub(super) mod front;
-mod guards;
+mod guard_directive;
+mod guard_rules;
 mod gzip;
 pub(super) mod hints;
-mod hooks;
 mod ignored;
 mod levels;
 mod listen;
-mod listeners;
-mod locations;
 mod logs;
-mod maps;
 pub(in crate::server::config::source) mod names;
 mod nchan;
 mod nchan_unsupported;
@@ -44,11 +39,8 @@ mod push_levels;
 mod push_stream;
 pub(super) mod report;
 pub(in crate::server::config::source) mod rewriting;
-mod timeouts;
-mod upstreams;
+pub(in crate::server::config::source) mod rule;
 mod web;
-
-pub use self::guards::FrontEnforces;
 
 /// Names of all known directives, supported or not.
 pub fn directive_names() -> impl Iterator<Item = &'static str> {

@@ -2,8 +2,8 @@
 //! locations that need them fail; the rest of the file is served. Names and contexts are those of
 //! nchan 1.3.6.
 
-use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
+use super::rule::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 /// Only in `upstream` blocks, which `upstreams` reads.

@@ -1,8 +1,8 @@
 //! The directives of nginx_http_push_module (nhpm-nchan.md, section 1.1).
 
-use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::endpoint_choice::EndpointChoice;
 use super::levels::Scope;
+use super::rule::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::config::model::units;
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::directives::{Effect, HSL, HSLI, HTTP, LOCATION, Rule, Value, one, rule_of};
 use super::endpoint_choice::EndpointChoice;
 use super::files;
 use super::levels::Scope;
+use super::rule::{Effect, HSL, HSLI, HTTP, LOCATION, Rule, Value, one, rule_of};
 use crate::server::config::SubscriberMode;
 use crate::server::config::model::units;
 

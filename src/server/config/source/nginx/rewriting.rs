@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
 use super::levels::{Level, Scope, StepDraft};
 use super::names;
 use super::parser::Directive;
+use super::rule::{Effect, HTTP, IF, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
 use crate::server::config::model::location::rewrite_phase::rewrite::RewriteFlag;
 use crate::server::config::model::web::AuthRequest;
 use crate::server::config::{

@@ -5,11 +5,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::directives::{
-    Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of,
-};
 use super::levels::{Scope, StepDraft};
 use super::names;
+use super::rule::{
+    Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of,
+};
 use crate::server::config::model::clients::Clients;
 use crate::server::config::model::logs::AccessLog;
 use crate::server::config::model::users;

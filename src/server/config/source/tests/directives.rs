@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::directive_table::{H, HSL, I, L, S, TABLE};
 use crate::server::config::RewriteStep;
 use crate::server::config::source::nginx::directives;
-use crate::server::config::source::nginx::directives::Effect;
 use crate::server::config::source::nginx::proxy;
+use crate::server::config::source::nginx::rule::Effect;
 use crate::server::config::source::parse;
 use crate::server::config::source::toml::from_toml;
 

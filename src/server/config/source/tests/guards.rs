@@ -1,8 +1,8 @@
 //! Guards of push locations, and the guards that the front enforces.
 
 use crate::server::config::model::web::Gate;
+use crate::server::config::source::FrontEnforces;
 use crate::server::config::source::file::parse_with;
-use crate::server::config::source::nginx::FrontEnforces;
 use crate::server::config::source::*;
 use crate::server::config::{Config, LocationSettings};
 

@@ -15,9 +15,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::server::config::source::nginx::directives;
-use crate::server::config::source::nginx::directives::{Effect, HTTP, MAIN};
 use crate::server::config::source::nginx::files::SourcePlace;
 use crate::server::config::source::nginx::parser::{Block, Directive, SyntaxError};
+use crate::server::config::source::nginx::rule::{Effect, HTTP, MAIN};
 
 /// Parses a TOML file into the tree of the equivalent nginx.conf, and returns its syntax errors.
 /// The tree is `None` if the TOML is malformed.

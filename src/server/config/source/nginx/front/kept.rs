@@ -7,6 +7,7 @@ use crate::server::config::source::nginx::classes::{Class, GuardKind};
 use crate::server::config::source::nginx::directives;
 use crate::server::config::source::nginx::names;
 use crate::server::config::source::nginx::parser::{Block, Directive};
+use crate::server::config::source::nginx::rule::Effect;
 
 /// Rules that pushctl enforces and the front as well, so that rejected requests do not reach
 /// pushctl.
@@ -251,7 +252,7 @@ pub(super) fn is_printed_in_servers(directive: &Directive) -> bool {
 
 /// Whether pushctl does nothing for a directive of this name.
 fn is_without_rule(name: &str) -> bool {
-    directives::rule(name).is_none_or(|rule| matches!(rule.effect, directives::Effect::Ignored))
+    directives::rule(name).is_none_or(|rule| matches!(rule.effect, Effect::Ignored))
 }
 
 /// `auth_jwt` of `auth_jwt_require`.

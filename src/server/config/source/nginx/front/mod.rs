@@ -14,10 +14,10 @@ mod source;
 use self::backends::{FrontUpstream, ServerGroup};
 use self::kept::{BlockKind, Chooser};
 use self::source::{Text, head};
-use super::directives::{Effect, Value};
 use super::files::Files;
 use super::levels::Scope;
 use super::parser::{Block, Directive};
+use super::rule::{Effect, Value};
 use super::{directives, names};
 
 /// Directives of every forwarded location besides `proxy_pass`: connections are long-lived and not

@@ -98,7 +98,7 @@ mod tests {
                     text,
                     0,
                     &mut Files::new("conf"),
-                    &mut SyntaxReport::default(),
+                    &mut SyntaxReport::new(|_| false),
                 )
             };
             let names = |block: &parser::Block| {

@@ -2,8 +2,8 @@
 
 use super::super::endpoint_choice::EndpointChoice;
 use crate::server::config::model::nchan::{GroupMethods, Roles};
-use crate::server::config::source::nginx::directives::Value;
 use crate::server::config::source::nginx::levels::Scope;
+use crate::server::config::source::nginx::rule::Value;
 
 /// Names of the publisher and subscriber types; they match by prefix and ignore case.
 const PUBLISHERS: &[(&[&str], Roles)] = &[

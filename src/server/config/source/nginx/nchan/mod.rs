@@ -12,8 +12,8 @@ use self::values::{
     line, memlevel, message_timeout, multipart, separator, storage_engine, store_messages,
     strategy,
 };
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, rule_of};
 use super::nhpm::reserved_memory;
+use super::rule::{Effect, HTTP, IF, LOCATION, Rule, SERVER, rule_of};
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 const HSLI: u8 = HSL | IF;

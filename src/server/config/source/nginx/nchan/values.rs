@@ -7,9 +7,9 @@ use bytes::Bytes;
 use crate::server::config::Expression;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse, Setting};
 use crate::server::config::model::units;
-use crate::server::config::source::nginx::directives::Value;
 use crate::server::config::source::nginx::levels::Scope;
 use crate::server::config::source::nginx::nchan_unsupported::redis;
+use crate::server::config::source::nginx::rule::Value;
 
 pub(super) fn expressions(value: &Value<'_>) -> Result<Vec<Expression>, String> {
     let parse = |text: &Vec<u8>| {

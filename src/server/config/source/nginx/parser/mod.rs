@@ -76,13 +76,26 @@ pub(in crate::server) struct SyntaxError {
 }
 
 /// The syntax errors of a file and of the files that it includes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::server) struct SyntaxReport {
+    /// Returns whether a word is the name of a directive, for hints.
+    is_directive: fn(&str) -> bool,
     pub(in crate::server) errors: Vec<SyntaxError>,
     /// Directives that nginx may accept and that probably lack a `;`, with the hint.
     pub(in crate::server) suspects: Vec<(SourcePlace, String)>,
     /// A part of the configuration was not read, so its definitions are missing.
     pub(in crate::server) is_partial: bool,
+}
+
+impl SyntaxReport {
+    pub(in crate::server) fn new(is_directive: fn(&str) -> bool) -> Self {
+        Self {
+            is_directive,
+            errors: Vec::new(),
+            suspects: Vec::new(),
+            is_partial: false,
+        }
+    }
 }
 
 /// Parses a whole file, number `file` of `files`, and the files that it includes.
@@ -153,7 +166,9 @@ impl Parser<'_> {
                     return Ok(Block::new(directives, place));
                 }
                 TokenKind::Close => {
-                    let hint = self.nesting.unexpected_close(&words);
+                    let hint = self
+                        .nesting
+                        .unexpected_close(&words, self.syntax.is_directive);
                     return Err(self.cut(place, "unexpected \"}\"", hint, directives));
                 }
                 TokenKind::End(unfinished) => {
@@ -189,7 +204,7 @@ impl Parser<'_> {
             ),
             Unfinished::Nothing => (
                 "unexpected end of file, expecting \";\" or \"}\"",
-                syntax_hints::missing_semicolon_after(words),
+                syntax_hints::missing_semicolon_after(words, self.syntax.is_directive),
             ),
             Unfinished::Word => ("unexpected end of file, expecting \";\" or \"}\"", None),
         };
@@ -238,7 +253,8 @@ impl Parser<'_> {
     /// Adds a directive that ends with `;`.
     fn simple(&mut self, words: Vec<Word>, place: SourcePlace, directives: &mut Vec<Directive>) {
         self.nesting.terminated(&words);
-        if let Some(hint) = syntax_hints::missing_semicolon_within(&words) {
+        if let Some(hint) = syntax_hints::missing_semicolon_within(&words, self.syntax.is_directive)
+        {
             self.syntax.suspects.push((place, hint));
         }
         match directive(words, place, None) {
@@ -256,7 +272,7 @@ impl Parser<'_> {
     ) -> Result<(), SourcePlace> {
         if let Some(at) = syntax_hints::block_after_missing_semicolon(&words) {
             let rest = words.split_off(at);
-            let hint = syntax_hints::missing_semicolon_after(&words);
+            let hint = syntax_hints::missing_semicolon_after(&words, self.syntax.is_directive);
             let text = format!(
                 "directive \"{}\" is not terminated by \";\"",
                 words[0].shown()

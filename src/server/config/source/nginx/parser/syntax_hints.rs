@@ -4,7 +4,6 @@
 //! The results are hints only: a file that nginx accepts stays valid.
 
 use super::lua;
-use crate::server::config::source::nginx::directives;
 
 /// A word of a directive, with its line.
 #[derive(Debug)]
@@ -120,9 +119,13 @@ impl Nesting {
     }
 
     /// The hint for a `}` that ends no block, or a directive of these words without a `;`.
-    pub(super) fn unexpected_close(&self, words: &[Word]) -> Option<String> {
+    pub(super) fn unexpected_close(
+        &self,
+        words: &[Word],
+        is_directive: fn(&str) -> bool,
+    ) -> Option<String> {
         if !words.is_empty() {
-            return missing_semicolon_after(words);
+            return missing_semicolon_after(words, is_directive);
         }
         self.braceless.clone().or_else(|| self.superfluous.clone())
     }
@@ -141,12 +144,9 @@ impl Nesting {
     }
 }
 
-fn is_known(name: &str) -> bool {
+fn is_known(name: &str, is_directive: fn(&str) -> bool) -> bool {
     let is_of_family = FAMILIES.iter().any(|family| name.starts_with(family));
-    is_block(name)
-        || is_of_family
-        || OTHERS.contains(&name)
-        || directives::rule_with_hooks(name).is_some()
+    is_block(name) || is_of_family || OTHERS.contains(&name) || is_directive(name)
 }
 
 fn is_block(name: &str) -> bool {
@@ -154,11 +154,14 @@ fn is_block(name: &str) -> bool {
 }
 
 /// The hint for a directive of several lines, of which one begins like another directive.
-pub(super) fn missing_semicolon_within(words: &[Word]) -> Option<String> {
+pub(super) fn missing_semicolon_within(
+    words: &[Word],
+    is_directive: fn(&str) -> bool,
+) -> Option<String> {
     let at = words
         .iter()
         .skip(1)
-        .position(|word| word.begins(is_known))?;
+        .position(|word| word.begins(|name| is_known(name, is_directive)))?;
     Some(format!(
         "a \";\" is probably missing at the end of line {}",
         words[at].line
@@ -166,7 +169,10 @@ pub(super) fn missing_semicolon_within(words: &[Word]) -> Option<String> {
 }
 
 /// The hint for a directive that does not end with a `;`.
-pub(super) fn missing_semicolon_after(words: &[Word]) -> Option<String> {
+pub(super) fn missing_semicolon_after(
+    words: &[Word],
+    is_directive: fn(&str) -> bool,
+) -> Option<String> {
     let last = words.last()?;
     let after_last = || {
         format!(
@@ -175,7 +181,7 @@ pub(super) fn missing_semicolon_after(words: &[Word]) -> Option<String> {
             last.line
         )
     };
-    Some(missing_semicolon_within(words).unwrap_or_else(after_last))
+    Some(missing_semicolon_within(words, is_directive).unwrap_or_else(after_last))
 }
 
 /// Index of the word that begins the directive with the block, if the words before it are another

@@ -3,7 +3,9 @@
 use super::*;
 
 fn parsed(text: &[u8]) -> (Block, SyntaxReport) {
-    let mut syntax = SyntaxReport::default();
+    let mut syntax = SyntaxReport::new(|name| {
+        ["server", "listen", "location", "worker_processes"].contains(&name)
+    });
     let block = parse(text, 0, &mut Files::new("conf"), &mut syntax);
     (block, syntax)
 }

@@ -4,8 +4,8 @@ mod settings;
 
 use std::path::PathBuf;
 
-use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
+use super::rule::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use crate::protocol::is_token;
 use crate::server::config::Expression;
 use crate::server::config::model::proxy::NextUpstream;

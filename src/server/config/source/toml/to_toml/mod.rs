@@ -11,9 +11,9 @@ use self::values::{is_rule, key, rule, text, utf8, value, words};
 use crate::server::config::source::nginx::classes;
 use crate::server::config::source::nginx::classes::Class;
 use crate::server::config::source::nginx::directives;
-use crate::server::config::source::nginx::directives::Effect;
 use crate::server::config::source::nginx::files::Files;
 use crate::server::config::source::nginx::parser::{Block, Directive};
+use crate::server::config::source::nginx::rule::{Effect, Rule};
 
 /// Directives whose order matters.
 const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewrite"];
@@ -87,7 +87,7 @@ struct TomlWriter<'a> {
 }
 
 impl TomlWriter<'_> {
-    fn rule(&self, name: &str) -> Option<&'static directives::Rule> {
+    fn rule(&self, name: &str) -> Option<&'static Rule> {
         if self.has_hooks {
             directives::rule_with_hooks(name)
         } else {
@@ -246,12 +246,7 @@ impl TomlWriter<'_> {
     }
 
     /// As [`TomlWriter::comment`], with the rule that applies in this block.
-    fn comment_unless(
-        &mut self,
-        rule: Option<&directives::Rule>,
-        directive: &Directive,
-        indent: &str,
-    ) {
+    fn comment_unless(&mut self, rule: Option<&Rule>, directive: &Directive, indent: &str) {
         let what = match rule {
             Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
             Some(_) => return,

@@ -7,12 +7,12 @@ use crate::server::config::source::nginx::classes;
 use crate::server::config::source::nginx::classes::Class;
 use crate::server::config::source::nginx::conditions;
 use crate::server::config::source::nginx::directives;
-use crate::server::config::source::nginx::directives::Effect;
 use crate::server::config::source::nginx::parser::Directive;
+use crate::server::config::source::nginx::rule::{Effect, Rule};
 use crate::server::config::source::toml::from_toml;
 
 /// The value of a key: one argument, the arguments, or those of each repetition.
-pub(super) fn value(rule: &directives::Rule, repeated: &[&Directive]) -> Result<String, String> {
+pub(super) fn value(rule: &Rule, repeated: &[&Directive]) -> Result<String, String> {
     match repeated {
         [one] if one.arguments.is_empty() => Ok("true".to_owned()),
         [one] if one.arguments.len() == 1 => scalar(&one.arguments[0]),

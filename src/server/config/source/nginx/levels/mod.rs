@@ -1,17 +1,20 @@
 //! The settings of one block, and their inheritance: the innermost value wins, and an empty text is
 //! a value (push-stream.md, section 15).
 
+mod charset_types;
+mod gzip_settings;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::channels;
-use super::channels::ChannelDirective;
+use super::channel_directive;
+use super::channel_directive::ChannelDirective;
 use super::endpoint_choice::EndpointChoice;
-use super::guards;
-use super::guards::{FrontEnforces, GuardDirective};
+use super::guard_directive;
+use super::guard_directive::GuardDirective;
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 use crate::server::config::model::clients::{Clients, RealIp, RealIpHeader};
@@ -23,6 +26,7 @@ use crate::server::config::model::template::Template;
 use crate::server::config::model::web::{
     AccessRule, AddedHeader, Authentication, Gate, IfModifiedSince, LimitExcept, Root,
 };
+use crate::server::config::source::FrontEnforces;
 use crate::server::config::source::Support;
 use crate::server::config::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings,
@@ -128,9 +132,9 @@ macro_rules! level {
             pub(in crate::server) fn inherit(self, outer: &Level) -> Level {
                 Level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
-                    guards: guards::inherit(self.guards, &self.guards_off, &outer.guards),
+                    guards: guard_directive::inherit(self.guards, &self.guards_off, &outer.guards),
                     guards_off: self.guards_off,
-                    channel_directives: channels::inherit(
+                    channel_directives: channel_directive::inherit(
                         self.channel_directives,
                         &outer.channel_directives,
                     ),
@@ -274,7 +278,7 @@ impl Level {
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             is_builtin: false,
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
-            gzip: super::gzip::settings(self),
+            gzip: gzip_settings::settings(self),
             endpoint,
             proxy: level.proxy_settings,
         })
@@ -298,7 +302,7 @@ impl Level {
             default_type: self.default_type.clone().unwrap_or(defaults.default_type),
             page_type: defaults.page_type,
         };
-        Arc::new(super::charset::types(self, types))
+        Arc::new(charset_types::types(self, types))
     }
 
     pub(in crate::server) fn web(&self) -> Arc<WebSettings> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::blocks::InnerBlock;
-use super::nchan_unsupported;
-use super::parser::{Block, Directive};
 use crate::server::config::model::units;
 use crate::server::config::model::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 use crate::server::config::source::Support;
+use crate::server::config::source::nginx::nchan_unsupported;
+use crate::server::config::source::nginx::parser::{Block, Directive};
 use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Expression, Upstreams, VariableNames};
 

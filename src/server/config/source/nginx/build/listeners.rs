@@ -5,9 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::files::SourcePlace;
-use super::listen::Listen;
-use super::report::Report;
+use crate::server::config::source::nginx::files::SourcePlace;
+use crate::server::config::source::nginx::listen::Listen;
+use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{ListenAddress, Listener, Servers, VirtualServer};
 
 /// A server with its addresses, before servers are grouped by address.

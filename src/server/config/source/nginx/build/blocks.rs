@@ -1,18 +1,22 @@
 //! Reads the simple directives of one block.
 
+use super::channels;
+use super::guards;
 use std::collections::HashSet;
 
-use super::build::Builder;
-use super::channels;
-use super::classes;
-use super::classes::Class;
-use super::directives;
-use super::directives::{EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, Rule, Value};
-use super::guards::{self, GuardDirective};
-use super::levels::{Scope, StepDraft};
-use super::parser::{Block, Directive};
-use super::{ignored, names, timeouts};
+use super::Builder;
+use super::timeouts;
 use crate::server::config::source::Support;
+use crate::server::config::source::nginx::classes;
+use crate::server::config::source::nginx::classes::Class;
+use crate::server::config::source::nginx::directives;
+use crate::server::config::source::nginx::guard_directive::GuardDirective;
+use crate::server::config::source::nginx::levels::{Scope, StepDraft};
+use crate::server::config::source::nginx::parser::{Block, Directive};
+use crate::server::config::source::nginx::rule::{
+    Apply, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, Rule, Value,
+};
+use crate::server::config::source::nginx::{ignored, names};
 
 /// A block within a block, which the caller enters.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +103,8 @@ impl Builder<'_> {
         if matches!(rule.effect, Effect::Ignored) {
             return Ok(Support::Ignored(ignored::reason(name).unwrap_or_default()));
         }
-        guards::add_unavailable_variable(directive, &self.names, scope);
-        channels::add(directive, &self.names, &mut scope.level);
+        guards::add_unavailable_variable(self, directive, scope);
+        channels::add_channel_directive(self, directive, &mut scope.level);
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => {}
@@ -137,12 +141,7 @@ impl Builder<'_> {
         Ok(scope.support.take().unwrap_or(fallback))
     }
 
-    fn apply(
-        &self,
-        apply: directives::Apply,
-        directive: &Directive,
-        scope: &mut Scope,
-    ) -> Result<(), String> {
+    fn apply(&self, apply: Apply, directive: &Directive, scope: &mut Scope) -> Result<(), String> {
         let value = Value {
             name: &directive.name,
             arguments: &directive.arguments,
@@ -155,9 +154,9 @@ impl Builder<'_> {
     }
 
     /// The rule of a directive that is supported for hooks only.
-    fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
+    fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static Rule> {
         let is_served = self.has_hooks && context & (IF | LIMIT_EXCEPT) == 0;
-        super::proxy::DIRECTIVES
+        crate::server::config::source::nginx::proxy::DIRECTIVES
             .iter()
             .find(|rule| is_served && rule.name == name)
     }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::endpoint_choice::EndpointChoice;
-use super::files::SourcePlace;
-use super::levels::{Level, Scope};
-use super::push_levels;
-use super::report::Report;
 use crate::server::config::model::web::Gate;
+use crate::server::config::source::nginx::endpoint_choice::EndpointChoice;
+use crate::server::config::source::nginx::files::SourcePlace;
+use crate::server::config::source::nginx::levels::{Level, Scope};
+use crate::server::config::source::nginx::push_levels;
+use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{
     BrokerSettings, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
 };

@@ -1,8 +1,8 @@
 //! Checks that the hooks of a server refer to usable locations: a hook without one rejects every
 //! request, which should show at the start.
 
-use super::names;
-use super::parser::Block;
+use crate::server::config::source::nginx::names;
+use crate::server::config::source::nginx::parser::Block;
 use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Location, RewriteStep, VirtualServer};
 

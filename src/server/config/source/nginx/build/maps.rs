@@ -1,29 +1,30 @@
 //! `map` blocks.
 
-use super::names;
-use super::parser::{Block, Directive};
+use super::Builder;
 use crate::server::config::source::Support;
+use crate::server::config::source::nginx::names;
+use crate::server::config::source::nginx::parser::{Block, Directive};
 use crate::server::config::source::nginx::report::Report;
 use crate::server::config::{Expression, Map, RegexPattern, VariableNames};
 
 /// Reads a `map` and defines its variable if the map is in force.
-pub(in crate::server) fn define(
+pub(in crate::server) fn map(
+    builder: &mut Builder<'_>,
     directive: &Directive,
     block: &Block,
     is_in_force: bool,
-    variables: &VariableNames,
-    report: &mut Report,
 ) {
     names::visit(&block.directives, &mut |line| {
-        report.record(line, Support::Entry)
+        builder.report.record(line, Support::Entry)
     });
-    match read(directive, block, variables, report) {
+    match read(directive, block, &builder.names, builder.report) {
         Ok(map) => {
             let name = directive
                 .arguments
                 .get(1)
                 .and_then(|name| names::variable(name));
-            let variable = variables
+            let variable = builder
+                .names
                 .maps
                 .iter()
                 .find(|(known, _)| Some(known) == name.as_ref());
@@ -31,7 +32,7 @@ pub(in crate::server) fn define(
                 variable.define(map);
             }
         }
-        Err(text) => report.mistake(directive.place, text),
+        Err(text) => builder.report.mistake(directive.place, text),
     }
 }
 
@@ -47,7 +48,7 @@ pub(in crate::server) fn read(
     let [source, variable] = directive.arguments.as_slice() else {
         return Err("invalid number of arguments in \"map\" directive".to_owned());
     };
-    if super::names::variable(variable).is_none() {
+    if crate::server::config::source::nginx::names::variable(variable).is_none() {
         return Err(format!(
             "invalid variable name \"{}\"",
             String::from_utf8_lossy(variable)

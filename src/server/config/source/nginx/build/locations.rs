@@ -1,22 +1,22 @@
 //! Builds `location` blocks: patterns, settings, `if` blocks, nested locations.
 
+use super::channels;
 use std::sync::Arc;
 
+use super::Builder;
 use super::blocks::InnerBlock;
-use super::build::Builder;
-use super::channels;
 use super::checks;
-use super::classes::GuardKind;
-use super::conditions;
-use super::connection;
-use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
-use super::endpoint_choice::EndpointChoice;
-use super::files::SourcePlace;
 use super::guards;
-use super::guards::GuardDirective;
-use super::levels::{Level, StepDraft};
-use super::parser::{Block, Directive};
 use crate::server::config::model::web::{Gate, Root};
+use crate::server::config::source::nginx::classes::GuardKind;
+use crate::server::config::source::nginx::conditions;
+use crate::server::config::source::nginx::connection;
+use crate::server::config::source::nginx::endpoint_choice::EndpointChoice;
+use crate::server::config::source::nginx::files::SourcePlace;
+use crate::server::config::source::nginx::guard_directive::GuardDirective;
+use crate::server::config::source::nginx::levels::{Level, StepDraft};
+use crate::server::config::source::nginx::parser::{Block, Directive};
+use crate::server::config::source::nginx::rule::{IF, LIMIT_EXCEPT, LOCATION};
 use crate::server::config::{
     BrokerSettings, Location, LocationSettings, Locations, Paddings, Pattern, RegexPattern,
     RewriteStep,
@@ -93,9 +93,9 @@ impl Builder<'_> {
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(EndpointChoice::None);
         self.add_guards(&blocks, block, endpoint, &mut level);
-        let channels = channels::unavailable(endpoint, &level, &blocks, &self.names);
+        let channels = channels::unavailable_channels(self, endpoint, &level, &blocks);
         let is_push = endpoint != EndpointChoice::None;
-        self.settle_guards(&mut level, &channels, is_push, directive.place);
+        guards::settle_guards(self, &mut level, &channels, is_push, directive.place);
         self.check_endpoint(endpoint, &level, outer.broker, directive.place);
         // The back-end of the enclosing location is not inherited.
         level.proxy_settings = None;
@@ -293,7 +293,7 @@ impl Builder<'_> {
             });
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
-                Ok(_) if self.front_rules().evaluates(directive, location.level) => {}
+                Ok(_) if guards::is_left_to_front(self, directive, location.level) => {}
                 Ok(condition) => {
                     let level = scope.level.inherit(location.level);
                     let settings = self.location_settings(location, &level);

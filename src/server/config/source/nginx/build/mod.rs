@@ -3,27 +3,33 @@
 //! `locations` builds the locations. `blocks` reads the simple directives of a block before its
 //! inner blocks are entered, so that their order in the file does not matter, as in nginx.
 
+pub(in crate::server) mod blocks;
+pub(in crate::server) mod channels;
+pub(in crate::server) mod checks;
+pub(in crate::server) mod guards;
+pub(in crate::server) mod hooks;
+pub(in crate::server) mod listeners;
+pub(in crate::server) mod locations;
+pub(in crate::server) mod maps;
+pub(in crate::server) mod timeouts;
+pub(in crate::server) mod upstreams;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::blocks::InnerBlock;
-use super::channels::ChannelDirective;
-use super::checks;
+use self::blocks::InnerBlock;
+use self::listeners::{ServerDraft, listeners};
+use self::timeouts::Timeouts;
 use super::conditions;
-use super::directives::{EVENTS, HTTP, MAIN, SERVER, SERVER_IF};
 use super::files::SourcePlace;
-use super::guards::{self, FrontRules};
 use super::levels::{Level, Scope, StepDraft};
 use super::listen;
-use super::listeners::{ServerDraft, listeners};
-use super::maps;
 use super::names;
 use super::names::LogFormats;
 use super::parser::{Block, Directive};
 use super::report::Report;
-use super::timeouts;
-use super::timeouts::Timeouts;
-use super::{hooks, rewriting, upstreams};
+use super::rewriting;
+use super::rule::{EVENTS, HTTP, MAIN, SERVER, SERVER_IF};
 use crate::server::config::source::ImportOptions;
 use crate::server::config::{
     Config, ConnectionLimits, Endpoint, ListenAddress, LocationSettings, Paddings, ProcessSettings,
@@ -195,13 +201,7 @@ impl Builder<'_> {
                     let is_in_force = !blocks[number + 1..]
                         .iter()
                         .any(|later| defines_same_variable(later, inner));
-                    maps::define(
-                        inner.directive,
-                        inner.block,
-                        is_in_force,
-                        &self.names,
-                        self.report,
-                    );
+                    maps::map(self, inner.directive, inner.block, is_in_force);
                 }
                 "upstream" => {}
                 _ => {
@@ -234,23 +234,19 @@ impl Builder<'_> {
         let (scope, blocks) = self.scope(block, SERVER);
         let mut level = scope.level.inherit(&http.level);
         self.check_access(&level, place);
-        let has_proxy_protocol = scope
-            .listens
-            .iter()
-            .any(|listen| self.proxy_protocol.contains(&listen.address));
-        guards::add_of_server(&mut level, &blocks, &self.names, has_proxy_protocol, place);
-        self.settle_guards(&mut level, &[], false, place);
+        guards::add_server_guards(self, &mut level, &blocks, &scope.listens, place);
+        guards::settle_guards(self, &mut level, &[], false, place);
         let settings = level.settings(Endpoint::None, Paddings::default(), &http.broker);
         let mut ifs = blocks.iter().filter(|inner| inner.name == "if");
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),
             StepDraft::If => ifs.next().and_then(|inner| {
                 let step = self.server_if(inner.directive, inner.block, &settings);
-                step.filter(|_| !self.front_rules().evaluates(inner.directive, &level))
+                step.filter(|_| !guards::is_left_to_front(self, inner.directive, &level))
             }),
         });
         let steps = steps.collect();
-        let outer = super::locations::Outer {
+        let outer = crate::server::config::source::nginx::build::locations::Outer {
             level: &level,
             broker: &http.broker,
             pattern: None,
@@ -311,23 +307,6 @@ impl Builder<'_> {
                 None
             }
         }
-    }
-
-    /// What the front enforces.
-    pub(in crate::server) fn front_rules(&self) -> FrontRules<'_> {
-        FrontRules::new(&self.names, self.options)
-    }
-
-    /// Sets which requests a block accepts because of its guards.
-    pub(in crate::server) fn settle_guards(
-        &mut self,
-        level: &mut Level,
-        channels: &[ChannelDirective],
-        is_push: bool,
-        place: SourcePlace,
-    ) {
-        let rules = FrontRules::new(&self.names, self.options);
-        rules.settle(level, channels, is_push, place, self.report);
     }
 
     /// Rejects `auth_basic` without a file of passwords: nginx would let every client in.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::files::SourcePlace;
-use super::parser::{Block, Directive};
-use super::report::Report;
 use crate::server::config::ConnectionLimits;
+use crate::server::config::source::nginx::files::SourcePlace;
+use crate::server::config::source::nginx::parser::{Block, Directive};
+use crate::server::config::source::nginx::report::Report;
 
 /// Accessor of a timeout.
 type Timeout = fn(&mut ConnectionLimits) -> &mut Duration;
