@@ -201,23 +201,23 @@ fn prepare_line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<LogLi
     let mut text = Vec::with_capacity(USUAL_LINE_BYTES);
     let mut deferred = Vec::new();
     for (number, part) in log.format.parts.iter().enumerate() {
-        if let Some(literal) = part.as_literal() {
+        if let Some(literal) = part.value.as_literal() {
             text.extend_from_slice(literal);
-        } else if part.depends_on_response() {
+        } else if part.is_deferred() {
             deferred.push(DeferredPart {
                 at: text.len(),
                 part: number,
-                snapshot: save(part, variables),
+                snapshot: save(&part.value, variables),
             });
         } else {
             // If a regular expression fails, only this value is empty: a client cannot suppress its
             // log line that way.
-            let value = match part.as_builtin() {
+            let value = match part.value.as_builtin() {
                 Some(name) => regex_pattern::isolated(|| variables.builtin(name)),
-                None => regex_pattern::isolated(|| Some(part.evaluate(variables))),
+                None => regex_pattern::isolated(|| Some(part.value.evaluate(variables))),
             };
             let value = value.unwrap_or_default();
-            let is_known = part.as_builtin().is_some() && value.is_some();
+            let is_known = part.value.as_builtin().is_some() && value.is_some();
             let value = value.unwrap_or_default();
             push_escaped(&value, is_known, log.format.escape, &mut text);
         }
@@ -249,7 +249,7 @@ impl LogLine {
             .iter()
             .filter(|_| self.condition.is_some());
         deferred
-            .map(|part| &self.log.format.parts[part.part])
+            .map(|part| &self.log.format.parts[part.part].value)
             .chain(condition)
             .any(|expression| expression.uses(name))
     }
@@ -269,7 +269,7 @@ impl LogLine {
         for DeferredPart { at, part, snapshot } in &self.deferred {
             line.extend_from_slice(&self.text[copied..*at]);
             copied = *at;
-            let expression = &self.log.format.parts[*part];
+            let expression = &self.log.format.parts[*part].value;
             let value = match expression.as_builtin() {
                 Some(name) => response_value(name),
                 None => None,

@@ -43,9 +43,47 @@ pub struct AccessLog {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormat {
     /// Texts and variables in the order of the file.
-    pub parts: Vec<Expression>,
+    pub parts: Vec<LogPart>,
     /// `escape=`
     pub escape: LogEscape,
+}
+
+/// A text or a variable of a log format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPart {
+    /// Its value.
+    pub value: Expression,
+    /// [`LogPart::is_deferred`] of a built-in variable, for which it takes a search.
+    is_deferred: Option<bool>,
+}
+
+impl LogFormat {
+    /// Creates the format of this text.
+    #[must_use]
+    pub fn new(text: Expression, escape: LogEscape) -> Self {
+        Self {
+            parts: text.split().into_iter().map(LogPart::new).collect(),
+            escape,
+        }
+    }
+}
+
+impl LogPart {
+    fn new(value: Expression) -> Self {
+        let is_builtin = value.as_builtin().is_some();
+        Self {
+            is_deferred: is_builtin.then(|| value.depends_on_response()),
+            value,
+        }
+    }
+
+    /// Whether the value is known only after the response was sent.
+    #[must_use]
+    pub fn is_deferred(&self) -> bool {
+        // Of maps it is known when the whole configuration is read.
+        self.is_deferred
+            .unwrap_or_else(|| self.value.depends_on_response())
+    }
 }
 
 /// How values of variables are escaped in a log.

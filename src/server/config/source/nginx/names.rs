@@ -345,15 +345,10 @@ pub(in crate::server) fn log_formats(
     names: &VariableNames,
 ) -> LogFormats {
     let mut formats = LogFormats::new();
-    let combined = Expression::parse_with(COMBINED, names)
-        .map(Expression::split)
-        .unwrap_or_default();
+    let combined = Expression::parse_with(COMBINED, names).unwrap_or_default();
     formats.insert(
         "combined".to_owned(),
-        Arc::new(LogFormat {
-            parts: combined,
-            escape: LogEscape::Default,
-        }),
+        Arc::new(LogFormat::new(combined, LogEscape::Default)),
     );
     visit(directives, &mut |directive| {
         if let ("log_format", [name, rest @ ..]) =
@@ -385,8 +380,6 @@ pub(in crate::server) fn log_format(
         },
         rest => (LogEscape::Default, rest),
     };
-    let parts = Expression::parse_with(&texts.concat(), names)
-        .map_err(|error| error.to_string())?
-        .split();
-    Ok(LogFormat { parts, escape })
+    let text = Expression::parse_with(&texts.concat(), names).map_err(|error| error.to_string())?;
+    Ok(LogFormat::new(text, escape))
 }
