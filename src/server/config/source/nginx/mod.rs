@@ -18,7 +18,6 @@ pub(in crate::server::config::source) mod classes;
 pub(in crate::server::config::source) mod conditions;
 mod connection;
 pub(in crate::server::config::source) mod directives;
-mod endpoint_choice;
 pub(in crate::server::config::source) mod files;
 pub(super) mod front;
 mod guard_directive;

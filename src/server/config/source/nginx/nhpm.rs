@@ -1,7 +1,7 @@
 //! The directives of nginx_http_push_module (nhpm-nchan.md, section 1.1).
 
-use super::endpoint_choice::EndpointChoice;
 use super::levels::Scope;
+use super::levels::endpoint_choice::EndpointChoice;
 use super::rule::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::config::model::units;

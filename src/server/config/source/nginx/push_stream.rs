@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::endpoint_choice::EndpointChoice;
 use super::files;
 use super::levels::Scope;
+use super::levels::endpoint_choice::EndpointChoice;
 use super::rule::{Effect, HSL, HSLI, HTTP, LOCATION, Rule, Value, one, rule_of};
 use crate::server::config::SubscriberMode;
 use crate::server::config::model::units;

@@ -2,6 +2,7 @@
 
 use super::channels;
 use super::guards;
+use super::inner_block::InnerBlock;
 use std::collections::HashSet;
 
 use super::Builder;
@@ -17,14 +18,6 @@ use crate::server::config::source::nginx::rule::{
     Apply, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, Rule, Value,
 };
 use crate::server::config::source::nginx::{ignored, names};
-
-/// A block within a block, which the caller enters.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct InnerBlock<'t> {
-    pub(in crate::server) name: &'static str,
-    pub(in crate::server) directive: &'t Directive,
-    pub(in crate::server) block: &'t Block,
-}
 
 impl Builder<'_> {
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.

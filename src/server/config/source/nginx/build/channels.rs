@@ -3,10 +3,10 @@
 //! mistake, even if the front enforces the rules with this variable.
 
 use super::Builder;
-use super::blocks::InnerBlock;
+use super::inner_block::InnerBlock;
 use crate::server::config::source::nginx::channel_directive::{ChannelDirective, Selector};
-use crate::server::config::source::nginx::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::levels::Level;
+use crate::server::config::source::nginx::levels::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::names;
 use crate::server::config::source::nginx::parser::Directive;
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::server::config::model::web::Gate;
-use crate::server::config::source::nginx::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::files::SourcePlace;
+use crate::server::config::source::nginx::levels::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::levels::{Level, Scope};
 use crate::server::config::source::nginx::push_levels;
 use crate::server::config::source::nginx::report::Report;

@@ -3,8 +3,8 @@
 //! requests to pushctl, enforces it.
 
 use super::Builder;
-use super::blocks::InnerBlock;
 use super::channels;
+use super::inner_block::InnerBlock;
 use crate::server::config::VariableNames;
 use crate::server::config::model::web::{Gate, WebSettings};
 use crate::server::config::source::nginx::channel_directive::ChannelDirective;

@@ -4,16 +4,16 @@ use super::channels;
 use std::sync::Arc;
 
 use super::Builder;
-use super::blocks::InnerBlock;
 use super::checks;
 use super::guards;
+use super::inner_block::InnerBlock;
 use crate::server::config::model::web::{Gate, Root};
 use crate::server::config::source::nginx::classes::GuardKind;
 use crate::server::config::source::nginx::conditions;
 use crate::server::config::source::nginx::connection;
-use crate::server::config::source::nginx::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::files::SourcePlace;
 use crate::server::config::source::nginx::guard_directive::GuardDirective;
+use crate::server::config::source::nginx::levels::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::levels::{Level, StepDraft};
 use crate::server::config::source::nginx::parser::{Block, Directive};
 use crate::server::config::source::nginx::rule::{IF, LIMIT_EXCEPT, LOCATION};

@@ -8,6 +8,7 @@ pub(in crate::server) mod channels;
 pub(in crate::server) mod checks;
 pub(in crate::server) mod guards;
 pub(in crate::server) mod hooks;
+pub(in crate::server) mod inner_block;
 pub(in crate::server) mod listeners;
 pub(in crate::server) mod locations;
 pub(in crate::server) mod maps;
@@ -17,7 +18,7 @@ pub(in crate::server) mod upstreams;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::blocks::InnerBlock;
+use self::inner_block::InnerBlock;
 use self::listeners::{ServerDraft, listeners};
 use self::timeouts::Timeouts;
 use super::conditions;

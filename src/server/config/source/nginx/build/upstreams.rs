@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::blocks::InnerBlock;
+use super::inner_block::InnerBlock;
 use crate::server::config::model::units;
 use crate::server::config::model::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 use crate::server::config::source::Support;

@@ -2,6 +2,7 @@
 //! a value (push-stream.md, section 15).
 
 mod charset_types;
+pub(in crate::server) mod endpoint_choice;
 mod gzip_settings;
 
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::endpoint_choice::EndpointChoice;
 use super::channel_directive;
 use super::channel_directive::ChannelDirective;
-use super::endpoint_choice::EndpointChoice;
 use super::guard_directive;
 use super::guard_directive::GuardDirective;
 use super::listen::Listen;

@@ -1,8 +1,8 @@
 //! The directives that make a location an endpoint of nchan.
 
-use super::super::endpoint_choice::EndpointChoice;
 use crate::server::config::model::nchan::{GroupMethods, Roles};
 use crate::server::config::source::nginx::levels::Scope;
+use crate::server::config::source::nginx::levels::endpoint_choice::EndpointChoice;
 use crate::server::config::source::nginx::rule::Value;
 
 /// Names of the publisher and subscriber types; they match by prefix and ignore case.

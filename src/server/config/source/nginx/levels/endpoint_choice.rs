@@ -1,9 +1,9 @@
 //! The endpoint that the directives of a location select. It gets its settings when the inheritance
 //! of the location is known.
 
-use super::levels::Level;
-use super::push_levels::legacy_id;
+use super::Level;
 use crate::server::config::model::nchan::{GroupMethods, Roles};
+use crate::server::config::source::nginx::push_levels::legacy_id;
 use crate::server::config::{Endpoint, SubscriberMode, VariableNames};
 
 /// The endpoint that the directives of a location select.
