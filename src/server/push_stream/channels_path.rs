@@ -3,9 +3,10 @@
 //!
 //! Does not validate the ids: the endpoints reject `ALL`, `*` and ids that are too long.
 
-use crate::server::config::expression::percent::escaped_byte;
 use bytes::Bytes;
 use smallvec::SmallVec;
+
+use crate::server::config::expression::percent::escaped_byte;
 
 /// A channel of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

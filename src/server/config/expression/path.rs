@@ -1,8 +1,9 @@
 //! Normalisation of request paths as in nginx: percent-decoding, merging of `//`, resolution of `.`
 //! and `..`.
 
-use super::percent::escaped_byte;
 use std::borrow::Cow;
+
+use super::percent::escaped_byte;
 
 /// An invalid path: a malformed percent sequence, a NUL byte, or `..` above the root. The response
 /// is 400.
