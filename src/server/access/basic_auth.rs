@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,12 +31,19 @@ const MAX_CONCURRENT_CHECKS: usize = 2;
 static LOGIN_WARNINGS: LogThrottle = LogThrottle::new();
 
 /// Credentials of a client.
-pub(in crate::server) struct Credentials {
+pub(in crate::server) struct Credentials<'a> {
     /// The file of users.
-    users: PathBuf,
+    users: &'a Path,
     /// Name and password, with a colon between them.
     pair: Vec<u8>,
     /// Address of the client.
+    client: &'a str,
+}
+
+/// A check of credentials, which is slow.
+pub(in crate::server) struct PendingCheck {
+    users: PathBuf,
+    pair: Vec<u8>,
     client: String,
 }
 
@@ -94,57 +101,71 @@ impl Drop for ClientTurn {
     }
 }
 
-impl Credentials {
+/// Hashes credentials for the cache.
+fn key(users: &Path, pair: &[u8]) -> CheckKey {
+    let of = |state: &RandomState| {
+        let mut hasher = state.build_hasher();
+        users.as_os_str().hash(&mut hasher);
+        pair.hash(&mut hasher);
+        hasher.finish()
+    };
+    (of(&CHECK_CACHE.seeds.0), of(&CHECK_CACHE.seeds.1))
+}
+
+/// Returns the cached outcome of a check.
+fn find_cached(key: CheckKey) -> Option<PasswordCheck> {
+    let cached = CHECK_CACHE
+        .results
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    cached
+        .get(&key)
+        .filter(|(_, until)| *until > Instant::now())
+        .map(|(result, _)| *result)
+}
+
+impl<'a> Credentials<'a> {
     /// Parses an `Authorization` header; `None` without credentials that could be right.
     pub(in crate::server) fn of(
         header: Option<&[u8]>,
-        users: PathBuf,
-        client: &str,
+        users: &'a Path,
+        client: &'a str,
     ) -> Option<Self> {
         let pair = decode_pair(header?)?;
         let (user, password) = split_pair(&pair)?;
         let is_possible = !user.is_empty() && password::is_possible(password);
-        is_possible.then(|| Self {
+        is_possible.then_some(Self {
             users,
-            client: client.to_owned(),
             pair,
+            client,
         })
     }
 
-    fn key(&self) -> CheckKey {
-        let of = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            self.users.hash(&mut hasher);
-            self.pair.hash(&mut hasher);
-            hasher.finish()
-        };
-        (of(&CHECK_CACHE.seeds.0), of(&CHECK_CACHE.seeds.1))
-    }
-
     /// Returns the cached outcome of a check of the same credentials.
-    pub(in crate::server) fn cached(&self) -> Option<PasswordCheck> {
-        let key = self.key();
-        let cached = CHECK_CACHE
-            .results
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        cached
-            .get(&key)
-            .filter(|(_, until)| *until > Instant::now())
-            .map(|(result, _)| *result)
+    ///
+    /// # Errors
+    /// There is none: the check must be run.
+    pub(in crate::server) fn cached(self) -> Result<PasswordCheck, PendingCheck> {
+        find_cached(key(self.users, &self.pair)).ok_or_else(|| PendingCheck {
+            users: self.users.to_owned(),
+            pair: self.pair,
+            client: self.client.to_owned(),
+        })
     }
+}
 
+impl PendingCheck {
     /// Checks the credentials, after earlier checks of the same client.
-    pub(in crate::server) async fn check(self) -> PasswordCheck {
+    pub(in crate::server) async fn run(self) -> PasswordCheck {
         let turn = ClientTurn::of(self.client.clone());
         let _turn = turn.lock.lock().await;
         let Ok(_permit) = CHECK_PERMITS.acquire().await else {
             return PasswordCheck::Unreadable;
         };
-        if let Some(cached) = self.cached() {
+        let key = key(&self.users, &self.pair);
+        if let Some(cached) = find_cached(key) {
             return cached;
         }
-        let key = self.key();
         let result = tokio::task::spawn_blocking(move || self.verify())
             .await
             .unwrap_or(PasswordCheck::Unreadable);

@@ -1,7 +1,7 @@
 //! Access rules of a location: addresses (`allow`, `deny`), passwords (`auth_basic`) and
 //! `auth_request`.
 
-use super::basic_auth::{Credentials, PasswordCheck};
+use super::basic_auth::{Credentials, PasswordCheck, PendingCheck};
 use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{Variables, WebSettings};
 use crate::server::exchange::request::Request;
@@ -33,7 +33,7 @@ pub(in crate::server) struct Verdict {
 
 /// A password that was not checked yet.
 pub(in crate::server) struct UncheckedPassword {
-    credentials: Credentials,
+    check: PendingCheck,
     realm: Vec<u8>,
 }
 
@@ -133,13 +133,13 @@ pub(in crate::server) fn check_password(
     }
     let header = request.header("authorization");
     let client = &request.endpoints.remote_address;
-    let Some(credentials) = Credentials::of(header, authentication.users.clone(), client) else {
+    let Some(credentials) = Credentials::of(header, &authentication.users, client) else {
         return Ok(password_result(PasswordCheck::Wrong, &realm));
     };
     match credentials.cached() {
-        Some(result) => Ok(password_result(result, &realm)),
-        None => Err(UncheckedPassword {
-            credentials,
+        Ok(result) => Ok(password_result(result, &realm)),
+        Err(check) => Err(UncheckedPassword {
+            check,
             realm: realm.into_owned(),
         }),
     }
@@ -148,7 +148,7 @@ pub(in crate::server) fn check_password(
 impl UncheckedPassword {
     /// Checks the password.
     pub(in crate::server) async fn check(self) -> RuleResult {
-        password_result(self.credentials.check().await, &self.realm)
+        password_result(self.check.run().await, &self.realm)
     }
 }
 

@@ -11,9 +11,9 @@ use super::request::{Endpoints, Request};
 /// A copy of a request.
 pub(in crate::server) struct OwnedRequest {
     /// The method, and the names of the headers.
-    names: Box<str>,
+    names: String,
     /// All other parts.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     method: Range<usize>,
     target: Range<usize>,
     unparsed_uri: Range<usize>,
@@ -41,7 +41,7 @@ impl OwnedRequest {
     /// Copies a request.
     #[must_use]
     pub(in crate::server) fn of(request: &Request<'_>) -> Self {
-        let mut names = String::new();
+        let mut names = String::with_capacity(request.head_bytes / 2);
         let mut bytes = Vec::with_capacity(2 * request.head_bytes);
         let mut push = |part: &[u8]| {
             bytes.extend_from_slice(part);
@@ -73,15 +73,15 @@ impl OwnedRequest {
             without_chunks: request.without_chunks,
             keep_alive: request.keep_alive,
             endpoints: request.endpoints.clone(),
-            names: names.into(),
-            bytes: bytes.into(),
+            names,
+            bytes,
         }
     }
 
     /// Bytes of heap memory for the head.
     #[must_use]
     pub(in crate::server) fn own_bytes(&self) -> usize {
-        self.names.len() + self.bytes.len() + size_of_val(&*self.headers)
+        self.names.capacity() + self.bytes.capacity() + size_of_val(&*self.headers)
     }
 
     /// The headers, in their order.

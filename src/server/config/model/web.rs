@@ -178,6 +178,12 @@ impl WebSettings {
             .map(|limit| &*limit.web)
     }
 
+    /// Whether there are rules about clients, passwords or `auth_request`.
+    #[must_use]
+    pub fn has_access_rules(&self) -> bool {
+        !self.access.is_empty() || self.authentication.is_some() || self.auth_request.is_some()
+    }
+
     /// Whether the rules allow a client; `None` = no rule applies.
     #[must_use]
     pub fn allows(&self, remote_address: &str) -> Option<bool> {

@@ -29,7 +29,7 @@ pub(super) use publish::{find_holes as find_publish_holes, match_publish};
 use super::h1::headers::BodyLength;
 use super::listen::listener_snapshot::ListenerSnapshot;
 use super::listen::location_index::LocationAddress;
-use super::route::publish_plan::PublishPlan;
+use super::publish_plan::PublishPlan;
 use super::route::{FollowPlan, NextStep, ResponsePlan, RoutedRequest};
 use super::writer::Writer;
 use crate::server::broker::Broker;

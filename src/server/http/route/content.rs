@@ -3,33 +3,27 @@
 
 use axum::http::Method;
 
-use super::{Located, NextStep, RedirectCause, Redirection, RequestBody, Router, Waiting};
+use super::visit::Visit;
+use super::{NextStep, RedirectCause, Redirection, RequestBody, Waiting};
 use crate::server::config::ProxySettings;
 use crate::server::config::expression::regex_pattern;
-use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::http::static_files::{FileOutcome, FileRequest};
 use crate::server::http::upstream::accel_redirect::AccelTarget;
 use crate::server::http::upstream::proxy_request::{self, CallTraits};
 
-impl Router<'_> {
+impl<W: Waiting> Visit<'_, '_, W> {
     /// Looks for a static file, where the location has files.
-    pub(super) async fn find_file<W: Waiting>(
-        &self,
-        located: &Located<'_>,
-        request: &Request<'_>,
-        waiting: &W,
-    ) -> Result<Result<NextStep, Redirection>, W::Stop> {
-        let settings = located.destination.settings;
+    pub(super) async fn find_file(&self) -> Result<Result<NextStep, Redirection>, W::Stop> {
+        let settings = self.located.destination.settings;
         let Some(root) = &settings.web.root else {
             return Ok(Ok(NextStep::error_page(Status::NOT_FOUND)));
         };
-        waiting.permit()?;
-        let file = located.with(request, |variables| {
-            FileRequest::new(root, settings, variables.request, variables)
-        });
+        self.waiting.permit()?;
+        let file =
+            self.with(|variables| FileRequest::new(root, settings, variables.request, variables));
         // The index of an index: nginx gives up after ten.
-        let is_cycle = located.is_index() && file.is_directory();
+        let is_cycle = self.located.is_index() && file.is_directory();
         if is_cycle || regex_pattern::has_failure() {
             return Ok(Ok(NextStep::internal_error()));
         }
@@ -46,15 +40,12 @@ impl Router<'_> {
 
     /// Passes a request to a back-end, and returns its response or the location that it names
     /// (`X-Accel-Redirect`).
-    pub(super) async fn call_backend<W: Waiting>(
-        &self,
+    pub(super) async fn call_backend(
+        &mut self,
         proxy: &ProxySettings,
-        located: &mut Located<'_>,
-        request: &Request<'_>,
-        waiting: &mut W,
     ) -> Result<Result<NextStep, Redirection>, W::Stop> {
-        waiting.permit()?;
-        let call = located.with(request, |variables| {
+        self.waiting.permit()?;
+        let call = self.with(|variables| {
             let request = variables.request;
             let traits = CallTraits {
                 is_rewritten: variables.frame.stays,
@@ -64,16 +55,16 @@ impl Router<'_> {
             proxy_request::build_call(proxy, request, variables, &traits)
         });
         // A redirected request is not passed to a back-end again.
-        if located.kept().is_some() || regex_pattern::has_failure() {
+        if self.located.kept().is_some() || regex_pattern::has_failure() {
             return Ok(Ok(NextStep::internal_error()));
         }
-        let body = match waiting.read_body(located.body.pending()).await? {
+        let body = match self.waiting.read_body(self.located.body.pending()).await? {
             Ok(body) => body,
             Err(response) => return Ok(Ok(NextStep::Respond(response))),
         };
-        located.body = RequestBody::Read(body.clone());
+        self.located.body = RequestBody::Read(body.clone());
         let response = match call {
-            Ok(call) => self.snapshot.backend.call(call, body).await,
+            Ok(call) => self.router.snapshot.backend.call(call, body).await,
             Err(error) => Err(error),
         };
         let response = match response {

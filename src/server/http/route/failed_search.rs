@@ -8,23 +8,21 @@ use crate::server::observe::log_throttle::LogThrottle;
 /// Throttled, because clients choose the text that is searched.
 static WARNINGS: LogThrottle = LogThrottle::new();
 
-impl Router<'_> {
-    /// Returns `next`, or a response with status 500 if a regular expression failed during routing.
-    pub(super) fn unless_failed(&self, next: NextStep) -> NextStep {
-        let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else {
-            return next;
-        };
-        if matches!(next, NextStep::Follow(..)) {
-            self.shard.release(self.key);
-        }
-        WARNINGS.warn(|suppressed| {
-            tracing::error!(
-                %pattern,
-                reason,
-                suppressed,
-                "a regular expression failed, responding with 500"
-            );
-        });
-        NextStep::internal_error()
+/// Returns `next`, or a response with status 500 if a regular expression failed during routing.
+pub(super) fn unless_failed(router: &Router<'_>, next: NextStep) -> NextStep {
+    let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else {
+        return next;
+    };
+    if matches!(next, NextStep::Follow(..)) {
+        router.shard.release(router.key);
     }
+    WARNINGS.warn(|suppressed| {
+        tracing::error!(
+            %pattern,
+            reason,
+            suppressed,
+            "a regular expression failed, responding with 500"
+        );
+    });
+    NextStep::internal_error()
 }

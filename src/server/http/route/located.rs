@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::Router;
 use super::next_step::{PendingBody, RequestBody};
-use super::rewriting::{Destination, RewriteRequest};
 use crate::server::config::expression::reads::record_changing;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::{RewriteFrame, VirtualServer, WebSettings};
@@ -16,6 +15,7 @@ use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::exchange::target;
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::rewriting::{Destination, RewriteRequest};
 use crate::server::http::upstream::hook_response::KeptHeaders;
 use crate::server::observe::failpoints;
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::publish_plan::PublishPlan;
-use super::subscribing::message_hook;
+use super::subscribing::{NewFollower, message_hook};
 use super::{EndpointRequest, NextStep, Router};
 use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::variables::RequestVariables;
+use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::nchan::group_location;
 use crate::server::nchan::negotiation::{self, RequestedAction};
@@ -101,7 +101,7 @@ impl Router<'_> {
             compression: incoming.compression,
             added: &incoming.added.good,
         };
-        self.subscribe(&call, incoming.added)
+        NewFollower { router: self }.subscribe(&call, incoming.added)
     }
 }
 

@@ -15,10 +15,8 @@ mod located;
 mod location;
 mod logging;
 mod next_step;
-pub(in crate::server) mod publish_plan;
-pub(in crate::server) mod return_response;
-pub(in crate::server) mod rewriting;
 mod subscribing;
+mod visit;
 mod waiting;
 
 use std::rc::Rc;
@@ -30,14 +28,12 @@ pub(super) use next_step::{
 };
 pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 
-use self::admission::Admission;
+use self::visit::Visit;
 use super::listen::listener_snapshot::ListenerSnapshot;
-use crate::server::access::browser_guard::BrowserGuard;
 use crate::server::access::client_address;
-use crate::server::access::host_names::ListenerTraits;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::{AddedHeaders, Gate};
-use crate::server::config::{VirtualServer, WebSettings};
+use crate::server::config::{LocationSettings, VirtualServer, WebSettings};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::{Endpoints, Request};
 use crate::server::exchange::response::ResponseContext;
@@ -84,7 +80,13 @@ impl<'s> Router<'s> {
         waiting: &mut W,
     ) -> Result<RoutedRequest, W::Stop> {
         for _ in 0..MAX_REDIRECTS {
-            match self.respond(located, request, waiting).await? {
+            let mut visit = Visit {
+                router: self,
+                located: &mut *located,
+                request,
+                waiting: &mut *waiting,
+            };
+            match visit.respond().await? {
                 Ok(routed) => return Ok(routed),
                 Err(redirection) => {
                     let body = located.body.clone();
@@ -95,49 +97,6 @@ impl<'s> Router<'s> {
         tracing::debug!("redirection cycle between locations, responding with 500");
         let next = NextStep::internal_error();
         Ok(self.complete(located, request, None, Responder::Router(next)))
-    }
-
-    /// Responds to a located request, or redirects it.
-    async fn respond<W: Waiting>(
-        &self,
-        located: &mut Located<'s>,
-        request: &Request<'_>,
-        waiting: &mut W,
-    ) -> Result<Result<RoutedRequest, Redirection>, W::Stop> {
-        let guard = located.with(request, |variables| {
-            let RequestVariables {
-                server,
-                request,
-                peer,
-                ..
-            } = *variables;
-            let listener = ListenerTraits {
-                address: &self.snapshot.listener.address,
-                real_ip: self.snapshot.limits.real_ip.as_ref(),
-            };
-            BrowserGuard::of(server, request, peer, listener)
-        });
-        let (added, rejection) =
-            guard.map_or((None, None), |guard| (Some(guard.added), guard.response));
-        let admission = match rejection {
-            Some(response) => Admission::Ended(NextStep::Respond(response)),
-            None => self.admit(located, request, waiting).await?,
-        };
-        let responder = match admission {
-            Admission::Ended(next) => Responder::Router(next),
-            Admission::Endpoint => Responder::Endpoint,
-            Admission::Files => match self.find_file(located, request, waiting).await? {
-                Ok(next) => Responder::Router(next),
-                Err(redirection) => return Ok(Err(redirection)),
-            },
-            Admission::BackEnd(proxy) => {
-                match self.call_backend(proxy, located, request, waiting).await? {
-                    Ok(next) => Responder::Router(next),
-                    Err(redirection) => return Ok(Err(redirection)),
-                }
-            }
-        };
-        Ok(Ok(self.complete(located, request, added, responder)))
     }
 
     /// Lets the endpoint respond, and determines what completes the response. `added` are header
@@ -172,7 +131,7 @@ impl<'s> Router<'s> {
                     self.enter_endpoint(settings, &incoming)
                 }
             };
-            let mut next = self.unless_failed(next);
+            let mut next = failed_search::unless_failed(self, next);
             if let (Some(kept), NextStep::Respond(response)) = (located.kept(), &mut next) {
                 kept.complete(response);
             }
@@ -231,6 +190,18 @@ impl<'s> Router<'s> {
             .server(&request.endpoints.local_address, || {
                 request.host().unwrap_or_default()
             })
+    }
+
+    /// Largest body at a location.
+    pub(super) fn max_body(&self, settings: &LocationSettings) -> u64 {
+        let limits = &self.snapshot.limits;
+        match limits
+            .max_body_bytes
+            .unwrap_or(settings.client_max_body_size)
+        {
+            0 => self.shard.broker().settings().shared_memory_size,
+            max => max,
+        }
     }
 
     fn response_connection(&self, request: &Request<'_>) -> ResponseContext {

@@ -11,7 +11,7 @@ use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
-use crate::server::http::route::publish_plan::PublishPlan;
+use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::static_files::FileBody;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::live_hooks::LiveHooks;

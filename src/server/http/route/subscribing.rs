@@ -40,14 +40,19 @@ impl FamilyFollower {
     }
 }
 
-impl Router<'_> {
+/// A subscriber that becomes a follower of its connection.
+pub(super) struct NewFollower<'r, 's> {
+    pub(super) router: &'r Router<'s>,
+}
+
+impl NewFollower<'_, '_> {
     /// Answers a subscriber. The result of a poll is prepared for a replay if polls are cached.
     pub(super) fn subscribe(&self, call: &SubscribeCall<'_>, added: &AddedHeaders) -> NextStep {
         if !call.settings.web.access_logs.is_empty() {
-            self.outlet.begin_tap();
+            self.router.outlet.begin_tap();
         }
         let replay = || {
-            let replay = self.caches_polls.then(|| PollReplay::of(call));
+            let replay = self.router.caches_polls.then(|| PollReplay::of(call));
             replay.flatten().map(Box::new)
         };
         let next = match respond(call) {
@@ -70,7 +75,7 @@ impl Router<'_> {
             SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
         };
         // Without a follower there is nothing to record.
-        drop(self.outlet.take_tap());
+        drop(self.router.outlet.take_tap());
         next
     }
 
@@ -93,9 +98,11 @@ impl Router<'_> {
         if plan.input.is_further_requests() {
             plan.replay = replay();
         }
-        let channels = self
-            .shard
-            .attach(self.key, Rc::clone(&self.outlet), subscription)?;
+        let channels = self.router.shard.attach(
+            self.router.key,
+            Rc::clone(&self.router.outlet),
+            subscription,
+        )?;
         match family {
             FamilyFollower::PushStream(None) | FamilyFollower::Nhpm => {}
             FamilyFollower::PushStream(Some(publisher)) => {
@@ -124,13 +131,18 @@ impl Router<'_> {
         if hooks.is_empty() && notices.subscribed.is_none() && notices.unsubscribed.is_none() {
             return NextStep::Follow(plan);
         }
-        match LiveHooks::begin(self.shard.broker(), hooks, &self.snapshot.backend, notices) {
+        match LiveHooks::begin(
+            self.router.shard.broker(),
+            hooks,
+            &self.router.snapshot.backend,
+            notices,
+        ) {
             Ok(hooks) => {
                 plan.hooks = Some(hooks);
                 NextStep::Follow(plan)
             }
             Err(_out_of_memory) => {
-                self.shard.release(self.key);
+                self.router.shard.release(self.router.key);
                 NextStep::SendAndClose(Vec::new())
             }
         }

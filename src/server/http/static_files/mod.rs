@@ -30,7 +30,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 use tower_http::services::fs::ServeFileSystemResponseBody;
 
-use super::route::return_response;
+use super::return_response;
 use crate::message::http_date;
 use crate::server::config::model::web::Root;
 use crate::server::config::{LocationSettings, Variables, WebSettings};

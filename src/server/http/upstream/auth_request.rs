@@ -27,7 +27,7 @@ use crate::server::config::model::web::{AuthRequest, Gate};
 use crate::server::config::{Captures, Expression, RewriteFrame, Variables};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::http::route::rewriting::{Destination, PhaseEnd, RewriteRequest};
+use crate::server::http::rewriting::{Destination, PhaseEnd, RewriteRequest};
 use crate::server::observe::log_throttle::LogThrottle;
 
 /// Throttled, because clients cause these warnings.

@@ -18,8 +18,8 @@ use crate::server::config::{
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::exchange::variables::RequestVariables;
-use crate::server::http::route::return_response;
-use crate::server::http::route::rewriting::{Destination, PhaseEnd, RewriteRequest};
+use crate::server::http::return_response;
+use crate::server::http::rewriting::{Destination, PhaseEnd, RewriteRequest};
 use crate::server::nchan;
 use crate::server::nchan::negotiation::RequestedAction;
 use crate::server::nchan::variables::{NchanValues, NchanVariables};

@@ -8,7 +8,7 @@ use super::backend_request::{HookCall, HookError};
 use super::hook_response::HookResponse;
 use crate::server::broker::Broker;
 use crate::server::exchange::response::{Response, Status};
-use crate::server::http::route::publish_plan::PublishPlan;
+use crate::server::http::publish_plan::PublishPlan;
 
 /// Decision of a hook about a message.
 pub(in crate::server) enum MessageDecision {

@@ -16,7 +16,7 @@ use crate::server::exchange::response::{Response, ResponseContext};
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::pages;
-use crate::server::http::route::publish_plan::PublishPlan;
+use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::route::{NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::message_hook;

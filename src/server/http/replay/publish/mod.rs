@@ -11,8 +11,8 @@ use super::cached_request::{CachedRequest, RequestCache};
 use super::head_template::{Holes, TemplateMatch};
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::exchange::request::Request;
+use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::route::ResponsePlan;
-use crate::server::http::route::publish_plan::PublishPlan;
 use crate::server::observe::failpoints;
 
 /// Most digits of a `Content-Length` that is matched.

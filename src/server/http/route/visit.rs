@@ -1,0 +1,74 @@
+//! A request at a location, on its way to its endpoint: admission (`admission`), then the endpoint
+//! or the content of the location (`content`).
+
+use super::admission::Admission;
+use super::{Located, NextStep, Redirection, Responder, RoutedRequest, Router, Waiting};
+use crate::server::access::browser_guard::BrowserGuard;
+use crate::server::access::host_names::ListenerTraits;
+use crate::server::exchange::request::Request;
+use crate::server::exchange::variables::RequestVariables;
+
+/// A request at its location.
+pub(super) struct Visit<'r, 's, W> {
+    pub(super) router: &'r Router<'s>,
+    pub(super) located: &'r mut Located<'s>,
+    /// The request as the client has sent it.
+    pub(super) request: &'r Request<'r>,
+    pub(super) waiting: &'r mut W,
+}
+
+impl<W: Waiting> Visit<'_, '_, W> {
+    /// Responds to a located request, or redirects it.
+    pub(super) async fn respond(&mut self) -> Result<Result<RoutedRequest, Redirection>, W::Stop> {
+        let guard = self.guard();
+        let (added, rejection) =
+            guard.map_or((None, None), |guard| (Some(guard.added), guard.response));
+        let admission = match rejection {
+            Some(response) => Admission::Ended(NextStep::Respond(response)),
+            None => self.admit().await?,
+        };
+        let responder = match admission {
+            Admission::Ended(next) => Responder::Router(next),
+            Admission::Endpoint => Responder::Endpoint,
+            Admission::Files => match self.find_file().await? {
+                Ok(next) => Responder::Router(next),
+                Err(redirection) => return Ok(Err(redirection)),
+            },
+            Admission::BackEnd(proxy) => match self.call_backend(proxy).await? {
+                Ok(next) => Responder::Router(next),
+                Err(redirection) => return Ok(Err(redirection)),
+            },
+        };
+        let router = self.router;
+        Ok(Ok(router.complete(
+            self.located,
+            self.request,
+            added,
+            responder,
+        )))
+    }
+
+    /// The decision of the built-in locations about the request of a web page.
+    fn guard(&self) -> Option<BrowserGuard> {
+        self.located.server.browser_access.as_ref()?;
+        let snapshot = self.router.snapshot;
+        self.with(|variables| {
+            let listener = ListenerTraits {
+                address: &snapshot.listener.address,
+                real_ip: snapshot.limits.real_ip.as_ref(),
+            };
+            let RequestVariables {
+                server,
+                request,
+                peer,
+                ..
+            } = *variables;
+            BrowserGuard::of(server, request, peer, listener)
+        })
+    }
+
+    /// Calls `work` with the variables of the request as its location sees it.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&RequestVariables<'_>) -> T) -> T {
+        self.located.with(self.request, work)
+    }
+}
