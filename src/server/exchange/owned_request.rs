@@ -1,5 +1,5 @@
-//! A request that owns its head, for work that waits: the buffer of the connection is free for the
-//! body meanwhile.
+//! A request that owns its head, for work that waits: the body can be read into the buffer of the
+//! connection.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -110,6 +110,25 @@ impl Variables for RequestVariables<'_> {
 }
 
 impl<'a> RequestVariables<'a> {
+    /// The variables of a request before its location is known.
+    #[must_use]
+    pub fn new(
+        request: &'a Request<'a>,
+        frame: &'a RewriteFrame,
+        peer: &'a Endpoints,
+        server: &'a VirtualServer,
+    ) -> Self {
+        Self {
+            request,
+            frame,
+            peer,
+            server,
+            root: None,
+            secure_link: None,
+            client: None,
+        }
+    }
+
     /// Returns the variables of the same request at a location with these settings.
     #[must_use]
     pub fn in_location(self, web: &'a WebSettings) -> Self {

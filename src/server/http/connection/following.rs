@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::socket::ClientSocket;
 use super::{Connection, Disconnected};
-use crate::server::broker::Incident;
+use crate::server::broker::{Charge, Incident, OutOfMemory};
 use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
 use crate::server::http::client_input::ClientInput;
 use crate::server::push_stream::subscribe::websocket::inbound::{Inbound, InboundAction};
@@ -41,17 +41,7 @@ impl Connection {
         self.socket.compact();
         let mut requests = self.socket.input().len();
         let mut is_ending = false;
-        let logged = self
-            .subscription
-            .log
-            .as_ref()
-            .map(|log| {
-                self.socket
-                    .broker()
-                    .memory()
-                    .charge_pending(log.own_bytes())
-            })
-            .transpose();
+        let logged = self.charge_log();
         async move {
             let outcome = loop {
                 self.handle_input(&mut input, &mut requests);
@@ -90,11 +80,21 @@ impl Connection {
             if outcome == SubscriptionOutcome::Dropped {
                 self.socket.outlet().reset_on_close();
             }
-            (
-                outcome,
-                outcome == SubscriptionOutcome::Closed && input.expects_close(),
-            )
+            let expects_close = outcome == SubscriptionOutcome::Closed && input.expects_close();
+            (outcome, expects_close)
         }
+    }
+
+    /// Charges the memory of the access log entry.
+    fn charge_log(&self) -> Result<Option<Charge>, OutOfMemory> {
+        let log = self.subscription.log.as_ref();
+        log.map(|log| {
+            self.socket
+                .broker()
+                .memory()
+                .charge_pending(log.own_bytes())
+        })
+        .transpose()
     }
 
     /// Handles the input in the buffer; `requests` is the length of the pipelined requests in it.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::visit::Visit;
+use super::visit::{Admission, Visit};
 use super::{NextStep, RequestBody, Waiting};
 use crate::server::access::rules::{self, Access, Verdict};
+use crate::server::config::Endpoint;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::AuthRequest;
-use crate::server::config::{Endpoint, ProxySettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::h1::headers::BodyLength;
@@ -21,18 +21,6 @@ use crate::server::http::upstream::hooks;
 use crate::server::nchan::negotiation;
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream;
-
-/// Result of the admission of a request.
-pub(super) enum Admission<'s> {
-    /// It does not enter, or is answered already.
-    Ended(NextStep),
-    /// It enters its location, which has an endpoint.
-    Endpoint,
-    /// It is for a static file.
-    Files,
-    /// It is for a back-end.
-    BackEnd(&'s ProxySettings),
-}
 
 impl<'s, W: Waiting> Visit<'_, 's, W> {
     /// Decides about a request at its destination.
@@ -234,12 +222,6 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
         // A follower writes to the socket itself, so everything before it must have been written.
         self.waiting.begin().await?;
         Ok(None)
-    }
-}
-
-impl Admission<'_> {
-    fn error_page(status: Status) -> Self {
-        Self::Ended(NextStep::error_page(status))
     }
 }
 

@@ -86,15 +86,8 @@ impl<'s> Located<'s> {
             endpoints: self.client.as_ref().unwrap_or(request.endpoints),
             ..*request
         };
-        let variables = RequestVariables {
-            request: &located,
-            frame: &self.frame,
-            peer: request.endpoints,
-            server: self.server,
-            root: None,
-            secure_link: None,
-            client: None,
-        };
+        let peer = request.endpoints;
+        let variables = RequestVariables::new(&located, &self.frame, peer, self.server);
         work(&variables.in_location(web))
     }
 
@@ -203,15 +196,7 @@ impl<'s> Router<'s> {
             is_internal || (web.internal_from_front && self.is_front(web, peer))
         };
         let destination = RewriteRequest {
-            variables: RequestVariables {
-                request: &own,
-                frame: &RewriteFrame::default(),
-                peer,
-                server,
-                root: None,
-                secure_link: None,
-                client: None,
-            },
+            variables: RequestVariables::new(&own, &RewriteFrame::default(), peer, server),
             values: None,
             method: request.method,
             may_enter_internal: &may_enter_internal,

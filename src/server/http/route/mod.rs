@@ -2,7 +2,7 @@
 //!
 //! 1. `located`: the server is found by address and name, the location by path, and its settings by
 //!    conditions (`rewriting`).
-//! 2. `admission`: access rules, limits and hooks decide whether the request may enter.
+//! 2. `visit`, `admission`: access rules, limits and hooks decide whether the request may enter.
 //! 3. `location`, `subscribing`: its endpoint decides; or `content`: files, or a back-end, which
 //!    may redirect it to another location.
 //!

@@ -1,12 +1,25 @@
 //! A request at a location, on its way to its endpoint: admission (`admission`), then the endpoint
 //! or the content of the location (`content`).
 
-use super::admission::Admission;
 use super::{Located, NextStep, Redirection, Responder, RoutedRequest, Router, Waiting};
 use crate::server::access::browser_guard::BrowserGuard;
 use crate::server::access::host_names::ListenerTraits;
+use crate::server::config::ProxySettings;
 use crate::server::exchange::request::Request;
+use crate::server::exchange::response::Status;
 use crate::server::exchange::variables::RequestVariables;
+
+/// Result of the admission of a request.
+pub(super) enum Admission<'s> {
+    /// It does not enter, or is answered already.
+    Ended(NextStep),
+    /// It enters its location, which has an endpoint.
+    Endpoint,
+    /// It is for a static file.
+    Files,
+    /// It is for a back-end.
+    BackEnd(&'s ProxySettings),
+}
 
 /// A request at its location.
 pub(super) struct Visit<'r, 's, W> {
@@ -70,5 +83,11 @@ impl<W: Waiting> Visit<'_, '_, W> {
     /// Calls `work` with the variables of the request as its location sees it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&RequestVariables<'_>) -> T) -> T {
         self.located.with(self.request, work)
+    }
+}
+
+impl Admission<'_> {
+    pub(super) fn error_page(status: Status) -> Self {
+        Self::Ended(NextStep::error_page(status))
     }
 }

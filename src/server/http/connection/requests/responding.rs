@@ -290,7 +290,8 @@ impl Requests<'_> {
         }
     }
 
-    /// Logs the response that was written from `start` on, and of which so many bytes follow.
+    /// Logs the response that was written from `start` on; `following` bytes of it are still to be
+    /// written.
     pub(super) fn log(&self, log: Option<Box<LogEntry>>, start: usize, following: u64) {
         if let Some(mut log) = log {
             log.add_received(self.received);
