@@ -1,8 +1,8 @@
 //! What the expressions of a configuration read of a request.
 //!
-//! `http::replay` applies the result of routing to further requests that differ from the routed one in
-//! known places. That is right as long as no expression has read such a place: all other inputs are
-//! equal, so that the evaluation takes the same way. Therefore nothing has to be known about
+//! `http::replay` applies the result of routing to further requests that differ from the routed one
+//! in known places. That is right as long as no expression has read such a place: all other inputs
+//! are equal, so that the evaluation takes the same way. Therefore nothing has to be known about
 //! directives: each evaluation records what it reads, in this thread.
 
 use std::cell::Cell;

@@ -79,8 +79,8 @@ pub(in crate::server) enum ReplayEnd {
 }
 
 impl ReplayState {
-    /// Returns the holes of the request at the front of `input`, which was just routed, if it can be
-    /// cached and a similar request is likely to follow.
+    /// Returns the holes of the routed request at the front of `input`, if it can be cached and a
+    /// similar request is likely to follow.
     pub(in crate::server) fn find_holes(
         &self,
         input: &[u8],

@@ -168,6 +168,14 @@ impl<'s> Router<'s> {
         )
     }
 
+    /// Returns whether the connection ends with this request.
+    fn is_last(&self, web: &WebSettings) -> bool {
+        web.keepalive_requests.is_some_and(|max| {
+            record_changing();
+            self.requests >= max
+        })
+    }
+
     fn locate_in(
         &self,
         server: &'s Arc<VirtualServer>,
@@ -205,10 +213,6 @@ impl<'s> Router<'s> {
         }
         .run(server, &mut frame);
         let web = &destination.settings.web;
-        let is_last = web.keepalive_requests.is_some_and(|max| {
-            record_changing();
-            self.requests >= max
-        });
         Located {
             // The location may trust a proxy that the server does not trust.
             client: client.or_else(|| self.named_client(web, request)),
@@ -217,7 +221,7 @@ impl<'s> Router<'s> {
             destination,
             frame,
             target,
-            is_last,
+            is_last: self.is_last(web),
             body,
             cause,
         }
