@@ -99,19 +99,7 @@ pub fn respond(
         .unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
-        let summary = broker.counters().summary();
-        let body = summary_body(
-            notation.notation,
-            &summary,
-            &workers(&summary),
-            with_details,
-        );
-        return StatisticsReply::Respond(Response::sized(
-            Status::OK,
-            notation.content_type,
-            headers,
-            body,
-        ));
+        return StatisticsReply::Respond(summarise(broker, notation, with_details, headers));
     }
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
@@ -140,6 +128,19 @@ pub fn respond(
         with_details,
         headers,
     ))
+}
+
+/// Responds with the counters of the whole server.
+fn summarise(
+    broker: &Broker,
+    notation: AcceptedNotation,
+    with_details: bool,
+    headers: Cow<'static, [u8]>,
+) -> Response {
+    let summary = broker.counters().summary();
+    let workers = workers(&summary);
+    let body = summary_body(notation.notation, &summary, &workers, with_details);
+    Response::sized(Status::OK, notation.content_type, headers, body)
 }
 
 /// Prefix of the channels that `id` lists: `ALL` or `PREFIX*`. `None` for a single channel.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::visit::{Admission, Visit};
+use super::visit::{Entrance, Visit};
 use super::{NextStep, RequestBody, Waiting};
 use crate::server::access::rules::{self, Access, Verdict};
 use crate::server::config::Endpoint;
@@ -24,7 +24,7 @@ use crate::server::push_stream;
 
 impl<'s, W: Waiting> Visit<'_, 's, W> {
     /// Decides about a request at its destination.
-    pub(super) async fn admit(&mut self) -> Result<Admission<'s>, W::Stop> {
+    pub(super) async fn admit(&mut self) -> Result<Entrance<'s>, W::Stop> {
         let destination = &self.located.destination;
         let web = &destination.settings.web;
         if regex_pattern::has_failure()
@@ -32,13 +32,13 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
                 .router
                 .passes(destination.gate, web, self.request.endpoints)
         {
-            return Ok(Admission::error_page(Status::FORBIDDEN));
+            return Ok(Entrance::error_page(Status::FORBIDDEN));
         }
         if !matches!(destination.end, PhaseEnd::Location) {
-            return Ok(Admission::Ended(self.end_phase()));
+            return Ok(Entrance::Ended(self.end_phase()));
         }
         if let Access::Denied(response) = self.check_access().await? {
-            return Ok(Admission::Ended(NextStep::Respond(response)));
+            return Ok(Entrance::Ended(NextStep::Respond(response)));
         }
         match self.located.destination.location {
             Some(location)
@@ -47,16 +47,16 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             {
                 // Only nginx's static handler is left.
                 Ok(match self.request.method {
-                    "GET" | "HEAD" | "POST" => Admission::Files,
-                    _ => Admission::error_page(Status::NOT_ALLOWED),
+                    "GET" | "HEAD" | "POST" => Entrance::Files,
+                    _ => Entrance::error_page(Status::NOT_ALLOWED),
                 })
             }
             Some(_) => self.enter_location().await,
-            None if self.located.server.welcome => Ok(Admission::Ended(NextStep::Page(
+            None if self.located.server.welcome => Ok(Entrance::Ended(NextStep::Page(
                 self.request.method.to_owned(),
                 String::from_utf8_lossy(self.request.target).into_owned(),
             ))),
-            None => Ok(Admission::Files),
+            None => Ok(Entrance::Files),
         }
     }
 
@@ -110,7 +110,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
     }
 
     /// Checks the limits and the hook of a location, and discards the body of a subscriber.
-    async fn enter_location(&mut self) -> Result<Admission<'s>, W::Stop> {
+    async fn enter_location(&mut self) -> Result<Entrance<'s>, W::Stop> {
         let settings = self.located.destination.settings;
         // A location without content has no static files either.
         let has_content = settings.endpoint.is_some() || settings.proxy.is_some();
@@ -120,7 +120,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
                 .router
                 .passes(gate, &settings.web, self.request.endpoints)
         {
-            return Ok(Admission::error_page(Status::FORBIDDEN));
+            return Ok(Entrance::error_page(Status::FORBIDDEN));
         }
         let max_body = self.router.max_body(settings);
         // The limit is that of a message; a batch has its own.
@@ -133,20 +133,20 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
         {
             Limit::Body.log();
             let response = Response::error_page(Status(413)).closing();
-            return Ok(Admission::Ended(NextStep::Respond(response)));
+            return Ok(Entrance::Ended(NextStep::Respond(response)));
         }
         self.located.body.limit(max_body);
         if let Some(next) = self.authorize().await? {
-            return Ok(Admission::Ended(next));
+            return Ok(Entrance::Ended(next));
         }
         match (&settings.endpoint, &settings.proxy) {
-            (Endpoint::None, Some(proxy)) => Ok(Admission::BackEnd(proxy)),
-            (Endpoint::None, None) => Ok(Admission::Files),
+            (Endpoint::None, Some(proxy)) => Ok(Entrance::BackEnd(proxy)),
+            (Endpoint::None, None) => Ok(Entrance::Files),
             (endpoint, _) if is_follower(endpoint, self.request) => {
                 let rejected = self.discard_body().await?;
-                Ok(rejected.map_or(Admission::Endpoint, Admission::Ended))
+                Ok(rejected.map_or(Entrance::Endpoint, Entrance::Ended))
             }
-            _ => Ok(Admission::Endpoint),
+            _ => Ok(Entrance::Endpoint),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::server::exchange::response::Status;
 use crate::server::exchange::variables::RequestVariables;
 
 /// Result of the admission of a request.
-pub(super) enum Admission<'s> {
+pub(super) enum Entrance<'s> {
     /// It does not enter, or is answered already.
     Ended(NextStep),
     /// It enters its location, which has an endpoint.
@@ -37,17 +37,17 @@ impl<W: Waiting> Visit<'_, '_, W> {
         let (added, rejection) =
             guard.map_or((None, None), |guard| (Some(guard.added), guard.response));
         let admission = match rejection {
-            Some(response) => Admission::Ended(NextStep::Respond(response)),
+            Some(response) => Entrance::Ended(NextStep::Respond(response)),
             None => self.admit().await?,
         };
         let responder = match admission {
-            Admission::Ended(next) => Responder::Router(next),
-            Admission::Endpoint => Responder::Endpoint,
-            Admission::Files => match self.find_file().await? {
+            Entrance::Ended(next) => Responder::Router(next),
+            Entrance::Endpoint => Responder::Endpoint,
+            Entrance::Files => match self.find_file().await? {
                 Ok(next) => Responder::Router(next),
                 Err(redirection) => return Ok(Err(redirection)),
             },
-            Admission::BackEnd(proxy) => match self.call_backend(proxy).await? {
+            Entrance::BackEnd(proxy) => match self.call_backend(proxy).await? {
                 Ok(next) => Responder::Router(next),
                 Err(redirection) => return Ok(Err(redirection)),
             },
@@ -86,7 +86,7 @@ impl<W: Waiting> Visit<'_, '_, W> {
     }
 }
 
-impl Admission<'_> {
+impl Entrance<'_> {
     pub(super) fn error_page(status: Status) -> Self {
         Self::Ended(NextStep::error_page(status))
     }

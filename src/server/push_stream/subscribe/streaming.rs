@@ -82,21 +82,18 @@ pub(in crate::server) fn respond(
     }
     let merges_backlog = renderer.is_json();
     let key = FormatKey {
-        padding: padding
-            .as_ref()
-            .map(|padding| (padding.header, padding.message)),
+        padding: padding.as_ref().map(|sizes| (sizes.header, sizes.message)),
         level: decision.level,
         ..FormatKey::new(call.settings, kind(call), framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
-        let ping = ping(call, &renderer);
         let plain = StreamEncoder {
+            ping: ping(call, &renderer),
             renderer,
             is_eventsource,
             framing,
             gzip: None,
             padding,
-            ping,
         };
         Format {
             policy: FollowerPolicy {

@@ -6,12 +6,12 @@ use super::{in_server, loaded, mistakes};
 use crate::server::config::{Captures, Config, RewriteFrame, Variables, normalise};
 
 /// A request for a raw path and query.
-struct Request<'a> {
+struct RawRequest<'a> {
     query: &'a str,
     captures: Captures,
 }
 
-impl Variables for Request<'_> {
+impl Variables for RawRequest<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         let mut arguments = self
             .query
@@ -41,7 +41,7 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
     let path = normalise(path.as_bytes()).ok()?;
     let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
     let mut frame = RewriteFrame::new(captures.unwrap_or_default(), Vec::new());
-    let mut request = Request {
+    let mut request = RawRequest {
         query,
         captures: frame.captures.clone(),
     };

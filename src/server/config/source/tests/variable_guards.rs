@@ -41,6 +41,21 @@ fn a_rule_with_a_variable_of_several_definitions_is_a_mistake_for_a_push_locatio
             "{found:?}"
         );
     }
+    let clear = in_server(&format!("set $d 0; location ~ (?<d>x) {{ }} {rule}"));
+    assert_eq!(
+        mistakes(&clear),
+        [""; 0],
+        "nothing but set and captures, which are empty where they are not reached"
+    );
+    let stream = clear.replace(
+        "events {}",
+        "events {} stream { map $remote_addr $d { default 1; } }",
+    );
+    assert_eq!(mistakes(&stream), [""; 0], "variables of another protocol");
+}
+
+#[test]
+fn a_variable_of_a_map_in_a_condition_is_a_mistake_for_a_push_location() {
     let in_if = in_server(&format!(
         "location /a {{ if ($arg_k) {{ set $e $d; }}\nif ($e) {{ return 403; }} {PUSH} }}"
     ))
@@ -53,17 +68,6 @@ fn a_rule_with_a_variable_of_several_definitions_is_a_mistake_for_a_push_locatio
         "{:?}",
         mistakes(&in_if)
     );
-    let clear = in_server(&format!("set $d 0; location ~ (?<d>x) {{ }} {rule}"));
-    assert_eq!(
-        mistakes(&clear),
-        [""; 0],
-        "nothing but set and captures, which are empty where they are not reached"
-    );
-    let stream = clear.replace(
-        "events {}",
-        "events {} stream { map $remote_addr $d { default 1; } }",
-    );
-    assert_eq!(mistakes(&stream), [""; 0], "variables of another protocol");
 }
 
 #[test]
