@@ -133,7 +133,7 @@ fn split(data: &[u8]) {
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Data(Vec<u8>),
-    Head(response::Head),
+    Head(response::ResponseHead),
     End,
     Ping,
     Close,
@@ -180,7 +180,7 @@ fn bare_responses(data: &[u8]) {
                 match decoder.next(&mut bytes) {
                     Ok(response::ResponsePart::More) => break,
                     Ok(response::ResponsePart::Data(data)) => push_data(&mut seen, data),
-                    Ok(response::ResponsePart::Head(head)) => seen.push(Seen::Head(head)),
+                    Ok(response::ResponsePart::ResponseHead(head)) => seen.push(Seen::Head(head)),
                     Ok(response::ResponsePart::End) => seen.push(Seen::End),
                     Err(_) => {
                         seen.push(Seen::Wrong);

@@ -12,7 +12,10 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::client::message::Message;
 use pushctl::message::Position;
 use pushctl::server::config::model::template::{Template, TemplatePart};
-use pushctl::server::config::{Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, VariableNames, Variables};
+use pushctl::server::config::{
+    Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, VariableNames,
+    Variables,
+};
 use pushctl::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
 struct Request<'a>(&'a [u8]);

@@ -25,9 +25,10 @@ pub struct AttachRequest<'a> {
     pub max_subscribers: Option<u64>,
     /// Reject the subscription if a one-shot subscription exists.
     pub must_be_only: bool,
-    /// End the one-shot subscriptions that exist (see [`super::Broker::evict_waiting`]).
+    /// End the one-shot subscriptions that exist (see
+    /// [`ChannelRequests::evict_waiting`](crate::server::broker::ChannelRequests::evict_waiting)).
     pub evicts_waiting: bool,
-    /// Traits of the subscription, which [`super::Broker::detach`] needs as well.
+    /// Traits of the subscription, which [`Subscriptions::detach`] needs as well.
     pub traits: SubscriptionTraits,
 }
 

@@ -67,7 +67,7 @@ pub trait Variables {
         self.inner()?.assigned(slot)
     }
 
-    /// Returns any other variable listed by [`availability`](super::variables::availability). `uri`
+    /// Returns any other variable listed by [`availability`](variables::availability). `uri`
     /// is the decoded, normalised path.
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.inner()?.builtin(name)

@@ -1,12 +1,12 @@
 //! Percent-decoding. What a place does with an invalid escape is its own: most keep it, as
-//! [`percent_decode`] does; nginx and the modules reject, drop or cut it off elsewhere, and decode
-//! with [`escaped_byte`].
+//! `percent_decode` does; nginx and the modules reject, drop or cut it off elsewhere, and decode
+//! with `escaped_byte`.
 
 use std::borrow::Cow;
 
 /// Decodes `%XX`; everything else, including `+`, stays unchanged.
 #[must_use]
-pub(in crate::server) fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode(text).into()
 }
 

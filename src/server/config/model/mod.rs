@@ -2,8 +2,9 @@
 //!
 //! | modules | content |
 //! |---|---|
-//! | [`server`], [`listener`], [`names`], [`pattern`] | from an address and a request to a location |
-//! | [`location`], [`template`], [`padding`], [`compression`], [`nhpm`], [`nchan`] | push locations |
+//! | [`server`], [`location::pattern`] | from an address and a request to a location |
+//! | [`location`], [`template`], [`padding`], [`compression`] | push locations |
+//! | [`nhpm`], [`nchan`] | the endpoints of these families |
 //! | [`web`], [`clients`], [`users`], [`browsers`] | access control, added headers, files |
 //! | [`proxy`], [`upstream`], [`tls`] | back-ends |
 //! | [`limits`], [`logs`], [`defaults`] | limits, logs, all default values |

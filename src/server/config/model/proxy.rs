@@ -36,7 +36,8 @@ pub struct ProxySettings {
     pub passes_headers: bool,
     /// `proxy_method`
     pub method: Option<Bytes>,
-    /// `proxy_read_timeout`; limited by [`super::ConnectionLimits::hook_timeout`].
+    /// `proxy_read_timeout`; limited by
+    /// [`ConnectionLimits::hook_timeout`](crate::server::config::ConnectionLimits::hook_timeout).
     pub timeout: Option<Duration>,
     /// `proxy_connect_timeout`; limited likewise.
     pub connect_timeout: Option<Duration>,

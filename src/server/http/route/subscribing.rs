@@ -24,6 +24,10 @@ use crate::server::push_stream::subscribe::{PollReplay, SubscribeRejection};
 use crate::server::{nchan, nhpm, push_stream};
 
 /// What the protocol family of a subscription adds to it.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack, between two calls"
+)]
 enum FamilyFollower {
     PushStream(Option<WebSocketPublisher>),
     Nhpm,

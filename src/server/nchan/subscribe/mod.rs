@@ -3,7 +3,8 @@
 //! GET only; request and location negotiate the mode. 200 a stream or a message, 101 a websocket,
 //! 304 no message, 400 an invalid message id, 403, 408 time-out, 410 deleted, 503.
 //!
-//! One file per kind of response; `follower` is what accompanies a subscription; `ids` computes the message ids of several channels.
+//! One file per kind of response; `follower` is what accompanies a subscription; `ids` computes the
+//! message ids of several channels.
 
 mod follower;
 mod ids;

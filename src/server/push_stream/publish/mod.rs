@@ -79,9 +79,9 @@ pub fn respond_to_batch(call: &PublishCall<'_>) -> Result<Box<Batch>, Response> 
 }
 
 /// Responds to requests that neither publish, delete nor ask for the state of a channel.
-fn respond_to_method(call: &PublishCall<'_>, headers: &Cow<'static, [u8]>) -> Option<Response> {
+fn respond_to_method(call: &PublishCall<'_>, headers: &[u8]) -> Option<Response> {
     match call.request.method {
-        "OPTIONS" => Some(Response::header_only(Status::OK, headers.clone())),
+        "OPTIONS" => Some(Response::header_only(Status::OK, headers.to_vec())),
         "GET" | "POST" | "PUT" => None,
         "DELETE" if call.admin => None,
         _ => {
@@ -90,7 +90,7 @@ fn respond_to_method(call: &PublishCall<'_>, headers: &Cow<'static, [u8]>) -> Op
             } else {
                 b"Allow: GET, POST, PUT\r\n"
             };
-            let response = Response::header_only(Status::NOT_ALLOWED, headers.clone());
+            let response = Response::header_only(Status::NOT_ALLOWED, headers.to_vec());
             Some(response.with_headers(allow))
         }
     }

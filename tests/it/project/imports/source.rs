@@ -60,9 +60,10 @@ impl Source {
         let mut at = 0;
         while at < code.len() {
             let rest = &code[at..];
-            let begins = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                    // The scope of a visibility.
-                    && !code[..at].ends_with("pub(in ");
+            let before = &code[..at];
+            let begins = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+                // The scope of a visibility.
+                && !before.ends_with("pub(in ");
             let Some(prefix) = ["crate::", "super::", "pushctl::"]
                 .into_iter()
                 .find(|prefix| begins && rest.starts_with(prefix))

@@ -158,7 +158,8 @@ pub struct LocationSettings {
     pub web: Arc<WebSettings>,
     /// `pushctl_slow_consumer`: policy for followers that are too far behind.
     pub slow_consumer: SlowPolicy,
-    /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
+    /// `pushctl_slow_consumer_bytes`; `None` =
+    /// [`ConnectionLimits::max_lag_bytes`](crate::server::config::ConnectionLimits::max_lag_bytes).
     pub slow_consumer_bytes: Option<u64>,
     /// One of the built-in locations. They differ from the module's where those are unsafe or lose
     /// messages: proxies must not buffer streams, positions are event ids, JSONP callbacks are

@@ -1,7 +1,8 @@
 //! Choice of the location for a request: exact, prefix and regular-expression patterns, in nginx's
 //! order (push-stream.md, section 17).
 //!
-//! Matches the normalised path ([`super::normalise`]). The server has been chosen before (`names`).
+//! Matches the normalised path ([`normalise`](crate::server::config::normalise)). The server has
+//! been chosen before (`names`).
 
 use std::fmt;
 use std::ops::Deref;

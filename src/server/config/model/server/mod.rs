@@ -1,4 +1,4 @@
-//! The configuration as a whole: addresses, virtual servers, and the settings of process and broker.
+//! The configuration as a whole: addresses, virtual servers, settings of process and broker.
 
 pub mod listener;
 pub mod names;

@@ -1,5 +1,5 @@
-//! Guards as blocks hold and inherit them: directives that may restrict access and that pushctl does
-//! not enforce.
+//! Guards as blocks hold and inherit them: directives that may restrict access and that pushctl
+//! does not enforce.
 
 use super::classes::{Class, GuardKind, class_of};
 use super::files::SourcePlace;

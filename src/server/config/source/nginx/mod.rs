@@ -1,12 +1,12 @@
 //! Reads an nginx.conf (push-stream.md, sections 15 to 17).
 //!
-//! `parser` builds a tree of directives; `files` resolves `include`. `build` turns
-//! the tree into a [`Config`] with `blocks`, `locations`, `listeners`, `upstreams` and `timeouts`.
-//! The rules of the directives are in `directives` and in the files of their subjects, such as
-//! `push_stream`, `nhpm`, `nchan`, `web` and `gzip`; `levels` and `push_levels` hold the settings
-//! of a block and inherit them; `checks` and `hooks` check the result. `classes` and `ignored`
-//! classify directives without a rule: those that may restrict access are `guards`, others become
-//! notices.
+//! `parser` builds a tree of directives; `files` resolves `include`. `build` turns the tree into a
+//! [`Config`](crate::server::config::Config) with `blocks`, `locations`, `listeners`, `upstreams`
+//! and `timeouts`. The rules of the directives are in `directives` and in the files of their
+//! subjects, such as `push_stream`, `nhpm`, `nchan`, `web` and `gzip`; `levels` and `push_levels`
+//! hold the settings of a block and inherit them; `checks` and `hooks` check the result. `classes`
+//! and `ignored` classify directives without a rule: those that may restrict access are `guards`,
+//! others become notices.
 //!
 //! `front` writes the nginx.conf for an nginx in
 //! front of pushctl.

@@ -44,6 +44,10 @@ pub(super) enum ServeOutcome {
 }
 
 /// The request at the front of the buffer.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack, between two calls"
+)]
 enum Route<'s> {
     /// It is routed, and has these holes if it can be cached.
     Routed(RoutedRequest, Option<Holes>),
