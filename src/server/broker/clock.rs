@@ -46,6 +46,7 @@ impl PositionClock {
     /// of this run or, if the wall clock was set back in between, after the newest position of this
     /// run. Tag 0 belongs to no message; such a cursor requests the messages since a time and is
     /// never from an earlier run.
+    #[must_use]
     pub fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
         let packed = |position: Position| (position.time, u64::from(position.tag));
         match tag {
@@ -60,6 +61,7 @@ impl PositionClock {
 
     /// True if a position that a server has sent is from an earlier run. Unlike in
     /// [`Self::is_of_earlier_run`], tag 0 is a valid position: that of a stream without a message.
+    #[must_use]
     pub fn is_before_start(&self, position: Position) -> bool {
         position < self.start
     }
@@ -78,6 +80,7 @@ impl PositionClock {
 
     /// The newest position, or the beginning of the current second if that is later. Positions
     /// assigned after this call are higher.
+    #[must_use]
     pub fn now(&self) -> Position {
         let second = unix_now() << TAG_BITS;
         unpacked(self.last.fetch_max(second, Ordering::Relaxed).max(second))

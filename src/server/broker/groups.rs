@@ -168,7 +168,7 @@ impl GroupInfo {
 
 /// The groups of channels of a broker.
 #[derive(Clone, Copy, Debug)]
-pub struct BrokerGroups<'a>(pub(super) &'a Arc<Inner>);
+pub struct BrokerGroups<'a>(pub(super) &'a Inner);
 
 impl BrokerGroups<'_> {
     /// Usage and limits of a group.

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::channel::lifecycle::Lifecycle;
-use super::channel::{Channel, ChannelState};
+use super::channel::{Channel, ChannelState, Lifecycle};
 use super::memory::{self, OutOfMemory};
 use super::{Broker, Inner, NewMessage, StoreOptions};
 use crate::message::unix_now;

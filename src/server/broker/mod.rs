@@ -4,26 +4,21 @@
 //! Its locks, their order and the longest work under each are listed in docs/architecture.md. They
 //! are never held across an await, and are released before a task is woken.
 
-pub(in crate::server::broker) mod allocator;
 mod attributes;
 mod channel;
 pub mod channel_key;
-mod channel_requests;
 mod clock;
-mod connection_memory;
 mod counters;
 mod errors;
 mod groups;
 mod housekeeping;
 mod inbox;
-mod incidents;
 mod log;
 mod memory;
 mod message;
 mod presence;
 mod publishing;
 mod registry;
-mod resident;
 mod trash;
 
 use std::sync::Arc;
@@ -34,42 +29,30 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use self::channel::info::ChannelInfo;
-pub use self::channel::lifecycle::ChannelHead;
-pub use self::channel::snapshot::{ChannelReader, Snapshot, read_snapshot};
-pub use self::channel::subscription::{
-    AttachRequest, Attachment, SubscriptionTraits, Subscriptions,
-};
-pub use self::log::dropped::MissedCount;
-pub use self::log::reading::LogSlice;
-pub use self::log::tags::ChannelStart;
 pub use attributes::{Attributes, StoreOptions};
-pub use channel::{Channel, MAX_SHARDS};
-pub use channel_requests::ChannelRequests;
+pub use channel::{
+    AttachRequest, Attachment, Channel, ChannelHead, ChannelInfo, ChannelReader, ChannelRequests,
+    MAX_SHARDS, Snapshot, SubscriptionTraits, Subscriptions, read_snapshot,
+};
 pub use clock::PositionClock;
-pub use connection_memory::BrokerMemory;
-pub use counters::{BrokerCounters, BrokerSummary, ShardSummary, SlowConsumerOutcome};
+pub use counters::{BrokerCounters, BrokerSummary, Incident, ShardSummary, SlowConsumerOutcome};
 pub use errors::{AttachError, CreateError};
 pub use groups::{BrokerGroups, GroupInfo, GroupLimitError, GroupLimits};
 pub use inbox::Inbox;
-pub use incidents::Incident;
-pub use log::{Cursor, LogCursor};
-pub use memory::{Charge, OutOfMemory, Reservation};
+pub use log::{ChannelStart, Cursor, LogCursor, LogSlice, MissedCount};
+pub use memory::{BrokerMemory, Charge, OutOfMemory, Reservation};
 pub use message::{Message, NewMessage};
 pub use presence::{BrokerPresences, Presence};
 
 use super::config::BrokerSettings;
 use crate::server::observe::limits_log::Limit;
-use channel::NewChannel;
-use channel_requests::IdleWatch;
-use counters::{Counters, ShardCounters};
+use channel::{IdleWatch, NewChannel};
+use counters::{Counters, Incidents, ShardCounters};
 use groups::Groups;
-use incidents::Incidents;
 use log::LogAccounts;
-use memory::{MemoryBounds, MemoryMeter, sixteenth_of};
+use memory::{MemoryBounds, MemoryMeter, ResidentBound, sixteenth_of};
 use presence::Presences;
 use registry::Registry;
-use resident::ResidentBound;
 use trash::Trash;
 
 /// Period at which messages expire and idle channels are collected, as in the module
@@ -194,7 +177,7 @@ impl Broker {
     /// The recorded lines of subscribers.
     #[must_use]
     pub fn presence(&self) -> BrokerPresences<'_> {
-        BrokerPresences(&self.0)
+        BrokerPresences { broker: self }
     }
 
     /// The clock of all positions.
@@ -206,13 +189,13 @@ impl Broker {
     /// Subscriptions of followers.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions<'_> {
-        Subscriptions(self)
+        Subscriptions { broker: self }
     }
 
     /// Operations for requests that do not follow.
     #[must_use]
     pub fn requests(&self) -> ChannelRequests<'_> {
-        ChannelRequests(self)
+        ChannelRequests { broker: self }
     }
 
     /// Default for the bytes that followers may be behind.
@@ -283,12 +266,6 @@ impl Broker {
             self.emit("channel_created", id);
         }
         Ok(channel)
-    }
-
-    /// A reservation for incoming bodies and websocket messages.
-    #[must_use]
-    pub fn incoming_reservation(&self) -> Reservation {
-        Reservation::new(&self.0.incoming)
     }
 
     /// Schedules a round of the channel on `shard`.

@@ -2,13 +2,12 @@
 //! asks for it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Broker, Charge, Inner, OutOfMemory};
+use super::{Broker, Charge, OutOfMemory};
 
 /// The lines of each channel, with the number of the entry.
 #[derive(Debug, Default)]
@@ -31,7 +30,9 @@ const ENTRY_BYTES: usize = 160;
 
 /// The lines of subscribers that a broker records.
 #[derive(Clone, Copy, Debug)]
-pub struct BrokerPresences<'a>(pub(super) &'a Arc<Inner>);
+pub struct BrokerPresences<'a> {
+    pub(super) broker: &'a Broker,
+}
 
 impl BrokerPresences<'_> {
     /// Records a subscriber of these channels.
@@ -47,9 +48,9 @@ impl BrokerPresences<'_> {
             .iter()
             .map(|channel| channel.len() + ENTRY_BYTES)
             .sum();
-        let charge = self.0.charge((line.len() + keys) as u64)?;
-        let number = self.0.presences.last.fetch_add(1, Ordering::Relaxed);
-        let mut lines = self.0.presences.lines.lock();
+        let charge = self.broker.0.charge((line.len() + keys) as u64)?;
+        let number = self.broker.0.presences.last.fetch_add(1, Ordering::Relaxed);
+        let mut lines = self.broker.0.presences.lines.lock();
         for channel in &channels {
             lines
                 .entry(channel.clone())
@@ -58,7 +59,7 @@ impl BrokerPresences<'_> {
         }
         drop(lines);
         Ok(Presence {
-            broker: Broker(Arc::clone(self.0)),
+            broker: self.broker.clone(),
             number,
             channels,
             _charge: charge,
@@ -68,7 +69,7 @@ impl BrokerPresences<'_> {
     /// The lines of the subscribers of a channel.
     #[must_use]
     pub fn presences(&self, channel: &[u8]) -> Vec<Bytes> {
-        let lines = self.0.presences.lines.lock();
+        let lines = self.broker.0.presences.lines.lock();
         lines
             .get(channel)
             .map(|lines| lines.iter().map(|(_, line)| line.clone()).collect())

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::channel::Channel;
-use super::channel::info::ChannelInfo;
+use super::channel::{Channel, ChannelInfo};
 use super::log::AppendOptions;
 use super::message::{Message, NewMessage};
 use super::{Broker, CreateError, StoreOptions};

@@ -153,7 +153,7 @@ impl ListJob {
         let Ok(response) = catch_unwind(AssertUnwindSafe(make)) else {
             return listing.broker().count(Incident::Panic);
         };
-        let mut memory = listing.broker().incoming_reservation();
+        let mut memory = listing.broker().memory().incoming_reservation();
         if memory.reserve(response.own_bytes()).is_err() {
             return listing.broker().count(Incident::NoMemoryForIncoming);
         }

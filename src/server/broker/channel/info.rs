@@ -30,7 +30,7 @@ pub struct ChannelInfo {
 }
 
 impl ChannelState {
-    pub(in crate::server::broker) fn info(&self, id: &Bytes) -> ChannelInfo {
+    pub(super) fn info(&self, id: &Bytes) -> ChannelInfo {
         ChannelInfo {
             id: id.clone(),
             published: self.log.last_id(),

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 /// Followers of a channel, by shard.
 #[derive(Debug, Default)]
-pub(in crate::server::broker) struct FollowerInterest {
+pub(super) struct FollowerInterest {
     shards: SmallVec<[ShardInterest; 2]>,
     /// The distinct lag limits. Almost every channel has a single one, so a linear search is fast.
     lag_limits: SmallVec<[LagLimit; 1]>,
@@ -28,7 +28,7 @@ struct LagLimit {
 
 impl FollowerInterest {
     /// Adds a follower that has had the messages up to `floor`.
-    pub(in crate::server::broker) fn add(&mut self, shard: usize, max_lag: u64, floor: u64) {
+    pub(super) fn add(&mut self, shard: usize, max_lag: u64, floor: u64) {
         if self.shards.len() <= shard {
             self.shards.resize(shard + 1, ShardInterest::default());
         }
@@ -51,7 +51,7 @@ impl FollowerInterest {
     }
 
     /// Removes a follower. True if it was the last one with this lag limit.
-    pub(in crate::server::broker) fn remove(&mut self, shard: usize, max_lag: u64) -> bool {
+    pub(super) fn remove(&mut self, shard: usize, max_lag: u64) -> bool {
         self.shards[shard].followers -= 1;
         let Some(index) = self
             .lag_limits
@@ -70,21 +70,21 @@ impl FollowerInterest {
     }
 
     /// Sets the number of followers of a shard.
-    pub(in crate::server::broker) fn set_followers(&mut self, shard: usize, count: usize) {
+    pub(super) fn set_followers(&mut self, shard: usize, count: usize) {
         if let Some(interest) = self.shards.get_mut(shard) {
             interest.followers = u32::try_from(count).unwrap_or(u32::MAX);
         }
     }
 
     /// Every follower of the shard has had the messages up to `floor`.
-    pub(in crate::server::broker) fn raise_floor(&mut self, shard: usize, floor: u64) {
+    pub(super) fn raise_floor(&mut self, shard: usize, floor: u64) {
         if let Some(interest) = self.shards.get_mut(shard) {
             interest.floor = interest.floor.max(floor);
         }
     }
 
     /// Number of followers on all shards.
-    pub(in crate::server::broker) fn followers(&self) -> u64 {
+    pub(super) fn followers(&self) -> u64 {
         self.shards
             .iter()
             .map(|interest| u64::from(interest.followers))
@@ -92,7 +92,7 @@ impl FollowerInterest {
     }
 
     /// Shards with followers, as bits.
-    pub(in crate::server::broker) fn shards(&self) -> u64 {
+    pub(super) fn shards(&self) -> u64 {
         let followed = self
             .shards
             .iter()
@@ -102,7 +102,7 @@ impl FollowerInterest {
     }
 
     /// Every follower has had the messages up to this id; the largest id if there are no followers.
-    pub(in crate::server::broker) fn floor(&self) -> u64 {
+    pub(super) fn floor(&self) -> u64 {
         self.shards
             .iter()
             .filter(|interest| interest.followers > 0)
@@ -112,7 +112,7 @@ impl FollowerInterest {
     }
 
     /// The largest lag limit of a follower, in bytes; 0 if there are no followers.
-    pub(in crate::server::broker) fn max_lag(&self) -> u64 {
+    pub(super) fn max_lag(&self) -> u64 {
         self.lag_limits
             .iter()
             .map(|limit| limit.bytes)

@@ -73,7 +73,7 @@ impl ChannelState {
         }
     }
 
-    pub(in crate::server::broker) fn ended_at(&self) -> Option<Position> {
+    pub(super) fn ended_at(&self) -> Option<Position> {
         match self.lifecycle {
             Lifecycle::Alive => None,
             Lifecycle::Collected(at) | Lifecycle::Deleted(at, ..) => Some(at),

@@ -1,10 +1,11 @@
 //! A channel: its log, its subscriptions, and the shards to notify.
 
-pub(in crate::server::broker) mod info;
-pub(in crate::server::broker) mod interest;
-pub(in crate::server::broker) mod lifecycle;
-pub(in crate::server::broker) mod snapshot;
-pub(in crate::server::broker) mod subscription;
+mod info;
+mod interest;
+mod lifecycle;
+mod requests;
+mod snapshot;
+mod subscription;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,15 +14,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use self::info::ChannelInfo;
+pub use info::ChannelInfo;
+pub use lifecycle::ChannelHead;
+pub(super) use lifecycle::Lifecycle;
+pub use requests::ChannelRequests;
+pub(super) use requests::IdleWatch;
+pub use snapshot::{ChannelReader, Snapshot, read_snapshot};
+pub use subscription::{AttachRequest, Attachment, SubscriptionTraits, Subscriptions};
+
 use self::interest::FollowerInterest;
-use self::lifecycle::Lifecycle;
-use self::subscription::{AttachRejection, AttachRequest, Attachment, SubscriptionTraits};
+use self::subscription::AttachRejection;
 use super::NewMessage;
 use super::clock::PositionClock;
 use super::groups::ChannelGroup;
-use super::log::reading::LogSlice;
-use super::log::{AppendOptions, Log, LogAccounts, LogCursor};
+use super::log::{AppendOptions, Log, LogAccounts, LogCursor, LogSlice};
 use super::memory::{Charge, allocated};
 use super::message::Message;
 use crate::message::{Position, unix_now};
@@ -66,22 +72,22 @@ pub(super) struct ChannelState {
     pub(super) log: Log,
     pub(super) subscriptions: u64,
     /// Number of one-shot subscriptions.
-    pub(super) waiting: u64,
+    waiting: u64,
     /// Second of the latest request for messages of this channel alone; 0 = none.
-    pub(super) requested_second: u64,
+    requested_second: u64,
     /// Second of its creation.
-    pub(super) created_second: u64,
+    created_second: u64,
     /// Until when the channel is kept although it is empty, if a request has set that.
     pub(super) kept_until: Option<Instant>,
     /// Time of the latest creation, publication or subscription.
     pub(super) active_at: Instant,
     pub(super) lifecycle: Lifecycle,
-    pub(super) interest: FollowerInterest,
+    interest: FollowerInterest,
 }
 
 /// The channel was deleted or collected since it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ChannelGone;
+struct ChannelGone;
 
 /// Properties of a channel to be created.
 pub(super) struct NewChannel {
@@ -237,7 +243,7 @@ impl Channel {
     }
 
     /// Requests that these shards, given as bits, end their waiting one-shot followers.
-    pub(super) fn request_eviction(&self, shards: u64) {
+    fn request_eviction(&self, shards: u64) {
         self.evictions.fetch_or(shards, Ordering::AcqRel);
     }
 
@@ -249,7 +255,7 @@ impl Channel {
             && self.evictions.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    pub(super) fn attach(
+    fn attach(
         &self,
         shard: usize,
         request: AttachRequest<'_>,
@@ -293,7 +299,7 @@ impl Channel {
         }))
     }
 
-    pub(super) fn detach(&self, shard: usize, traits: SubscriptionTraits) {
+    fn detach(&self, shard: usize, traits: SubscriptionTraits) {
         let mut state = self.lock();
         state.subscriptions -= 1;
         state.record_subscription(traits, -1);

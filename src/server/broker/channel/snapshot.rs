@@ -9,11 +9,9 @@ use smallvec::SmallVec;
 
 use super::{Channel, ChannelState};
 use crate::message::Position;
-use crate::server::broker::log::Cursor;
-use crate::server::broker::log::LogCursor;
-use crate::server::broker::log::dropped::MissedCount;
-use crate::server::broker::log::reading::{LogReader, LogSlice};
-use crate::server::broker::log::tags::ChannelStart;
+use crate::server::broker::log::{
+    ChannelStart, Cursor, LogCursor, LogReader, LogSlice, MissedCount,
+};
 
 /// A reader of one channel.
 #[derive(Clone, Debug)]

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::Channel;
-use crate::server::broker::log::dropped::MissedCount;
-use crate::server::broker::log::tags::ChannelStart;
-use crate::server::broker::log::{Cursor, LogCursor};
+use crate::server::broker::log::{ChannelStart, Cursor, LogCursor, MissedCount};
 use crate::server::broker::{AttachError, Broker};
 use crate::server::observe::limits_log::Limit;
 
@@ -25,8 +23,7 @@ pub struct AttachRequest<'a> {
     pub max_subscribers: Option<u64>,
     /// Reject the subscription if a one-shot subscription exists.
     pub must_be_only: bool,
-    /// End the one-shot subscriptions that exist (see
-    /// [`ChannelRequests::evict_waiting`](crate::server::broker::ChannelRequests::evict_waiting)).
+    /// End the one-shot subscriptions that exist (see [`super::ChannelRequests::evict_waiting`]).
     pub evicts_waiting: bool,
     /// Traits of the subscription, which [`Subscriptions::detach`] needs as well.
     pub traits: SubscriptionTraits,
@@ -44,7 +41,7 @@ pub struct SubscriptionTraits {
 }
 
 /// Why the channel rejects a subscription.
-pub(in crate::server::broker) enum AttachRejection {
+pub(super) enum AttachRejection {
     TooMany,
     AlreadySubscribed,
 }
@@ -60,12 +57,14 @@ pub struct Attachment {
     /// earlier one replaces them.
     pub evicts_here: bool,
     /// Other shards whose waiting one-shot followers have to end, as bits.
-    pub(in crate::server::broker) evicts_on: u64,
+    pub(super) evicts_on: u64,
 }
 
 /// Opens and ends subscriptions.
 #[derive(Clone, Copy, Debug)]
-pub struct Subscriptions<'a>(pub(in crate::server::broker) &'a Broker);
+pub struct Subscriptions<'a> {
+    pub(in crate::server::broker) broker: &'a Broker,
+}
 
 impl Subscriptions<'_> {
     /// Opens a subscription to `channel` for a follower of `shard`. If the channel was deleted,
@@ -81,7 +80,7 @@ impl Subscriptions<'_> {
         request: AttachRequest<'_>,
     ) -> Result<Attachment, AttachError> {
         let limit = [
-            self.0.settings().max_subscribers_per_channel,
+            self.broker.settings().max_subscribers_per_channel,
             request.max_subscribers,
         ]
         .into_iter()
@@ -93,8 +92,8 @@ impl Subscriptions<'_> {
         loop {
             match channel.attach(shard, request, max_subscriptions) {
                 Ok(Ok(attachment)) => {
-                    self.0.0.notify_shards(channel, attachment.evicts_on);
-                    self.0.emit_for(channel, "client_subscribed");
+                    self.broker.0.notify_shards(channel, attachment.evicts_on);
+                    self.broker.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }
                 Ok(Err(AttachRejection::TooMany)) => {
@@ -104,7 +103,7 @@ impl Subscriptions<'_> {
                 Ok(Err(AttachRejection::AlreadySubscribed)) => {
                     return Err(AttachError::AlreadySubscribed);
                 }
-                Err(_gone) => *channel = self.0.find_or_create(&channel.id)?,
+                Err(_gone) => *channel = self.broker.find_or_create(&channel.id)?,
             }
         }
     }
@@ -112,6 +111,6 @@ impl Subscriptions<'_> {
     /// Ends a subscription that [`Subscriptions::attach`] opened with these traits.
     pub fn detach(&self, channel: &Arc<Channel>, shard: usize, traits: SubscriptionTraits) {
         channel.detach(shard, traits);
-        self.0.emit_for(channel, "client_unsubscribed");
+        self.broker.emit_for(channel, "client_unsubscribed");
     }
 }

@@ -11,9 +11,9 @@ pub(in crate::server::broker) struct LogAccounts {
     /// Bytes held in live windows.
     pub(in crate::server::broker) lag_bytes: AtomicU64,
     /// Meter of the memory bound.
-    pub(in crate::server::broker) memory: Arc<MemoryMeter>,
+    pub(super) memory: Arc<MemoryMeter>,
     /// Meter of the part that records of dropped messages may use.
-    pub(in crate::server::broker) records: Arc<MemoryMeter>,
+    pub(super) records: Arc<MemoryMeter>,
 }
 
 impl LogAccounts {

@@ -17,7 +17,7 @@ use crate::server::broker::message::Message;
 /// Maximum number of dropped messages whose positions are recorded for a channel (4 KiB). Beyond it
 /// older marks are thinned out: for the newest cursors the count is exact, for older ones it is a
 /// lower bound of at least two thirds.
-pub(in crate::server::broker) const MAX_MARKS: usize = 128;
+const MAX_MARKS: usize = 128;
 
 /// Number of newest marks that are never thinned out. Of the older ones, a mark is removed if its
 /// neighbours' ages differ by a factor of at most 1.5. Ages of every second mark then grow by at
@@ -38,7 +38,7 @@ pub struct MissedCount {
 
 /// The dropped messages of a channel.
 #[derive(Debug, Default)]
-pub(in crate::server::broker) struct DroppedMessages {
+pub(super) struct DroppedMessages {
     total: u64,
     /// Position of the newest dropped message.
     newest: Position,
@@ -60,9 +60,9 @@ struct DroppedMark {
 
 /// The meters that records are charged to.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server::broker) struct RecordMeters<'a> {
-    pub(in crate::server::broker) memory: &'a Arc<MemoryMeter>,
-    pub(in crate::server::broker) records: &'a Arc<MemoryMeter>,
+pub(super) struct RecordMeters<'a> {
+    pub(super) memory: &'a Arc<MemoryMeter>,
+    pub(super) records: &'a Arc<MemoryMeter>,
 }
 
 impl MissedCount {
@@ -91,16 +91,12 @@ impl MissedCount {
 
 impl DroppedMessages {
     /// Number of messages dropped so far.
-    pub(in crate::server::broker) fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.total
     }
 
     /// Records a message that is being dropped.
-    pub(in crate::server::broker) fn record(
-        &mut self,
-        message: &Message,
-        meters: RecordMeters<'_>,
-    ) {
+    pub(super) fn record(&mut self, message: &Message, meters: RecordMeters<'_>) {
         self.total += 1;
         self.newest = message.position;
         if self.marks.len() >= MAX_MARKS {
@@ -125,7 +121,7 @@ impl DroppedMessages {
     ///
     /// A cursor that requests everything (second 0) is not the position of a reader, so nothing is
     /// missed.
-    pub(in crate::server::broker) fn missed(&self, cursor: &Cursor) -> MissedCount {
+    pub(super) fn missed(&self, cursor: &Cursor) -> MissedCount {
         if self.total == 0 {
             return MissedCount::default();
         }
@@ -142,7 +138,7 @@ impl DroppedMessages {
     }
 
     /// The number of the dropped message whose event id the cursor names.
-    pub(in crate::server::broker) fn ordinal_of_event(&self, cursor: &Cursor) -> Option<u64> {
+    pub(super) fn ordinal_of_event(&self, cursor: &Cursor) -> Option<u64> {
         let event = hash(cursor.event_id.as_ref()?);
         self.marks
             .iter()

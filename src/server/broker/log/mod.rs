@@ -9,10 +9,10 @@
 
 mod accounts;
 mod cursor;
-pub(in crate::server::broker) mod dropped;
-pub(in crate::server::broker) mod reading;
+mod dropped;
+mod reading;
 mod resolve;
-pub(in crate::server::broker) mod tags;
+mod tags;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,26 +22,29 @@ use smallvec::smallvec;
 
 pub(super) use accounts::LogAccounts;
 pub use cursor::{Cursor, LogCursor};
+pub use dropped::MissedCount;
+pub(super) use reading::LogReader;
+pub use reading::LogSlice;
+pub use tags::ChannelStart;
 
 use self::dropped::{DroppedMessages, RecordMeters};
-use self::reading::{LogReader, LogSlice};
+use self::tags::TagCounter;
 use super::groups::ChannelGroup;
-use super::log::tags::TagCounter;
 use super::message::Message;
 use crate::message::Position;
 
 /// Messages of a channel, in the order of publication.
 #[derive(Debug)]
 pub(super) struct Log {
-    pub(super) stored: VecDeque<Arc<Message>>,
-    pub(super) live: VecDeque<LiveMessage>,
+    stored: VecDeque<Arc<Message>>,
+    live: VecDeque<LiveMessage>,
     live_bytes: u64,
     /// Bytes that ever passed through the live window.
     live_end: u64,
-    pub(super) last_id: u64,
-    pub(super) last_position: Position,
+    last_id: u64,
+    last_position: Position,
     /// Created with the first dropped message.
-    pub(super) dropped: Option<Box<DroppedMessages>>,
+    dropped: Option<Box<DroppedMessages>>,
     pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
     /// Group of the channel, which counts its stored messages.
@@ -50,8 +53,8 @@ pub(super) struct Log {
 
 /// A message in the live window.
 #[derive(Debug)]
-pub(super) struct LiveMessage {
-    pub(super) message: Arc<Message>,
+struct LiveMessage {
+    message: Arc<Message>,
     /// Bytes that passed through the window before it.
     start: u64,
 }
@@ -270,7 +273,7 @@ impl Log {
     }
 
     /// Index at which the live window of a follower begins that may be `max_bytes` behind.
-    pub(super) fn live_start(&self, max_bytes: u64) -> usize {
+    fn live_start(&self, max_bytes: u64) -> usize {
         if self.live_bytes <= max_bytes {
             return 0;
         }

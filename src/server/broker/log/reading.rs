@@ -145,7 +145,7 @@ impl<'a> LogReader<'a> {
 
     /// True if the next message may be added to the slice: a slice has gaps only before its first
     /// message.
-    pub(in crate::server::broker) fn can_continue(&mut self) -> bool {
+    pub(super) fn can_continue(&mut self) -> bool {
         self.slice.messages.is_empty() || self.gap() == 0
     }
 

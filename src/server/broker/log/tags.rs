@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::dropped::MissedCount;
+use super::{Cursor, Log, LogCursor};
 use crate::message::Position;
-use crate::server::broker::log::dropped::MissedCount;
-use crate::server::broker::log::{Cursor, Log, LogCursor};
 use crate::server::broker::message::Message;
 
 /// Starting point of a reader within one channel.
@@ -93,7 +93,7 @@ impl Log {
     }
 
     /// The id before the oldest stored message.
-    pub(in crate::server::broker) fn before_oldest(&self) -> u64 {
+    pub(super) fn before_oldest(&self) -> u64 {
         self.stored
             .front()
             .map_or(self.last_id, |oldest| oldest.id - 1)

@@ -56,7 +56,7 @@ impl ClientSocket {
         peer: Endpoints,
     ) -> Self {
         let key = shard.open();
-        let waiting = shard.broker().incoming_reservation();
+        let waiting = shard.broker().memory().incoming_reservation();
         Self {
             shard,
             key,

@@ -22,7 +22,7 @@ const MIN_UNUSED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A bound on the resident memory of the process. Not enforced on systems without `/proc`.
 #[derive(Debug)]
-pub(super) struct ResidentBound {
+pub(in crate::server::broker) struct ResidentBound {
     limit: AtomicU64,
     /// Resident bytes after the last purge, or fewer if the process has shrunk since.
     unreturnable: AtomicU64,
@@ -51,7 +51,7 @@ impl Default for ResidentBound {
 
 impl ResidentBound {
     /// Sets the bound in bytes.
-    pub(super) fn set(&self, limit: u64) {
+    pub(in crate::server::broker) fn set(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
@@ -80,7 +80,7 @@ impl ResidentBound {
     /// once per housekeeping interval and runs on its own thread, because it takes 100 to 450 ms
     /// for a gibibyte (the latter in gaps of two pages), arena by arena. The threads of an arena
     /// wait for its lock: deliveries paused for 95 ms when 900 MiB of messages were deleted.
-    pub(super) fn return_unused(self: &Arc<Self>, metered: u64) {
+    pub(in crate::server::broker) fn return_unused(self: &Arc<Self>, metered: u64) {
         if !self.has_unused(metered) {
             return;
         }

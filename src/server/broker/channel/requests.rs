@@ -7,25 +7,27 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::channel::Channel;
-use super::channel::info::ChannelInfo;
-use super::{Broker, CreateError};
+use super::{Channel, ChannelInfo};
 use crate::message::{Position, unix_now};
+use crate::server::broker::{Broker, CreateError};
 
 /// Operations on channels for requests that do not follow them.
 #[derive(Clone, Copy, Debug)]
-pub struct ChannelRequests<'a>(pub(super) &'a Broker);
+pub struct ChannelRequests<'a> {
+    pub(in crate::server::broker) broker: &'a Broker,
+}
 
 impl ChannelRequests<'_> {
     /// Expires the messages of a channel without waiting for the next tick. Returns the state of
     /// the channel.
     pub fn touch(&self, channel: &Channel) -> ChannelInfo {
-        let newest_expired = unix_now().saturating_sub(self.0.settings().message_ttl.as_secs());
+        let newest_expired =
+            unix_now().saturating_sub(self.broker.settings().message_ttl.as_secs());
         let (expired, info) = {
             let mut state = channel.lock();
             (state.log.expire(newest_expired), state.info(&channel.id))
         };
-        self.0.count_dropped(channel, expired);
+        self.broker.count_dropped(channel, expired);
         info
     }
 
@@ -33,17 +35,17 @@ impl ChannelRequests<'_> {
     /// NHPM. Empty channels whose time has passed are collected.
     pub fn keep_alive(&self, id: &[u8], keep: Duration) {
         let now = Instant::now();
-        let found = self.0.find(id);
+        let found = self.broker.find(id);
         if let Some(channel) = &found {
             let mut state = channel.lock();
             state.kept_until = Some(now + keep);
         }
-        self.0.0.idle.record(now, found.map(|_| now + keep));
-        if self.0.0.idle.is_due(now) {
+        self.broker.0.idle.record(now, found.map(|_| now + keep));
+        if self.broker.0.idle.is_due(now) {
             let is_over = |channel: &Channel| {
                 channel.id != id && channel.lock().kept_until.is_some_and(|until| until < now)
             };
-            self.0
+            self.broker
                 .0
                 .registry
                 .list(is_over)
@@ -53,17 +55,17 @@ impl ChannelRequests<'_> {
     }
 
     fn sweep_now(&self, channel: &Arc<Channel>) {
-        self.0.sweep(
+        self.broker.sweep(
             channel,
-            unix_now().saturating_sub(self.0.settings().message_ttl.as_secs()),
+            unix_now().saturating_sub(self.broker.settings().message_ttl.as_secs()),
         );
     }
 
     /// Records that a reader got the message with this id, which may delete it (see
-    /// [`super::Attributes::delete_when_read`]).
+    /// [`crate::server::broker::Attributes::delete_when_read`]).
     pub fn record_read(&self, channel: &Channel, id: u64) {
         let gone = channel.lock().log.record_read(id);
-        self.0.count_dropped(channel, usize::from(gone));
+        self.broker.count_dropped(channel, usize::from(gone));
     }
 
     /// Deletes a channel and leaves an empty successor that continues its tags. Returns the state
@@ -72,15 +74,15 @@ impl ChannelRequests<'_> {
     /// # Errors
     /// When there is no memory for the successor. The channel is deleted nevertheless.
     pub fn delete_and_recreate(&self, id: &Bytes) -> Result<Option<ChannelInfo>, CreateError> {
-        let Some(channel) = self.0.find(id) else {
+        let Some(channel) = self.broker.find(id) else {
             return Ok(None);
         };
         let info = self.touch(&channel);
         // The configured text always fits.
-        if channel.is_events || !self.0.delete(id, None).map_err(CreateError::from)? {
+        if channel.is_events || !self.broker.delete(id, None).map_err(CreateError::from)? {
             return Ok(None);
         }
-        let successor = self.0.find_or_create(id)?;
+        let successor = self.broker.find_or_create(id)?;
         let (tags, requested) = {
             let state = channel.lock();
             (state.log.tags, state.requested_second)
@@ -98,14 +100,14 @@ impl ChannelRequests<'_> {
     pub fn evict_waiting(&self, channel: &Arc<Channel>) {
         let shards = channel.lock().followed_on();
         channel.request_eviction(shards);
-        self.0.0.notify_shards(channel, shards);
+        self.broker.0.notify_shards(channel, shards);
     }
 }
 
 /// When the next channel with a set lifetime may have to be collected. Limits scans of all channels
 /// to one per second.
 #[derive(Debug, Default)]
-pub(super) struct IdleWatch(Mutex<ScanTimes>);
+pub(in crate::server::broker) struct IdleWatch(Mutex<ScanTimes>);
 
 /// When all channels are scanned.
 #[derive(Debug, Default)]
@@ -150,7 +152,7 @@ impl Channel {
     }
 
     /// Channel tag of the newest message of second `time` up to the server-wide `tag`; see
-    /// [`super::ChannelStart::After`].
+    /// [`crate::server::broker::ChannelStart::After`].
     #[must_use]
     pub fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
         self.lock().log.tag_at(time, tag)

@@ -6,7 +6,7 @@
 
 /// Returns the freed pages of all threads to the system. Without effect where the C library is not
 /// glibc.
-pub(in crate::server::broker) fn return_freed_pages() {
+pub(super) fn return_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the function takes a number of bytes to keep, has no other preconditions and may be
     // called from any thread.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::memory::{Charge, MemoryMeter, OutOfMemory, Reservation, allocated, reserve_of};
-use super::{Incident, Inner};
+use super::{Charge, MemoryMeter, OutOfMemory, Reservation, allocated, reserve_of};
+use crate::server::broker::Inner;
+use crate::server::broker::counters::Incident;
 
 /// Memory of a connection: its task, its entry in the shard, the runtime's state of its socket.
 /// Measured: 1,230 to 1,340 bytes with a subscription on one channel, by mode.
@@ -23,7 +24,7 @@ const MEMBERSHIP_BYTES: u64 = 64;
 
 /// The memory bounds of a broker: what connections charge to them.
 #[derive(Clone, Copy, Debug)]
-pub struct BrokerMemory<'a>(pub(super) &'a Arc<Inner>);
+pub struct BrokerMemory<'a>(pub(in crate::server::broker) &'a Inner);
 
 impl BrokerMemory<'_> {
     /// Charges a connection, whether it follows or not. Fails also if there is no room for its
@@ -72,10 +73,16 @@ impl BrokerMemory<'_> {
     }
 
     /// A reservation for the buffers of a connection. For incoming bodies, see
-    /// [`super::Broker::incoming_reservation`].
+    /// [`BrokerMemory::incoming_reservation`].
     #[must_use]
     pub fn connection_reservation(&self) -> Reservation {
         Reservation::new(self.connection_meter())
+    }
+
+    /// A reservation for incoming bodies and websocket messages.
+    #[must_use]
+    pub fn incoming_reservation(&self) -> Reservation {
+        Reservation::new(&self.0.incoming)
     }
 
     /// Charges a request that a connection caches to handle similar ones faster: to the bound of

@@ -101,10 +101,10 @@ impl Incident {
 
 /// One counter per kind of incident.
 #[derive(Debug, Default)]
-pub(super) struct Incidents([AtomicU64; NAMES.len()]);
+pub(in crate::server::broker) struct Incidents([AtomicU64; NAMES.len()]);
 
 impl Incidents {
-    pub(super) fn count(&self, incident: Incident) {
+    pub(in crate::server::broker) fn count(&self, incident: Incident) {
         match incident {
             Incident::NoMemory | Incident::NoMemoryForPending => Limit::Memory.log(),
             Incident::NoMemoryForIncoming => Limit::IncomingMemory.log(),

@@ -4,10 +4,16 @@
 //! with the memory of the process. If a configuration sets the size of a module's shared memory,
 //! messages and channels are charged their size there (see [`MemoryAccounting`]).
 
+mod allocator;
+mod connections;
+mod resident;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::resident::ResidentBound;
+pub use connections::BrokerMemory;
+pub(super) use resident::ResidentBound;
+
 use crate::server::config::{BrokerSettings, MemoryAccounting};
 
 /// Counts bytes against a bound.

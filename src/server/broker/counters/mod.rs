@@ -1,8 +1,12 @@
 //! Counters of the server: updated without locks, read by statistics.
 
-use std::sync::Arc;
+mod incidents;
+
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+pub use incidents::Incident;
+pub(super) use incidents::Incidents;
 
 use super::Inner;
 
@@ -78,7 +82,7 @@ pub struct ShardSummary {
 
 /// The counters of a broker.
 #[derive(Clone, Copy, Debug)]
-pub struct BrokerCounters<'a>(pub(super) &'a Arc<Inner>);
+pub struct BrokerCounters<'a>(pub(super) &'a Inner);
 
 impl BrokerCounters<'_> {
     /// Records the thread on which a shard runs.
