@@ -6,9 +6,10 @@ use std::ops::Range;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 use crate::server::exchange::request::{Endpoints, Request};
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-use crate::server::http::h1::head;
-use crate::server::http::h1::head::ParsedHead;
-use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::h1::{
+    head::{self, ParsedHead},
+    headers::BodyLength,
+};
 
 /// Longest head that is cached.
 const MAX_HEAD_BYTES: usize = 1024;
