@@ -1,8 +1,6 @@
 //! The notations of info bodies. The protocol families negotiate them in their own ways.
 
-use std::borrow::Cow;
-
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl AcceptedNotation {
     pub fn response(
         self,
         status: Status,
-        headers: impl Into<Cow<'static, [u8]>>,
+        headers: impl Into<HeaderList>,
         body: Vec<u8>,
     ) -> Response {
         Response::sized(status, self.content_type, headers, body)

@@ -1,14 +1,14 @@
 //! Channel info bodies of publisher and statistics locations (push-stream.md, section 5).
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use super::id_escape;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::endpoint::notation::{AcceptedNotation, Notation};
+use crate::server::exchange::buffer_pool;
 use crate::server::exchange::iso_time::iso_time;
-use crate::server::exchange::response::{Response, Status, push_number};
+use crate::server::exchange::response::{HeaderList, Response, Status, push_number};
 use crate::server::observe::hostname::hostname;
 
 /// The text around the values of a channel: its id, then its counters in order.
@@ -121,7 +121,7 @@ pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
 /// The body for one channel, with additional counters or exactly as in the module.
 #[must_use]
 pub fn single(notation: Notation, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = buffer_pool::take(0);
     push_single(notation, info, with_details, &mut out);
     out
 }
@@ -222,7 +222,7 @@ pub fn response(
     infos: &[ChannelInfo],
     broker: &Broker,
     with_details: bool,
-    headers: impl Into<Cow<'static, [u8]>>,
+    headers: impl Into<HeaderList>,
 ) -> Response {
     let body = match infos {
         [] => return Response::header_only(Status::NOT_FOUND, headers),

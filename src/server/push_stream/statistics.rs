@@ -3,8 +3,6 @@
 //! Statuses: 200, 400 (channel id too long), 404 (no such channel), 405 (other methods). The
 //! built-in location shows additional counters; other locations do with `?details=1`.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use super::channels_path;
@@ -15,7 +13,7 @@ use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
 
 /// Version headers of release 0.6.0 of the module, which monitoring tools may check.
 const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\n\
@@ -38,7 +36,7 @@ pub struct Listing {
     prefix: Bytes,
     notation: AcceptedNotation,
     with_details: bool,
-    headers: Cow<'static, [u8]>,
+    headers: HeaderList,
 }
 
 impl Listing {
@@ -91,7 +89,7 @@ pub fn respond(
         Some(wanted) => wanted != b"0",
         None => settings.is_json(),
     };
-    let headers: Cow<'static, [u8]> = Cow::Owned([NO_CACHE, VERSION_LINES].concat());
+    let headers: HeaderList = [NO_CACHE, VERSION_LINES].concat().into();
     let path = settings
         .channels_path
         .as_ref()
@@ -135,7 +133,7 @@ fn summarise(
     broker: &Broker,
     notation: AcceptedNotation,
     with_details: bool,
-    headers: Cow<'static, [u8]>,
+    headers: HeaderList,
 ) -> Response {
     let summary = broker.counters().summary();
     let workers = workers(&summary);

@@ -125,6 +125,12 @@ impl Compression {
         self.client
     }
 
+    /// Returns whether responses of the location may be compressed.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.settings.is_some()
+    }
+
     /// Decides whether a response is compressed.
     #[must_use]
     pub fn decide(&self, response: &ResponseFacts<'_>) -> CompressionDecision {
@@ -187,9 +193,9 @@ impl Compression {
         }
         let length = match &response.body {
             // nginx does not compress a response without a body.
-            ResponseBody::Sized(body) if body.is_empty() => return response,
-            ResponseBody::Sized(body) => Some(body.len() as u64),
             ResponseBody::Pieces(_) => None,
+            body if body.is_empty() => return response,
+            body => Some(body.len()),
         };
         let decision = self.decide(&ResponseFacts {
             status: response.status.0,
@@ -262,6 +268,7 @@ fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     let mut sum = Checksum::default();
     match body {
         ResponseBody::Sized(body) => sum = block(level, body, &mut out),
+        ResponseBody::Buffer(body) => sum = block(level, body, &mut out),
         ResponseBody::Pieces(pieces) => {
             let whole: Vec<u8> = pieces.concat();
             if !whole.is_empty() {

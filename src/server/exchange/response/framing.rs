@@ -60,7 +60,7 @@ impl ResponseBody {
     #[must_use]
     pub fn sent_bytes(&self, framing: Framing) -> u64 {
         match self {
-            ResponseBody::Sized(body) => body.len() as u64,
+            ResponseBody::Sized(_) | ResponseBody::Buffer(_) => self.len(),
             ResponseBody::Pieces(pieces) => {
                 let mut ends = Vec::new();
                 framing.last(&mut ends);

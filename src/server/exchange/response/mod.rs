@@ -3,15 +3,15 @@
 
 mod framing;
 mod head;
+mod header_list;
 mod server_name;
 mod status;
-
-use std::borrow::Cow;
 
 use bytes::Bytes;
 
 pub use self::framing::Framing;
 pub use self::head::{Head, push_date, push_line, push_number, set_version_hidden};
+pub use self::header_list::HeaderList;
 pub use self::status::Status;
 
 use self::head::shows_version;
@@ -26,6 +26,8 @@ pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
 pub enum ResponseBody {
     /// Sent with `Content-Length`.
     Sized(Bytes),
+    /// As [`ResponseBody::Sized`], in a buffer that is reused after it was sent.
+    Buffer(Vec<u8>),
     /// Sent as one chunk per piece; to HTTP/1.0 clients unframed, up to the end of the connection.
     Pieces(Vec<Bytes>),
 }
@@ -36,6 +38,7 @@ impl ResponseBody {
     pub fn len(&self) -> u64 {
         match self {
             ResponseBody::Sized(body) => body.len() as u64,
+            ResponseBody::Buffer(body) => body.len() as u64,
             ResponseBody::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
         }
     }
@@ -46,10 +49,18 @@ impl ResponseBody {
         self.len() == 0
     }
 
+    /// Lets the next response of the thread use the buffer.
+    pub(in crate::server) fn reuse(self) {
+        if let ResponseBody::Buffer(buffer) = self {
+            buffer_pool::give(buffer);
+        }
+    }
+
     /// Estimates the length with framing, to reserve memory.
     fn framed_len(&self) -> usize {
         match self {
             ResponseBody::Sized(body) => body.len(),
+            ResponseBody::Buffer(body) => body.len(),
             ResponseBody::Pieces(pieces) => pieces.iter().map(|piece| piece.len() + 8).sum(),
         }
     }
@@ -67,8 +78,8 @@ pub struct Response {
     pub content_type: Option<Bytes>,
     /// `Last-Modified`
     pub last_modified: Option<String>,
-    /// Additional headers as complete lines, in the order in which they are sent.
-    pub headers: Cow<'static, [u8]>,
+    /// Additional headers.
+    pub headers: HeaderList,
     /// The body.
     pub body: ResponseBody,
     /// The response has neither body nor length, as 204 and 304.
@@ -80,7 +91,7 @@ pub struct Response {
 impl Response {
     /// Creates a response without body and `Content-Type`.
     #[must_use]
-    pub fn header_only(status: Status, headers: impl Into<Cow<'static, [u8]>>) -> Self {
+    pub fn header_only(status: Status, headers: impl Into<HeaderList>) -> Self {
         Self {
             status,
             content_type: None,
@@ -97,13 +108,13 @@ impl Response {
     pub fn sized(
         status: Status,
         content_type: &'static str,
-        headers: impl Into<Cow<'static, [u8]>>,
+        headers: impl Into<HeaderList>,
         body: Vec<u8>,
     ) -> Self {
         let content_type = Some(Bytes::from_static(content_type.as_bytes()));
         Self {
             content_type,
-            body: ResponseBody::Sized(Bytes::from(body)),
+            body: ResponseBody::Buffer(body),
             ..Self::header_only(status, headers)
         }
     }
@@ -130,7 +141,7 @@ impl Response {
         Self::sized(
             status,
             "text/html",
-            Cow::Borrowed(&b""[..]),
+            HeaderList::default(),
             body.into_bytes(),
         )
     }
@@ -163,10 +174,7 @@ impl Response {
     /// Appends header lines.
     #[must_use]
     pub fn with_headers(mut self, lines: &[u8]) -> Self {
-        match &mut self.headers {
-            Cow::Owned(headers) => headers.extend_from_slice(lines),
-            Cow::Borrowed(headers) => self.headers = Cow::Owned([headers, lines].concat()),
-        }
+        self.headers.push_lines(lines);
         self
     }
 
@@ -180,6 +188,7 @@ impl Response {
         match &self.body {
             _ if context.is_head || self.bodiless => {}
             ResponseBody::Sized(body) => out.extend_from_slice(body),
+            ResponseBody::Buffer(body) => out.extend_from_slice(body),
             ResponseBody::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));
                 framing.last(out);
@@ -193,7 +202,9 @@ impl Response {
     pub fn write_head(&self, context: ResponseContext, out: &mut Vec<u8>) -> (bool, Framing) {
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
-            ResponseBody::Sized(body) => (Some(body.len() as u64), Framing::Raw),
+            ResponseBody::Sized(_) | ResponseBody::Buffer(_) => {
+                (Some(self.body.len()), Framing::Raw)
+            }
             ResponseBody::Pieces(_) => (None, Framing::of(context.minor_version)),
         };
         // An HTTP/1.0 response without a length ends with its connection.

@@ -13,6 +13,7 @@ mod cached_request;
 mod head_template;
 mod poll;
 mod publish;
+mod response_cache;
 
 use std::rc::Rc;
 

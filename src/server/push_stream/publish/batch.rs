@@ -17,7 +17,6 @@
 //! before it stay published. `channel` has the syntax of `?id=` without percent-encoding, and is
 //! optional if `?id=` names a channel. Blank lines are skipped. No sockets: `http` reads the body.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -28,7 +27,7 @@ use smallvec::SmallVec;
 
 use super::{check_publish_channel, rejection_for};
 use crate::server::broker::{Broker, Channel, NewMessage};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
@@ -56,7 +55,7 @@ pub struct Batch {
     /// Channels of lines without `channel`.
     default_ids: SmallVec<[ChannelRef; 1]>,
     store: bool,
-    headers: Cow<'static, [u8]>,
+    headers: HeaderList,
     limits: BatchLimits,
     /// Bytes received and not yet published.
     pending: Vec<u8>,
@@ -128,7 +127,7 @@ impl Batch {
     pub fn new(
         default_ids: SmallVec<[ChannelRef; 1]>,
         store: bool,
-        headers: Cow<'static, [u8]>,
+        headers: HeaderList,
         limits: BatchLimits,
     ) -> Self {
         Self {

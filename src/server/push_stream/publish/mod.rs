@@ -16,8 +16,6 @@
 pub mod batch;
 mod plan;
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -33,7 +31,7 @@ use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
 
 pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
@@ -115,10 +113,7 @@ fn requested_channels(call: &PublishCall<'_>) -> Result<SmallVec<[ChannelRef; 1]
     Ok(ids)
 }
 
-fn plan(
-    call: &PublishCall<'_>,
-    headers: Cow<'static, [u8]>,
-) -> Result<PublishReply<Plan>, Rejection> {
+fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan>, Rejection> {
     let ids = requested_channels(call)?;
     if ids.is_empty() {
         return Err(Rejection::NoChannelId);
@@ -162,11 +157,7 @@ fn plan(
     Ok(PublishReply::Read(Box::new(plan)))
 }
 
-fn batch(
-    call: &PublishCall<'_>,
-    ids: SmallVec<[ChannelRef; 1]>,
-    headers: Cow<'static, [u8]>,
-) -> Batch {
+fn batch(call: &PublishCall<'_>, ids: SmallVec<[ChannelRef; 1]>, headers: HeaderList) -> Batch {
     let limits = BatchLimits {
         max_channels: call.max_channels,
         max_line_bytes: usize::try_from(call.max_body).unwrap_or(usize::MAX),
@@ -189,7 +180,7 @@ fn respond_info(
 }
 
 /// The header lines of every response: cache headers, then CORS.
-fn headers(call: &PublishCall<'_>) -> Cow<'static, [u8]> {
+fn headers(call: &PublishCall<'_>) -> HeaderList {
     let methods = if call.admin {
         "GET, POST, PUT, DELETE"
     } else {
@@ -197,9 +188,9 @@ fn headers(call: &PublishCall<'_>) -> Cow<'static, [u8]> {
     };
     let cors = cors_lines(call.settings, call.variables, methods);
     if cors.is_empty() {
-        Cow::Borrowed(NO_CACHE)
+        NO_CACHE.into()
     } else {
-        Cow::Owned([NO_CACHE, &cors].concat())
+        [NO_CACHE, &cors].concat().into()
     }
 }
 

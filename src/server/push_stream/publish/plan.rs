@@ -1,6 +1,5 @@
 //! What a publisher location does with the body of a request, once it is complete.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use smallvec::SmallVec;
 use super::check_publish_channel;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::endpoint::notation::AcceptedNotation;
-use crate::server::exchange::response::{NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::{Rejection, explain_line};
@@ -28,7 +27,7 @@ pub(in crate::server) struct ReplyTraits {
     pub(in crate::server) notation: AcceptedNotation,
     /// The response has the channel info as its body.
     pub(in crate::server) shows_info: bool,
-    pub(in crate::server) headers: Cow<'static, [u8]>,
+    pub(in crate::server) headers: HeaderList,
 }
 
 /// What to do with a body.
@@ -143,22 +142,29 @@ impl Plan {
         message: NewMessage,
         store: bool,
     ) -> Response {
-        let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
+        if let [channel] = channels {
+            return match broker.publish(channel, message, store) {
+                Ok(info) => self.respond_with(std::slice::from_ref(&info), broker),
+                Err(_no_room) => self.reply.respond_out_of_memory(),
+            };
+        }
         for (channel, message) in message.for_each(channels) {
-            match broker.publish(channel, message, store) {
-                Ok(info) => infos.push(info),
-                Err(_no_room) => return self.reply.respond_out_of_memory(),
+            if broker.publish(channel, message, store).is_err() {
+                return self.reply.respond_out_of_memory();
             }
         }
+        // The request may name a channel twice: report the counts after the last message.
+        let infos: Vec<ChannelInfo> = channels.iter().map(|channel| channel.info()).collect();
+        self.respond_with(&infos, broker)
+    }
+
+    /// The response to published messages, with the state of their channels.
+    fn respond_with(&self, infos: &[ChannelInfo], broker: &Broker) -> Response {
         if !self.reply.shows_info {
             return self.reply.respond_without_info();
         }
-        if channels.len() > 1 {
-            // The request may name a channel twice: report the counts after the last message.
-            infos = channels.iter().map(|channel| channel.info()).collect();
-        }
         let headers = self.reply.headers.clone();
-        info::response(self.reply.notation, &infos, broker, false, headers)
+        info::response(self.reply.notation, infos, broker, false, headers)
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

@@ -255,7 +255,7 @@ impl LongPollEncoder {
             status,
             content_type: Some(self.content_type.clone()),
             last_modified: Some(position.http_date()),
-            headers: self.headers(position, gaps),
+            headers: self.headers(position, gaps).into(),
             body,
             bodiless: false,
             close: false,

@@ -74,6 +74,7 @@ impl<'r, 'a> PartSender<'r, 'a> {
         match &response.body {
             _ if !has_body => {}
             ResponseBody::Sized(body) => self.send_parts(body).await?,
+            ResponseBody::Buffer(body) => self.send_parts(body).await?,
             ResponseBody::Pieces(pieces) => {
                 for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
                     framing.begin(piece.len(), self.requests.writer.out());

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::cached_request::{CachedRequest, RequestCache};
 use super::head_template::{Holes, TemplateMatch};
+use super::response_cache::ResponseHeadCache;
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::exchange::request::Request;
 use crate::server::http::publish_plan::PublishPlan;
@@ -26,6 +27,7 @@ pub(super) struct CachedPublish {
     max_body: u64,
     /// What completes the responses.
     context: ResponsePlan,
+    head: ResponseHeadCache,
 }
 
 /// The variable parts of a publisher's request that matches a template.
@@ -98,13 +100,14 @@ impl CachedPublish {
             plan,
             max_body,
             context: context.without_log(),
+            head: ResponseHeadCache::default(),
         }
     }
 
     /// Bytes of heap memory.
     pub(super) fn own_bytes(&self) -> usize {
         let added = &self.context.added;
-        self.plan.own_bytes() + added.good.len() + added.any.len()
+        self.plan.own_bytes() + added.good.len() + added.any.len() + ResponseHeadCache::BYTES
     }
 }
 
@@ -137,6 +140,7 @@ pub(super) fn replay(
         plan,
         max_body,
         context,
+        head,
     } = entry;
     let broker = shard.broker();
     let is_too_long =
@@ -154,9 +158,9 @@ pub(super) fn replay(
     } else {
         None
     };
-    let response = context.complete(plan.finish(broker, text));
+    let response = plan.finish(broker, text);
     plan.release_channels();
-    let keeps_alive = response.write(context.connection, writer.out());
+    let keeps_alive = head.write(response, context, writer.out());
     match delivering {
         Some(delivering) => writer.write_inline(outlet, &delivering),
         None => writer.record_published(shard),
