@@ -234,6 +234,42 @@ fn followers_of_a_removed_location_are_ended() {
 }
 
 #[test]
+fn followers_of_a_removed_location_of_nhpm_or_nchan_are_ended() {
+    let nhpm = "location /nhpm { push_subscriber; set $push_channel_id $arg_id; }\n";
+    let nchan = "location /nchan { nchan_subscriber; nchan_channel_id $arg_id; }\n";
+    let kept = "location /kept { nchan_subscriber; nchan_channel_id $arg_id; }\n";
+    let changed = "location /changed { nchan_pubsub; nchan_channel_id $arg_id; }\n";
+    let publisher = "location /changed { nchan_publisher; nchan_channel_id $arg_id; }\n";
+    let server = Server::with_conf(&conf("", &[nhpm, nchan, kept, changed].concat()));
+    let follow = |path: &str| {
+        let mut connection = server.connect();
+        connection.send_request("GET", path, &[("Accept", "text/event-stream")], None);
+        connection
+    };
+    let mut poll = follow("/nhpm?id=a");
+    let mut events = follow("/nchan?id=a");
+    let mut ended = follow("/changed?id=a");
+    let mut stays = follow("/kept?id=a");
+    for connection in [&mut events, &mut ended, &mut stays] {
+        assert_eq!(connection.read_head().status, 200);
+    }
+    assert!(
+        server.reload_conf(&conf("", &[kept, publisher].concat())),
+        "{}",
+        server.stderr()
+    );
+    assert_eq!(poll.read_response().head.status, 304);
+    events.read_body();
+    ended.read_body();
+    let published = server
+        .connect()
+        .request("POST", "/changed?id=a", &[], Some(b"still here"));
+    assert_eq!(published.head.status, 201);
+    stays.read_until(b"data: still here");
+    server.stop();
+}
+
+#[test]
 fn unchangeable_settings_are_kept_and_reported() {
     let text = |main: &str, http: &str| {
         format!("{main}\n{}", conf(http, &[STATISTICS, PUBLISHER].concat()))

@@ -43,7 +43,7 @@ impl Roles {
 
     /// Returns the union of both sets.
     #[must_use]
-    pub fn and(self, other: Roles) -> Roles {
+    pub const fn and(self, other: Roles) -> Roles {
         Roles(self.0 | other.0)
     }
 

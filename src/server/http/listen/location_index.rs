@@ -5,8 +5,8 @@
 //!
 //! - the same listener has a server with one of the old server's names (or, if no name is the same,
 //!   both are default servers), and
-//! - that server has a location with the same pattern, nested in the same patterns, and the same
-//!   subscriber mode.
+//! - that server has a location with the same pattern, nested in the same patterns, that followers
+//!   of the same kind could follow.
 //!
 //! Continuing locations keep their number, so that the location of an old follower is found in the
 //! newest generation. Other changes of a location do not affect its present followers.
@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::server::config::model::nchan::Roles;
 use crate::server::config::{Endpoint, Listener, Location, Servers, SubscriberMode, VirtualServer};
 
 /// Address of a location in memory: its identity within its generation, which outlives it.
@@ -48,8 +49,44 @@ struct IndexedServer {
     locations: HashMap<LocationKey, Vec<u64>>,
 }
 
-/// Identity of a location over reloads: the patterns that lead to it, one per line, and its mode.
-type LocationKey = (String, SubscriberMode);
+/// Identity of a location over reloads: the patterns that lead to it, one per line, and the kind of
+/// its followers.
+type LocationKey = (String, FollowerKind);
+
+/// The kind of the followers of a location. If it changes, they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum FollowerKind {
+    PushStream(SubscriberMode),
+    Nhpm,
+    Nchan,
+    /// A websocket that may only publish.
+    NchanPublisher,
+    NchanSubscriberInfo,
+}
+
+impl FollowerKind {
+    /// The kind of the followers at an endpoint; `None` if it has none.
+    fn at(endpoint: &Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Subscriber(mode) => Some(Self::PushStream(*mode)),
+            Endpoint::NhpmSubscriber { .. } => Some(Self::Nhpm),
+            Endpoint::Nchan { roles, .. } if roles.has(NCHAN_SUBSCRIBERS) => Some(Self::Nchan),
+            Endpoint::Nchan { roles, .. } => roles
+                .has(Roles::PUBLISH_WEBSOCKET)
+                .then_some(Self::NchanPublisher),
+            Endpoint::NchanSubscriberInfo(_) => Some(Self::NchanSubscriberInfo),
+            Endpoint::None
+            | Endpoint::Statistics
+            | Endpoint::Publisher { .. }
+            | Endpoint::NhpmPublisher(_)
+            | Endpoint::NchanGroup { .. }
+            | Endpoint::NchanStubStatus => None,
+        }
+    }
+}
+
+/// The subscriber types of nchan.
+const NCHAN_SUBSCRIBERS: Roles = Roles::SUBSCRIBE.and(Roles::RAW_STREAM);
 
 /// The subscriber locations of a server by their addresses.
 type KeysByAddress = Vec<(LocationAddress, LocationKey)>;
@@ -99,7 +136,7 @@ impl LocationIndex {
 
     /// Whether the location at `address` in the generation of `earlier` still exists.
     pub(in crate::server) fn continues(&self, earlier: &Self, address: LocationAddress) -> bool {
-        // A location without a number has no followers.
+        // Only locations that can have followers have a number.
         earlier
             .numbers
             .get(&address)
@@ -144,8 +181,8 @@ fn indexed_server(
     fn collect(locations: &[Location], outer: &str, keys: &mut KeysByAddress) {
         for location in locations {
             let path = format!("{outer}\n{}", location.pattern);
-            if let Endpoint::Subscriber(mode) = *location.endpoint() {
-                keys.push((Some(location).into(), (path.clone(), mode)));
+            if let Some(kind) = FollowerKind::at(location.endpoint()) {
+                keys.push((Some(location).into(), (path.clone(), kind)));
             }
             collect(&location.nested, &path, keys);
         }
