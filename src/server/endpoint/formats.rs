@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
-use crate::server::exchange::response::{Framing, ResponseContext};
+use crate::server::exchange::response::ResponseContext;
 use crate::server::fanout::{Encoder, Format};
 
 /// A format that many followers share.
@@ -30,8 +30,8 @@ pub(in crate::server) struct FormatKey {
     /// Address of the location's settings, which the cache keeps alive.
     pub(in crate::server) settings: *const LocationSettings,
     pub(in crate::server) kind: FormatKind,
-    pub(in crate::server) framing: Framing,
-    pub(in crate::server) keep_alive: bool,
+    /// What a one-shot response depends on of its request; `None` for streams.
+    pub(in crate::server) connection: Option<ResponseContext>,
     pub(in crate::server) content_type: Bytes,
     pub(in crate::server) cors: Vec<u8>,
     pub(in crate::server) callback: Option<Bytes>,
@@ -64,18 +64,12 @@ pub(in crate::server) enum FormatKind {
 
 impl FormatKey {
     /// Creates a key with default values for everything else.
-    pub(in crate::server) fn new(
-        settings: &Arc<LocationSettings>,
-        kind: FormatKind,
-        framing: Framing,
-        keep_alive: bool,
-    ) -> Self {
+    pub(in crate::server) fn new(settings: &Arc<LocationSettings>, kind: FormatKind) -> Self {
         let settings = Arc::as_ptr(settings);
         Self {
             settings,
             kind,
-            framing,
-            keep_alive,
+            connection: None,
             content_type: Bytes::new(),
             cors: Vec::new(),
             callback: None,

@@ -61,6 +61,15 @@ pub struct SubscribeCall<'a> {
 }
 
 impl SubscribeCall<'_> {
+    /// What the response to a long-poll that waits depends on of its request.
+    pub(in crate::server) fn waiting_connection(&self) -> ResponseContext {
+        ResponseContext {
+            minor_version: self.request.framing_version(),
+            keep_alive: self.request.keep_alive,
+            is_head: false,
+        }
+    }
+
     /// The policy for followers of the location that are too far behind.
     pub(in crate::server) fn slow_consumers(&self) -> SlowConsumerSettings {
         let max_lag = self

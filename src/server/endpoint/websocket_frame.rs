@@ -3,6 +3,9 @@
 /// The bit of a frame's first byte that marks a compressed message (RFC 7692).
 pub const RSV1: u8 = 0x40;
 
+/// Length of the longest head of a frame that servers send.
+pub const MAX_HEAD_BYTES: usize = 10;
+
 /// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {

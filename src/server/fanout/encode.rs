@@ -5,12 +5,11 @@ use smallvec::SmallVec;
 
 use super::encoder::{Delivery, DeliveryBatch};
 use super::format::Format;
+use super::frame::PayloadFrame;
 use super::frame_cache::FrameContent;
 use super::gaps;
 use crate::message::Position;
 use crate::server::broker::{Channel, LogCursor, LogSlice};
-use crate::server::exchange::buffer_pool;
-use crate::server::exchange::checksum::Checksum;
 
 /// Typical size of an encoded message beyond its text and channel id. Our JSON has 110 bytes of
 /// names, date and tag.
@@ -23,29 +22,27 @@ pub(super) fn encode_next(
     channel: &Channel,
     cursor: LogCursor,
     format: &Format,
-) -> (Vec<u8>, FrameContent) {
+) -> (PayloadFrame, FrameContent) {
     let slice = gaps::read(channel, cursor, format.policy.slow_consumers);
     let horizon = slice.horizon;
-    let mut content = FrameContent {
+    let content = FrameContent {
         up_to: slice.cursor.last_seen,
         backlog: slice.cursor.backlog,
         missed: slice.missed,
-        checksum: Checksum::default(),
         is_cut: slice.is_cut,
     };
-    let (bytes, checksum) = encode(format, &[(&channel.id, slice)], horizon);
-    content.checksum = checksum;
-    (bytes, content)
+    let frame = encode(format, &[(&channel.id, slice)], horizon);
+    (frame, content)
 }
 
-/// Encodes messages and seals the result. Messages of several channels are ordered by position;
-/// gaps come first. The result is empty if there are neither messages nor gaps. `horizon` is the
+/// Encodes messages. Messages of several channels are ordered by position; gaps come first. The
+/// result is empty if there are neither messages nor gaps. `horizon` is the
 /// position of a cursor that continues after these messages.
 pub(super) fn encode(
     format: &Format,
     parts: &[(&Bytes, LogSlice)],
     horizon: Position,
-) -> (Vec<u8>, Checksum) {
+) -> PayloadFrame {
     let mut deliveries: SmallVec<[Delivery<'_>; 1]> = SmallVec::new();
     for (channel, slice) in parts {
         deliveries.extend(
@@ -60,21 +57,19 @@ pub(super) fn encode(
     }
     let gaps = gaps::before_deliveries(parts, &deliveries);
     if deliveries.is_empty() && gaps.is_empty() {
-        return (Vec::new(), Checksum::default());
+        return PayloadFrame::default();
     }
     // Reserved at once: growing the buffer step by step would cost more than the encoding.
     let texts: usize = deliveries
         .iter()
         .map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS)
         .sum();
-    let mut bytes = buffer_pool::take(texts + ROOM_FOR_HEAD);
-    format.encoder.encode_messages(
-        DeliveryBatch {
-            gaps: &gaps,
-            deliveries: &deliveries,
-            horizon,
-        },
-        &mut bytes,
-    );
-    format.encoder.seal(bytes)
+    let batch = DeliveryBatch {
+        gaps: &gaps,
+        deliveries: &deliveries,
+        horizon,
+    };
+    format.encode(texts + ROOM_FOR_HEAD, |encoder, out| {
+        encoder.encode_messages(batch, out);
+    })
 }

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use super::end_reason::EndReason;
+use super::frame::PayloadBuffer;
 use crate::message::Position;
 use crate::server::broker::{Message, MissedCount};
-use crate::server::exchange::checksum::Checksum;
 
 /// A message to be encoded for a follower.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +71,17 @@ impl ResumePoint {
     }
 }
 
-/// Encodes messages for one kind of follower. The methods run once per frame for all followers that
-/// share the format and the cursor, not once per follower, so the dynamic dispatch is negligible.
+/// Encodes messages for one kind of follower, without the framing of their responses. The methods
+/// run once per frame for all followers that share the format and the cursor, not once per
+/// follower, so the dynamic dispatch is negligible.
 /// What is constant for the followers is in their [`FollowerPolicy`](super::FollowerPolicy).
 pub trait Encoder {
     /// Appends these gaps and messages; for a one-shot format, the whole response. Appends nothing
     /// if there are only gaps and the format does not report them.
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>);
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer);
 
     /// Appends a ping; nothing if the format has no pings.
-    fn encode_ping(&self, out: &mut Vec<u8>);
+    fn encode_ping(&self, out: &mut PayloadBuffer);
 
     /// Appends the notice that a channel was deleted; for a one-shot format, the whole response.
     fn encode_deletion(
@@ -88,18 +89,9 @@ pub trait Encoder {
         channel: &[u8],
         text: &[u8],
         resume_point: ResumePoint,
-        out: &mut Vec<u8>,
+        out: &mut PayloadBuffer,
     );
 
     /// Appends the end of the subscription.
-    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>);
-
-    /// Converts appended bytes into the bytes to send, for example by compressing them. Runs once
-    /// for all receivers. Returns the checksum of the plain bytes if the format needs one.
-    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Checksum) {
-        (plain, Checksum::default())
-    }
-
-    /// Appends the trailer of a stream that consists of bytes with this checksum.
-    fn encode_trailer(&self, _checksum: Checksum, _out: &mut Vec<u8>) {}
+    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer);
 }

@@ -3,9 +3,8 @@
 use std::rc::{Rc, Weak};
 
 use super::format::Format;
+use super::frame::PayloadFrame;
 use crate::server::broker::LogCursor;
-use crate::server::exchange::buffer_pool;
-use crate::server::exchange::checksum::Checksum;
 
 /// Most bytes of message text in a frame. The rest follows in the next frame, once the socket has
 /// accepted this one.
@@ -37,7 +36,7 @@ pub(super) struct FrameKey {
 /// Encoded messages.
 #[derive(Clone)]
 pub(super) struct EncodedFrame {
-    pub(super) bytes: Rc<Vec<u8>>,
+    pub(super) frame: Rc<PayloadFrame>,
     pub(super) content: FrameContent,
 }
 
@@ -50,8 +49,6 @@ pub(super) struct FrameContent {
     pub(super) backlog: u32,
     /// Number of messages that were due and are no longer available.
     pub(super) missed: u64,
-    /// Checksum of the plain bytes, before sealing.
-    pub(super) checksum: Checksum,
     /// The frame ends before the head of the log: at its size limit, or at a gap.
     pub(super) is_cut: bool,
 }
@@ -61,16 +58,16 @@ pub(super) struct FrameContent {
 pub(super) struct FrameCache {
     frames: Vec<CachedFrame>,
     next: usize,
-    /// An empty buffer whose allocation is reused for the next unshared frame.
-    unused: Option<Rc<Vec<u8>>>,
+    /// An empty frame whose allocation is reused for the next unshared frame.
+    unused: Option<Rc<PayloadFrame>>,
 }
 
 struct CachedFrame {
     key: FrameKey,
     content: FrameContent,
-    bytes: Weak<Vec<u8>>,
-    /// Keeps the bytes alive; `None` for a large frame whose round is over.
-    held: Option<Rc<Vec<u8>>>,
+    frame: Weak<PayloadFrame>,
+    /// Keeps the frame alive; `None` for a large frame whose round is over.
+    held: Option<Rc<PayloadFrame>>,
     _format: Rc<Format>,
 }
 
@@ -86,9 +83,9 @@ impl FrameCache {
         let cached = self.frames.iter().find(|cached| {
             cached.key == key && (cached.content.is_cut || cached.content.up_to >= head)
         })?;
-        let bytes = cached.bytes.upgrade()?;
+        let frame = cached.frame.upgrade()?;
         Some(EncodedFrame {
-            bytes,
+            frame,
             content: cached.content,
         })
     }
@@ -98,15 +95,15 @@ impl FrameCache {
         &mut self,
         key: FrameKey,
         format: &Rc<Format>,
-        bytes: Vec<u8>,
+        frame: PayloadFrame,
         content: FrameContent,
     ) -> EncodedFrame {
-        let bytes = Rc::new(bytes);
+        let frame = Rc::new(frame);
         let cached = CachedFrame {
             key,
             content,
-            bytes: Rc::downgrade(&bytes),
-            held: Some(Rc::clone(&bytes)),
+            frame: Rc::downgrade(&frame),
+            held: Some(Rc::clone(&frame)),
             _format: Rc::clone(format),
         };
         if let Some(same) = self.frames.iter_mut().find(|cached| cached.key == key) {
@@ -117,20 +114,23 @@ impl FrameCache {
             self.frames[self.next] = cached;
             self.next = (self.next + 1) % MAX_FRAMES;
         }
-        EncodedFrame { bytes, content }
+        EncodedFrame { frame, content }
     }
 
     /// Wraps a frame for a single follower, without an allocation if the previous one was recycled.
-    pub(super) fn wrap_unshared(&mut self, bytes: Vec<u8>) -> Rc<Vec<u8>> {
+    pub(super) fn wrap_unshared(&mut self, frame: PayloadFrame) -> Rc<PayloadFrame> {
         let mut shared = self.unused.take().unwrap_or_default();
-        *Rc::make_mut(&mut shared) = bytes;
+        match Rc::get_mut(&mut shared) {
+            Some(unused) => *unused = frame,
+            None => shared = Rc::new(frame),
+        }
         shared
     }
 
     /// Returns a written frame. If it has no other holder, its memory is reused.
-    pub(super) fn recycle(&mut self, mut written: Rc<Vec<u8>>) {
-        if let Some(bytes) = Rc::get_mut(&mut written) {
-            buffer_pool::give(std::mem::take(bytes));
+    pub(super) fn recycle(&mut self, mut written: Rc<PayloadFrame>) {
+        if let Some(frame) = Rc::get_mut(&mut written) {
+            frame.recycle();
             self.unused = Some(written);
         }
     }
@@ -140,14 +140,14 @@ impl FrameCache {
         self.frames
             .iter()
             .filter_map(|cached| cached.held.as_ref())
-            .map(|bytes| bytes.capacity())
+            .map(|frame| frame.capacity())
             .sum()
     }
 
     /// Stops keeping large frames alive. To be called at the end of a round.
     pub(super) fn drop_large(&mut self) {
         for cached in &mut self.frames {
-            cached.held.take_if(|bytes| bytes.len() > MAX_HELD_BYTES);
+            cached.held.take_if(|frame| frame.len() > MAX_HELD_BYTES);
         }
     }
 }
@@ -155,16 +155,22 @@ impl FrameCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::exchange::response::Framing;
 
     #[test]
     fn a_frame_without_holders_is_reused() {
         let mut frames = FrameCache::default();
-        let first = frames.wrap_unshared(b"first".to_vec());
+        let frame = |text: &str| PayloadFrame::unframed(text.into());
+        let bytes = |frame: &Rc<PayloadFrame>| frame.framed(Framing::Raw).to_vec();
+        let first = frames.wrap_unshared(frame("first"));
         let address_of_first = Rc::as_ptr(&first);
         let held = Rc::clone(&first);
         frames.recycle(first);
-        let second = frames.wrap_unshared(b"second".to_vec());
-        assert_eq!((&held[..], &second[..]), (&b"first"[..], &b"second"[..]));
+        let second = frames.wrap_unshared(frame("second"));
+        assert_eq!(
+            (bytes(&held), bytes(&second)),
+            (b"first".to_vec(), b"second".to_vec())
+        );
         let cached = Rc::downgrade(&held);
         frames.recycle(held);
         assert!(
@@ -173,10 +179,10 @@ mod tests {
         );
         let address_of_second = Rc::as_ptr(&second);
         frames.recycle(second);
-        let third = frames.wrap_unshared(b"third".to_vec());
+        let third = frames.wrap_unshared(frame("third"));
         assert_eq!(
-            (Rc::as_ptr(&third), &third[..]),
-            (address_of_second, &b"third"[..])
+            (Rc::as_ptr(&third), bytes(&third)),
+            (address_of_second, b"third".to_vec())
         );
         assert_ne!(address_of_first, address_of_second);
     }

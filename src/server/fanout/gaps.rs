@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::context::ShardContext;
-use super::encoder::{Delivery, DeliveryBatch, Encoder, Gap};
+use super::encoder::{Delivery, DeliveryBatch, Gap};
+use super::format::Format;
+use super::frame::PayloadFrame;
 use super::frame_cache::MAX_FRAME_TEXT_BYTES;
 use super::policy::SlowConsumerSettings;
 use crate::message::Position;
@@ -86,20 +88,17 @@ pub(super) fn at_attach(
     gaps
 }
 
-/// Encodes the gaps. Returns true if the format reports gaps.
-pub(super) fn append_gaps(encoder: &dyn Encoder, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
-    let length = out.len();
-    if let Some(horizon) = gaps.iter().map(|gap| gap.position).min() {
-        encoder.encode_messages(
-            DeliveryBatch {
-                gaps,
-                deliveries: &[],
-                horizon,
-            },
-            out,
-        );
-    }
-    out.len() > length
+/// Encodes the gaps. The frame is empty without gaps, or if the format does not report them.
+pub(super) fn encode_gaps(format: &Format, gaps: &[Gap]) -> PayloadFrame {
+    let Some(horizon) = gaps.iter().map(|gap| gap.position).min() else {
+        return PayloadFrame::default();
+    };
+    let batch = DeliveryBatch {
+        gaps,
+        deliveries: &[],
+        horizon,
+    };
+    format.encode_notice(|encoder, out| encoder.encode_messages(batch, out))
 }
 
 /// The last position before that of a message. Tags begin with 1, so the subtraction stays in the

@@ -4,6 +4,7 @@
 //! This module only moves bytes. An [`Encoder`] of the subscriber modes encodes messages, and a
 //! [`FollowerPolicy`] says how its followers are treated; HTTP is handled in `server::http`.
 
+mod body_outlet;
 mod context;
 mod encode;
 mod encoder;
@@ -12,6 +13,7 @@ mod follower;
 mod follower_deadlines;
 mod followers;
 mod format;
+mod frame;
 mod frame_cache;
 mod frame_sender;
 mod gaps;
@@ -37,6 +39,7 @@ pub use crate::server::config::model::nhpm::Concurrency;
 pub use encoder::{Delivery, DeliveryBatch, Encoder, Gap, ResumePoint};
 pub use end_reason::EndReason;
 pub use format::Format;
+pub use frame::PayloadBuffer;
 pub use outlet::{Outlet, socket_incident};
 pub use pending_replies::PendingReply;
 pub use policy::{FollowerPolicy, SlowConsumerSettings, UnansweredPing};

@@ -3,40 +3,42 @@
 
 use std::rc::{Rc, Weak};
 
+use super::frame::PayloadFrame;
 use crate::server::broker::{Broker, Charge, OutOfMemory};
 
 /// Number of charges that can be shared. Followers that cannot accept a frame come one after the
 /// other in its round, so a few suffice.
 const MAX_CHARGES: usize = 8;
 
-/// The newest charges of a shard, with the bytes that they are for.
+/// The newest charges of a shard, with the frames that they are for.
 #[derive(Default)]
 pub(super) struct PendingCharges {
-    newest: Vec<(Weak<Vec<u8>>, Weak<Charge>)>,
+    newest: Vec<(Weak<PayloadFrame>, Weak<Charge>)>,
     next: usize,
 }
 
 impl PendingCharges {
-    /// Charges `bytes` to the memory bound, or returns the charge of other followers that wait for
-    /// the same bytes.
+    /// Charges `frame` to the memory bound, or returns the charge of other followers that wait for
+    /// the same frame.
     ///
     /// # Errors
     /// When the memory bound is reached.
     pub(super) fn charge(
         &mut self,
-        bytes: &Rc<Vec<u8>>,
+        frame: &Rc<PayloadFrame>,
         broker: &Broker,
     ) -> Result<Rc<Charge>, OutOfMemory> {
         let shared = self
             .newest
             .iter()
-            .find(|(charged, _)| std::ptr::eq(charged.as_ptr(), Rc::as_ptr(bytes)));
+            .find(|(charged, _)| std::ptr::eq(charged.as_ptr(), Rc::as_ptr(frame)));
         if let Some(charge) = shared.and_then(|(_, charge)| charge.upgrade()) {
             return Ok(charge);
         }
-        let charge = Rc::new(broker.memory().charge_pending(bytes.capacity())?);
-        // The weak reference keeps the allocation, so its address cannot be reused for other bytes.
-        let entry = (Rc::downgrade(bytes), Rc::downgrade(&charge));
+        let charge = Rc::new(broker.memory().charge_pending(frame.capacity())?);
+        // The weak reference keeps the allocation, so that its address cannot be reused for another
+        // frame.
+        let entry = (Rc::downgrade(frame), Rc::downgrade(&charge));
         if self.newest.len() < MAX_CHARGES {
             self.newest.push(entry);
         } else {
@@ -60,15 +62,16 @@ mod tests {
         };
         let broker = Broker::new(settings, 1, 1000).expect("there is room");
         let mut charges = PendingCharges::default();
-        let bytes = Rc::new(vec![0; 400_000]);
-        let others = Rc::new(vec![1; 500_000]);
+        let frame = |length| Rc::new(PayloadFrame::unframed(vec![0; length]));
+        let bytes = frame(400_000);
+        let others = frame(500_000);
         let held: Vec<_> = (0..100)
             .map(|_| charges.charge(&bytes, &broker).expect("there is room once"))
             .collect();
         let used = broker.counters().memory_used();
         assert!((400_000..450_000).contains(&used), "{used}");
         let other = charges.charge(&others, &broker).expect("there is room");
-        assert!(charges.charge(&Rc::new(vec![2; 400_000]), &broker).is_err());
+        assert!(charges.charge(&frame(400_000), &broker).is_err());
         drop((held, other));
         assert_eq!(broker.counters().memory_used(), 0);
         assert!(

@@ -32,8 +32,6 @@ pub struct FollowerPolicy {
     pub slow_consumers: SlowConsumerSettings,
     /// The first messages end the subscription (long-polling).
     pub is_one_shot: bool,
-    /// The connection serves further requests after the subscription.
-    pub keeps_connection: bool,
     /// Treatment of followers that do not answer a ping.
     pub unanswered_ping: UnansweredPing,
     /// The deletion of any of its channels ends a follower of several channels.
@@ -53,7 +51,6 @@ impl FollowerPolicy {
         Self {
             slow_consumers,
             is_one_shot: false,
-            keeps_connection: false,
             unanswered_ping: UnansweredPing::Ignore,
             ends_with_any_channel: false,
             ends_with_input: false,

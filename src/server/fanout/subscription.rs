@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::format::Format;
 use crate::server::broker::{Channel, ChannelStart, Cursor};
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::exchange::checksum::Checksum;
+use crate::server::exchange::response::Framing;
 
 /// A subscription, resolved from a subscriber's request.
 pub struct Subscription {
@@ -19,10 +21,16 @@ pub struct Subscription {
     pub cursor: Cursor,
     /// Encoding of its messages, and the policy for it.
     pub format: Rc<Format>,
-    /// First bytes to write: the head of the response and the header template.
+    /// First bytes to write: the head of the response.
     pub head: Vec<u8>,
-    /// Checksum of the text in `head`, for formats that end with one.
-    pub head_checksum: Checksum,
+    /// First payload, in pieces.
+    pub opening: Vec<Bytes>,
+    /// Checksum of the first payload before it was compressed; only of compressed formats.
+    pub opening_checksum: Checksum,
+    /// Framing of the payload.
+    pub framing: Framing,
+    /// The connection serves further requests after the subscription.
+    pub keeps_connection: bool,
     /// The subscription ends after this time.
     pub time_to_live: Option<Duration>,
     /// Time without a write after which the subscriber is pinged.
@@ -46,7 +54,10 @@ impl Subscription {
             cursor,
             format,
             head: Vec::new(),
-            head_checksum: Checksum::default(),
+            opening: Vec::new(),
+            opening_checksum: Checksum::default(),
+            framing: Framing::Raw,
+            keeps_connection: false,
             time_to_live: None,
             ping_interval: None,
             merges_backlog: false,

@@ -22,10 +22,10 @@ use crate::server::config::NhpmSettings;
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Framing, Response, ResponseContext, Status};
+use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::fanout::{
-    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
-    Subscription,
+    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription,
 };
 use crate::server::nhpm;
 
@@ -184,27 +184,22 @@ fn subscription(
     channel: Arc<Channel>,
     start: ChannelStart,
 ) -> Subscription {
-    let framing_version = call.request.framing_version();
-    let keep_alive = call.request.keep_alive;
-    let framing = Framing::of(framing_version);
+    let connection = call.waiting_connection();
     let key = FormatKey {
+        connection: Some(connection),
         added: call.added.to_vec(),
-        ..FormatKey::new(call.settings, FormatKind::Nhpm, framing, keep_alive)
+        ..FormatKey::new(call.settings, FormatKind::Nhpm)
     };
-    let format = call.formats.shared(key, call.settings, || Format {
-        policy: FollowerPolicy {
-            keeps_connection: keep_alive,
+    let format = call.formats.shared(key, call.settings, || {
+        let policy = FollowerPolicy {
             yields_to_new: true,
             ..FollowerPolicy::one_shot(call.slow_consumers())
-        },
-        encoder: NhpmLongPollEncoder {
-            connection: ResponseContext {
-                minor_version: framing_version,
-                keep_alive,
-                is_head: false,
-            },
+        };
+        let encoder = NhpmLongPollEncoder {
+            connection,
             added: call.added.to_vec(),
-        },
+        };
+        Format::new(policy, encoder)
     });
     let requested = ChannelRequest {
         start: Some(start),
@@ -212,6 +207,7 @@ fn subscription(
         ..ChannelRequest::new(channel)
     };
     Subscription {
+        keeps_connection: connection.keep_alive,
         time_to_live: settings.subscriber_timeout,
         concurrency: settings.concurrency,
         ..Subscription::new(smallvec![requested], Cursor::default(), format)
@@ -219,31 +215,31 @@ fn subscription(
 }
 
 impl NhpmLongPollEncoder {
-    fn write(&self, response: Response, out: &mut Vec<u8>) {
+    fn write(&self, response: Response, out: &mut PayloadBuffer) {
         let is_good = matches!(response.status.0, 200 | 304);
         let response = if is_good && !self.added.is_empty() {
             response.with_headers(&self.added)
         } else {
             response
         };
-        response.write(self.connection, out);
+        out.piece(|out| response.write(self.connection, out));
     }
 }
 
 impl Encoder for NhpmLongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
         if let Some(first) = batch.deliveries.first() {
             self.write(nhpm::message_response(first.message), out);
         }
     }
 
-    fn encode_ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut PayloadBuffer) {}
 
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut PayloadBuffer) {
         self.write(rejection(Status(410)), out);
     }
 
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
         let response = rejection(match ending {
             EndReason::Conflict => Status(409),
             EndReason::Deleted => Status(410),

@@ -2,6 +2,7 @@
 //! ledger of many subscribers.
 
 mod followers;
+mod framing;
 mod gaps;
 mod ledger;
 mod poll_replay;

@@ -9,7 +9,7 @@ mod status;
 
 use bytes::Bytes;
 
-pub use self::framing::Framing;
+pub use self::framing::{ChunkHead, Framing};
 pub use self::head::{Head, push_date, push_line, push_number, set_version_hidden};
 pub use self::header_list::HeaderList;
 pub use self::status::Status;
@@ -226,7 +226,7 @@ impl Response {
 }
 
 /// Properties of the request that decide how its response is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResponseContext {
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub minor_version: u8,

@@ -13,6 +13,7 @@ use crate::message::{Position, unix_now};
 use crate::server::fanout::context::ShardContext;
 use crate::server::fanout::encoder::ResumePoint;
 use crate::server::fanout::end_reason::EndReason;
+use crate::server::fanout::frame::PayloadFrame;
 use crate::server::fanout::gaps;
 use crate::server::fanout::table::{ConnectionKey, FollowedChannel};
 
@@ -87,7 +88,7 @@ impl Followers {
             .min();
         follower.send_deletion(&channel.id, text, resume_point, context.now);
         if follower.policy().is_one_shot {
-            follower.mark_ended();
+            follower.body_mut().mark_ended();
             table.detach(context, key);
         } else if !has_several_channels || follower.policy().ends_with_any_channel {
             self.end(context, key, EndReason::Deleted);
@@ -104,33 +105,36 @@ impl Followers {
         ending: EndReason,
     ) {
         let resume_point = self.resume_point(key);
-        let Some(follower) = self.follower(key).filter(|follower| !follower.has_ended()) else {
+        let Some(follower) = self
+            .follower(key)
+            .filter(|follower| !follower.body().has_ended())
+        else {
             return;
         };
         if let Some(reason) = ending.incident() {
             tracing::debug!(reason = reason.name(), "ending a subscription");
             context.broker.count(reason);
         }
-        follower.record_ending(ending);
-        let bytes = follower.encode_end(ending, resume_point);
-        self.end_with(context, key, bytes);
+        follower.body().record_ending(ending);
+        let last = follower.encode_end(ending, resume_point);
+        self.end_with(context, key, &last);
     }
 
-    /// Ends a subscription with these last bytes.
+    /// Ends a subscription with this last frame.
     pub(in crate::server::fanout) fn end_with(
         &mut self,
         context: ShardContext<'_>,
         key: ConnectionKey,
-        bytes: Vec<u8>,
+        last: &Rc<PayloadFrame>,
     ) {
         let Some(follower) = self
             .follower_mut(key)
-            .filter(|follower| !follower.has_ended())
+            .filter(|follower| !follower.body().has_ended())
         else {
             return;
         };
-        follower.write(&Rc::new(bytes), context.now);
-        follower.mark_ended();
+        follower.write(last, context.now);
+        follower.body_mut().mark_ended();
         self.table_mut().detach(context, key);
         self.after_write(context, key);
     }

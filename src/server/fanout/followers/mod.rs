@@ -78,19 +78,20 @@ impl Followers {
         let Some(follower) = self.table.follower_mut(key) else {
             return;
         };
-        follower.settle();
-        if follower.is_blocked()
-            && follower
+        let body = follower.body_mut();
+        body.settle();
+        if body.is_blocked()
+            && body
                 .charge_pending(&mut self.pending_charges, context.broker)
                 .is_err()
         {
-            follower.abort_for(Incident::NoMemoryForPending);
+            body.abort_for(Incident::NoMemoryForPending);
         }
-        if follower.outcome().is_none() && !follower.is_blocked() {
+        if body.outcome().is_none() && !body.is_blocked() {
             return;
         }
-        if follower.outcome() == Some(SubscriptionOutcome::Dropped) {
-            if let Some(reason) = follower.take_incident() {
+        if body.outcome() == Some(SubscriptionOutcome::Dropped) {
+            if let Some(reason) = body.take_incident() {
                 tracing::debug!(reason = reason.name(), "dropping a subscriber");
                 context.broker.count(reason);
             }
@@ -134,7 +135,7 @@ impl Followers {
         reason: Incident,
     ) {
         if let Some(follower) = self.follower_mut(key) {
-            follower.abort_for(reason);
+            follower.body_mut().abort_for(reason);
             self.after_write(context, key);
         }
     }
@@ -151,7 +152,7 @@ impl Followers {
         let Some(follower) = self.follower_mut(key) else {
             return;
         };
-        follower.abort();
+        follower.body_mut().abort();
         context.broker.counters().count_slow(slowness, missed);
         tracing::debug!(missed, "dropping a slow subscriber");
         self.after_write(context, key);
@@ -189,7 +190,7 @@ impl Followers {
     /// Drops the follower whose work panicked, and repairs the table.
     pub(super) fn drop_broken(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
         if let Some(follower) = self.follower_mut(key) {
-            follower.abort();
+            follower.body_mut().abort();
         }
         self.table.repair(context);
         // The task of the connection ends it.

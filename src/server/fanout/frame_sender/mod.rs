@@ -165,7 +165,7 @@ impl FrameSender {
                 return;
             };
             let can_continue = self.send_frame(context, key, nth, &frame);
-            self.frames.recycle(frame.bytes);
+            self.frames.recycle(frame.frame);
             if !can_continue {
                 return;
             }
@@ -212,14 +212,14 @@ impl FrameSender {
         if is_shared && let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
         }
-        let (bytes, content) = encode_next(followed.channel, frame_key.cursor, format);
+        let (frame, content) = encode_next(followed.channel, frame_key.cursor, format);
         if !is_shared {
             return Some(EncodedFrame {
-                bytes: self.frames.wrap_unshared(bytes),
+                frame: self.frames.wrap_unshared(frame),
                 content,
             });
         }
-        Some(self.frames.insert(frame_key, format, bytes, content))
+        Some(self.frames.insert(frame_key, format, frame, content))
     }
 
     /// Writes a frame and advances the cursor. Returns false if the follower was dropped or has
@@ -235,7 +235,6 @@ impl FrameSender {
             up_to,
             backlog,
             missed,
-            checksum,
             ..
         } = frame.content;
         if missed > 0 && !self.followers.survives_gap(context, key, missed) {
@@ -252,14 +251,14 @@ impl FrameSender {
             backlog,
             ..*cursor
         };
-        if frame.bytes.is_empty() {
+        if frame.frame.is_empty() {
             return true;
         }
-        self.turn.count_bytes(frame.bytes.len());
-        follower.write_sealed(&frame.bytes, checksum, context.now);
+        self.turn.count_bytes(frame.frame.len());
+        follower.write(&frame.frame, context.now);
         follower.deadlines().restart_ttl(context.now);
         if follower.policy().is_one_shot {
-            follower.mark_ended();
+            follower.body_mut().mark_ended();
             self.followers.table_mut().detach(context, key);
             return false;
         }

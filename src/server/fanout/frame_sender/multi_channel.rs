@@ -174,16 +174,16 @@ impl FrameSender {
             .map(|reader| &reader.channel.id)
             .zip(snapshot.slices)
             .collect();
-        let (bytes, checksum) = encode(follower.format(), &parts, snapshot.horizon);
-        self.turn.count_bytes(bytes.len());
+        let frame = encode(follower.format(), &parts, snapshot.horizon);
+        self.turn.count_bytes(frame.len());
         // Empty if all new messages were unstored ones from before the follower attached.
-        let has_messages = !bytes.is_empty();
+        let has_messages = !frame.is_empty();
         if has_messages {
             follower.deadlines().restart_ttl(context.now);
         }
-        follower.write_sealed(&Rc::new(bytes), checksum, context.now);
+        follower.write(&Rc::new(frame), context.now);
         if has_messages && follower.policy().is_one_shot {
-            follower.mark_ended();
+            follower.body_mut().mark_ended();
             self.followers.table_mut().detach(context, key);
             return true;
         }

@@ -19,10 +19,12 @@ use tokio::sync::Notify;
 pub use deadlines::Interruption;
 pub use inline_delivery::InlineDelivery;
 
+use super::body_outlet::SocketReadiness;
 use super::context::ShardContext;
 use super::end_reason::EndReason;
-use super::follower::SocketReadiness;
+use super::follower::Follower;
 use super::followers::Followers;
+use super::frame::PayloadFrame;
 use super::outlet::Outlet;
 use super::pauses::Pauses;
 use super::pending_replies::{PendingReplies, PendingReply};
@@ -232,13 +234,13 @@ impl Shard {
             slot.remember(cx);
             slot.follower()
         });
-        let Some(follower) = follower else {
+        let Some(body) = follower.map(Follower::body) else {
             return Poll::Ready(FollowerEvent::Ended(SubscriptionOutcome::Dropped));
         };
-        if let Some(outcome) = follower.outcome() {
+        if let Some(outcome) = body.outcome() {
             return Poll::Ready(FollowerEvent::Ended(outcome));
         }
-        follower.poll_socket(cx).map(|ready| match ready {
+        body.poll_socket(cx).map(|ready| match ready {
             SocketReadiness::Readable => FollowerEvent::Readable,
             SocketReadiness::Writable => FollowerEvent::Writable,
         })
@@ -256,7 +258,7 @@ impl Shard {
     pub fn reply(&self, key: ConnectionKey, bytes: Vec<u8>) {
         self.with_followers(key, |followers, context| {
             let follower = followers.follower_mut(key);
-            if let Some(follower) = follower.filter(|follower| !follower.has_ended()) {
+            if let Some(follower) = follower.filter(|follower| !follower.body().has_ended()) {
                 follower.reply(bytes, context.now);
             }
             followers.after_write(context, key);
@@ -266,7 +268,7 @@ impl Shard {
     /// Ends a subscription with these last bytes.
     pub fn end_with(&self, key: ConnectionKey, bytes: Vec<u8>) {
         self.with_followers(key, |followers, context| {
-            followers.end_with(context, key, bytes);
+            followers.end_with(context, key, &Rc::new(PayloadFrame::unframed(bytes)));
         });
     }
 

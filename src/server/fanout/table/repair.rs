@@ -6,7 +6,6 @@
 
 use super::{ChannelMember, FollowerTable, Membership};
 use crate::server::fanout::context::ShardContext;
-use crate::server::fanout::follower::Follower;
 
 impl FollowerTable {
     /// Makes the table consistent. Dropped followers lose their memberships.
@@ -45,10 +44,13 @@ impl FollowerTable {
                 member.is_some_and(|member| (member.key(), member.nth()) == (key, nth))
             };
             if !slot.memberships.iter().enumerate().all(has_member) {
-                follower.abort();
+                follower.body_mut().abort();
                 slot.wake();
             }
-            if slot.follower().is_some_and(Follower::has_ended) {
+            if slot
+                .follower()
+                .is_some_and(|follower| follower.body().has_ended())
+            {
                 slot.memberships.clear();
             }
         }

@@ -22,25 +22,27 @@ struct Plain {
 }
 
 impl Encoder for Plain {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
         batch
             .deliveries
             .iter()
-            .for_each(|delivery| out.extend_from_slice(&delivery.message.text));
+            .for_each(|delivery| out.push(&delivery.message.text));
     }
 
-    fn encode_ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut PayloadBuffer) {}
 
-    fn encode_deletion(&self, _: &[u8], _: &[u8], resume_point: ResumePoint, out: &mut Vec<u8>) {
-        out.extend_from_slice(
-            format!("!{:?}", self.is_one_shot.then_some(resume_point)).as_bytes(),
-        );
+    fn encode_deletion(
+        &self,
+        _: &[u8],
+        _: &[u8],
+        resume_point: ResumePoint,
+        out: &mut PayloadBuffer,
+    ) {
+        out.push(format!("!{:?}", self.is_one_shot.then_some(resume_point)).as_bytes());
     }
 
-    fn encode_end(&self, _: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
-        out.extend_from_slice(
-            format!(".{:?}", self.is_one_shot.then_some(resume_point)).as_bytes(),
-        );
+    fn encode_end(&self, _: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer) {
+        out.push(format!(".{:?}", self.is_one_shot.then_some(resume_point)).as_bytes());
     }
 }
 
@@ -49,14 +51,11 @@ fn plain(is_one_shot: bool) -> Rc<Format> {
         policy: SlowPolicy::Disconnect,
         max_lag: 1 << 20,
     };
-    Rc::new(Format {
-        policy: FollowerPolicy {
-            is_one_shot,
-            keeps_connection: true,
-            ..FollowerPolicy::stream(slow_consumers)
-        },
-        encoder: Plain { is_one_shot },
-    })
+    let policy = FollowerPolicy {
+        is_one_shot,
+        ..FollowerPolicy::stream(slow_consumers)
+    };
+    Rc::new(Format::new(policy, Plain { is_one_shot }))
 }
 
 /// A shard whose turns are run by the test, and a socket that all its followers write to.
@@ -114,6 +113,7 @@ impl Scene {
         let format = Rc::clone(&self.formats[usize::from(is_one_shot)]);
         let subscription = Subscription {
             time_to_live,
+            keeps_connection: true,
             ..Subscription::new(
                 channels.iter().map(find).collect(),
                 Cursor::default(),

@@ -30,7 +30,7 @@ use super::{NamedChannels, VARY, cors, groups};
 use crate::server::broker::{AttachError, ChannelStart, GroupInfo};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, Roles};
-use crate::server::endpoint::formats::FormatKey;
+use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
@@ -312,23 +312,10 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
     }
 
     /// Creates the key of a format.
-    fn key(
-        &self,
-        kind: crate::server::endpoint::formats::FormatKind,
-        detail: Vec<u8>,
-    ) -> FormatKey {
-        let framing =
-            crate::server::exchange::response::Framing::of(self.call.request.minor_version);
+    fn key(&self, kind: FormatKind, detail: Vec<u8>) -> FormatKey {
         FormatKey {
-            cors: self.cors.lines.clone(),
-            added: self.call.added.to_vec(),
             detail,
-            ..FormatKey::new(
-                self.call.settings,
-                kind,
-                framing,
-                self.call.request.keep_alive,
-            )
+            ..FormatKey::new(self.call.settings, kind)
         }
     }
 }

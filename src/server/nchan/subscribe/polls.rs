@@ -11,12 +11,13 @@ use crate::server::broker::{ChannelReader, ChannelStart, Cursor, Message, read_s
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
 use crate::server::endpoint::SubscribeReply;
-use crate::server::endpoint::formats::FormatKind;
+use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::exchange::response::{
     Response, ResponseBody, ResponseContext, Status, push_line,
 };
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription,
 };
 use crate::server::nchan;
 use crate::server::nchan::VARY;
@@ -93,30 +94,31 @@ pub(super) fn long_poll(
     if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages) {
         responder.push_etag(id, &mut position);
     }
-    let key = subscribing.key(
-        FormatKind::NchanLongPoll,
-        [&position[..], b"\n", &ids.detail()].concat(),
-    );
-    let format = call.formats.shared(key, call.settings, || Format {
-        policy: FollowerPolicy {
-            keeps_connection: call.request.keep_alive,
+    let connection = call.waiting_connection();
+    let detail = [&position[..], b"\n", &ids.detail()].concat();
+    let key = FormatKey {
+        connection: Some(connection),
+        cors: subscribing.cors.lines.clone(),
+        added: call.added.to_vec(),
+        ..subscribing.key(FormatKind::NchanLongPoll, detail)
+    };
+    let format = call.formats.shared(key, call.settings, || {
+        let policy = FollowerPolicy {
             ends_with_input: true,
             own_bytes: position.len() + ids.own_bytes() + responder.cors.len(),
             ..FollowerPolicy::one_shot(call.slow_consumers())
-        },
-        encoder: NchanLongPollEncoder {
+        };
+        let encoder = NchanLongPollEncoder {
             responder,
             ids,
             position,
-            connection: ResponseContext {
-                minor_version: call.request.minor_version,
-                keep_alive: call.request.keep_alive,
-                is_head: false,
-            },
+            connection,
             added: call.added.to_vec(),
-        },
+        };
+        Format::new(policy, encoder)
     });
     let subscription = Subscription {
+        keeps_connection: connection.keep_alive,
         time_to_live: subscribing.settings.subscriber_timeout,
         merges_backlog: true,
         ..Subscription::new(channels, Cursor::default(), format)
@@ -273,19 +275,19 @@ impl PollResponder {
 }
 
 impl NchanLongPollEncoder {
-    fn write(&self, response: Response, out: &mut Vec<u8>) {
+    fn write(&self, response: Response, out: &mut PayloadBuffer) {
         let is_good = response.status == Status::OK;
         let response = if is_good && !self.added.is_empty() {
             response.with_headers(&self.added)
         } else {
             response
         };
-        response.write(self.connection, out);
+        out.piece(|out| response.write(self.connection, out));
     }
 }
 
 impl Encoder for NchanLongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
         let [first, ..] = batch.deliveries else {
             return;
         };
@@ -304,27 +306,27 @@ impl Encoder for NchanLongPollEncoder {
         self.write(self.responder.messages(&messages, &id), out);
     }
 
-    fn encode_ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut PayloadBuffer) {}
 
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut PayloadBuffer) {
         self.write(
             self.responder.without_messages(Status(410), &self.position),
             out,
         );
     }
 
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
         match ending {
             EndReason::TimeToLive => {
+                let response = self.responder.without_messages(Status(408), &self.position);
                 let mut answer = Vec::new();
-                self.write(
-                    self.responder.without_messages(Status(408), &self.position),
-                    &mut answer,
-                );
+                response.write(self.connection, &mut answer);
                 // The reason phrase of nchan differs from that of nginx.
                 let line = memchr::memchr(b'\r', &answer).unwrap_or(0);
-                out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
-                out.extend_from_slice(&answer[line..]);
+                out.piece(|out| {
+                    out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
+                    out.extend_from_slice(&answer[line..]);
+                });
             }
             EndReason::Interrupted => self.write(
                 self.responder.without_messages(Status::BAD_REQUEST, b""),

@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::ids::MessageIds;
 use super::{NchanFollower, NchanReply, NchanSubscribeCall};
 use crate::server::broker::{Cursor, Message};
@@ -11,7 +13,8 @@ use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
 use crate::server::exchange::response::{Framing, Head, Status, push_line};
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription,
 };
 use crate::server::nchan::message_id::MessageId;
 use crate::server::nchan::negotiation::Mode;
@@ -21,8 +24,6 @@ struct NchanStreamEncoder {
     mode: Mode,
     settings: Arc<NchanSettings>,
     ids: MessageIds,
-    /// Framing in mode chunked.
-    framing: Framing,
     boundary: String,
 }
 
@@ -56,22 +57,29 @@ pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channe
     };
     let key = subscribing.key(FormatKind::NchanStream(mode as u8), ids.detail());
     let head = head(subscribing, &boundary);
-    let format = call.formats.shared(key, call.settings, || Format {
-        policy: FollowerPolicy {
+    let opening = opening(mode, &boundary);
+    let format = call.formats.shared(key, call.settings, || {
+        let policy = FollowerPolicy {
             ends_with_any_channel: true,
             own_bytes: ids.own_bytes(),
             ..FollowerPolicy::stream(call.slow_consumers())
-        },
-        encoder: NchanStreamEncoder {
+        };
+        let encoder = NchanStreamEncoder {
             mode,
             settings: Arc::clone(settings),
             ids,
-            framing: Framing::of(call.request.minor_version),
             boundary,
-        },
+        };
+        Format::new(policy, encoder)
     });
+    let framing = match mode {
+        Mode::Chunked => Framing::of(call.request.minor_version),
+        _ => Framing::Raw,
+    };
     let subscription = Subscription {
         head,
+        opening,
+        framing,
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings
             .eventsource_ping_interval
@@ -107,19 +115,22 @@ fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Vec<u8> {
         headers: &subscribing.cors.lines,
     }
     .write(&mut out);
-    match mode {
-        Mode::EventSource => out.extend_from_slice(b": hi\n\n"),
-        Mode::Multipart => out.extend_from_slice(format!("--{boundary}").as_bytes()),
-        _ => {}
-    }
     out
+}
+
+/// The first payload of a stream.
+fn opening(mode: Mode, boundary: &str) -> Vec<Bytes> {
+    match mode {
+        Mode::EventSource => vec![Bytes::from_static(b": hi\n\n")],
+        Mode::Multipart => vec![format!("--{boundary}").into()],
+        _ => Vec::new(),
+    }
 }
 
 impl NchanStreamEncoder {
     fn message(&self, message: &Message, id: impl FnOnce() -> MessageId, out: &mut Vec<u8>) {
         match self.mode {
             Mode::EventSource => self.event(message, &id(), out),
-            Mode::Chunked => self.framing.piece(&message.text, out),
             Mode::Multipart => self.part(message, &id(), out),
             _ => {
                 out.extend_from_slice(&message.text);
@@ -166,6 +177,20 @@ impl NchanStreamEncoder {
         out.extend_from_slice(&message.text);
         out.extend_from_slice(format!("\r\n--{}", self.boundary).as_bytes());
     }
+
+    fn push_ping(&self, out: &mut Vec<u8>) {
+        let ping = &self.settings.eventsource_ping;
+        if !ping.comment.is_empty() || (ping.event.is_empty() && ping.data.is_empty()) {
+            push_field(b":", &ping.comment, out);
+        }
+        if !ping.event.is_empty() {
+            push_field(b"event: ", &ping.event, out);
+        }
+        if !ping.data.is_empty() {
+            push_field(b"data: ", &ping.data, out);
+        }
+        out.push(b'\n');
+    }
 }
 
 /// The lines of a message, which end in LF. To browsers a lone CR is a line end, too, so that a
@@ -198,35 +223,31 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Encoder for NchanStreamEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let mut ids = self.ids.sequence();
-        for delivery in batch.deliveries {
-            self.message(delivery.message, || ids.next(delivery), out);
-        }
-    }
-
-    fn encode_ping(&self, out: &mut Vec<u8>) {
-        let ping = &self.settings.eventsource_ping;
-        if !ping.comment.is_empty() || (ping.event.is_empty() && ping.data.is_empty()) {
-            push_field(b":", &ping.comment, out);
-        }
-        if !ping.event.is_empty() {
-            push_field(b"event: ", &ping.event, out);
-        }
-        if !ping.data.is_empty() {
-            push_field(b"data: ", &ping.data, out);
-        }
-        out.push(b'\n');
-    }
-
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
-
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
-        let is_over = ending == EndReason::TimeToLive;
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
+        // Only chunks are pieces.
         if self.mode == Mode::Chunked {
-            return self.framing.last(out);
+            for delivery in batch.deliveries {
+                out.push(&delivery.message.text);
+            }
+            return;
         }
-        out.extend_from_slice(match self.mode {
+        let mut ids = self.ids.sequence();
+        out.piece(|out| {
+            for delivery in batch.deliveries {
+                self.message(delivery.message, || ids.next(delivery), out);
+            }
+        });
+    }
+
+    fn encode_ping(&self, out: &mut PayloadBuffer) {
+        out.piece(|out| self.push_ping(out));
+    }
+
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut PayloadBuffer) {}
+
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
+        let is_over = ending == EndReason::TimeToLive;
+        out.push(match self.mode {
             Mode::EventSource if is_over => b":408: 408 Request Timeout\n\n",
             Mode::EventSource => b":410: 410 Gone\n\n",
             Mode::Multipart => b"--\r\n",

@@ -16,8 +16,8 @@ use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{Response, Status, push_line};
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
-    UnansweredPing,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription, UnansweredPing,
 };
 use crate::server::nchan;
 use crate::server::nchan::cors;
@@ -48,15 +48,13 @@ impl NchanWebSocketEncoder {
         let unanswered_ping = settings
             .websocket_ping_interval
             .map_or(UnansweredPing::Drop, UnansweredPing::End);
-        Format {
-            policy: FollowerPolicy {
-                unanswered_ping,
-                ends_with_any_channel: true,
-                own_bytes: self.ids.own_bytes(),
-                ..FollowerPolicy::stream(call.slow_consumers())
-            },
-            encoder: self,
-        }
+        let policy = FollowerPolicy {
+            unanswered_ping,
+            ends_with_any_channel: true,
+            own_bytes: self.ids.own_bytes(),
+            ..FollowerPolicy::stream(call.slow_consumers())
+        };
+        Format::new(policy, self)
     }
 }
 
@@ -84,11 +82,7 @@ pub(super) fn respond(
         has_meta: handshake.has_meta,
         takes_deflated,
     };
-    let key = crate::server::endpoint::formats::FormatKey {
-        cors: Vec::new(),
-        added: Vec::new(),
-        ..subscribing.key(kind, ids.detail())
-    };
+    let key = subscribing.key(kind, ids.detail());
     let has_meta = handshake.has_meta;
     let make = || {
         NchanWebSocketEncoder {
@@ -258,6 +252,24 @@ fn handshake(
 }
 
 impl NchanWebSocketEncoder {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+        let mut ids = self.ids.sequence();
+        for delivery in batch.deliveries {
+            let meta = self.has_meta.then(|| {
+                let content_type = delivery
+                    .message
+                    .content_type()
+                    .map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
+                format!(
+                    "id: {}\n{}\n",
+                    ids.next(delivery),
+                    content_type.unwrap_or_default()
+                )
+            });
+            self.message(delivery.message, meta, out);
+        }
+    }
+
     fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
         let is_binary = message
             .content_type()
@@ -290,32 +302,18 @@ fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Encoder for NchanWebSocketEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let mut ids = self.ids.sequence();
-        for delivery in batch.deliveries {
-            let meta = self.has_meta.then(|| {
-                let content_type = delivery
-                    .message
-                    .content_type()
-                    .map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
-                format!(
-                    "id: {}\n{}\n",
-                    ids.next(delivery),
-                    content_type.unwrap_or_default()
-                )
-            });
-            self.message(delivery.message, meta, out);
-        }
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
+        out.piece(|out| self.messages(batch, out));
     }
 
-    fn encode_ping(&self, out: &mut Vec<u8>) {
-        frame::push(Opcode::Ping, b"", out);
+    fn encode_ping(&self, out: &mut PayloadBuffer) {
+        out.piece(|out| frame::push(Opcode::Ping, b"", out));
     }
 
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
+    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut PayloadBuffer) {}
 
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
-        out.extend_from_slice(&match ending {
+    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
+        out.push(&match ending {
             EndReason::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
             EndReason::UnansweredPing => frame::close(NORMAL, "410 Gone"),
             EndReason::Deleted

@@ -27,11 +27,11 @@ use crate::server::endpoint::formats::{
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{
-    Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
+    NO_CACHE, Response, ResponseBody, ResponseContext, Status,
 };
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Gap, ResumePoint,
-    Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Gap, PayloadBuffer,
+    ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::push_stream::subscribe::PushStreamReply;
@@ -63,7 +63,11 @@ pub(in crate::server) fn respond(
     if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
         return SubscribeReply::Respond(response);
     }
-    let subscription = subscription(call.settings, format(call), channels, cursor);
+    let keeps_connection = keeps_connection(call.waiting_connection());
+    let subscription = Subscription {
+        keeps_connection,
+        ..subscription(call.settings, format(call), channels, cursor)
+    };
     SubscribeReply::Follow(Box::new(subscription), None)
 }
 
@@ -82,7 +86,6 @@ pub(in crate::server) fn subscription(
 
 /// The format of the response to a poll that waits.
 pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
-    let framing = Framing::of(call.request.framing_version());
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let callback = callback(call);
     let content_type = match &callback {
@@ -96,14 +99,15 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
     } else {
         FormatKind::LongPolling
     };
-    let keep_alive = call.request.keep_alive;
+    let connection = call.waiting_connection();
     let key = FormatKey {
+        connection: Some(connection),
         cors: cors.clone(),
         callback: callback.clone(),
         content_type: content_type.clone(),
         added: call.added.to_vec(),
         compression: call.compression.client(),
-        ..FormatKey::new(call.settings, kind, framing, keep_alive)
+        ..FormatKey::new(call.settings, kind)
     };
     call.formats.shared(key, call.settings, || {
         let style = match &callback {
@@ -113,11 +117,7 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
         };
         let encoder = LongPollEncoder {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection: ResponseContext {
-                minor_version: call.request.framing_version(),
-                keep_alive,
-                is_head: false,
-            },
+            connection,
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
             added: call.added.to_vec(),
@@ -125,15 +125,17 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
             timeout_with_body: call.broker.settings().timeout_with_body,
             compression: call.compression.clone(),
         };
-        Format {
-            policy: FollowerPolicy {
-                keeps_connection: encoder.keeps_connection(),
-                own_bytes: encoder.own_bytes(),
-                ..FollowerPolicy::one_shot(call.slow_consumers())
-            },
-            encoder,
-        }
+        let policy = FollowerPolicy {
+            own_bytes: encoder.own_bytes(),
+            ..FollowerPolicy::one_shot(call.slow_consumers())
+        };
+        Format::new(policy, encoder)
     })
+}
+
+/// True if the connection serves further requests after a poll that has waited.
+pub(in crate::server) fn keeps_connection(connection: ResponseContext) -> bool {
+    connection.keep_alive && connection.minor_version > 0
 }
 
 /// As [`polling::respond_from_backlog`], encoded once for all clients that poll from the same
@@ -207,10 +209,6 @@ pub(in crate::server) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) 
 }
 
 impl LongPollEncoder {
-    fn keeps_connection(&self) -> bool {
-        self.connection.keep_alive && self.connection.minor_version > 0
-    }
-
     /// Bytes of the request that it retains.
     fn own_bytes(&self) -> usize {
         self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
@@ -221,7 +219,7 @@ impl LongPollEncoder {
         gaps: &[Gap],
         messages: impl Iterator<Item = MessageView<'a>>,
         position: Position,
-        out: &mut Vec<u8>,
+        out: &mut PayloadBuffer,
     ) {
         let messages = messages.map(|view| {
             let mut piece = Vec::new();
@@ -230,9 +228,12 @@ impl LongPollEncoder {
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = ResponseBody::Pieces(pieces);
-        self.compression
-            .apply(self.head(Status::OK, gaps, position, body), false)
-            .write(self.connection, out);
+        let response = self.head(Status::OK, gaps, position, body);
+        self.write(&self.compression.apply(response, false), out);
+    }
+
+    fn write(&self, response: &Response, out: &mut PayloadBuffer) {
+        out.piece(|out| response.write(self.connection, out));
     }
 
     /// The cursor of a response without messages.
@@ -276,7 +277,7 @@ impl LongPollEncoder {
 }
 
 impl Encoder for LongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
         let gaps = if self.renderer.reports_gaps() {
             batch.gaps
         } else {
@@ -298,26 +299,22 @@ impl Encoder for LongPollEncoder {
             }
             None if gaps.is_empty() => {}
             // A template cannot show a gap, so that only the header reports it.
-            None => drop(
-                self.head(
-                    Status::NOT_MODIFIED,
-                    gaps,
-                    batch.horizon,
-                    ResponseBody::Sized(Bytes::new()),
-                )
-                .write(self.connection, out),
-            ),
+            None => {
+                let body = ResponseBody::Sized(Bytes::new());
+                let response = self.head(Status::NOT_MODIFIED, gaps, batch.horizon, body);
+                self.write(&response, out);
+            }
         }
     }
 
-    fn encode_ping(&self, _: &mut Vec<u8>) {}
+    fn encode_ping(&self, _: &mut PayloadBuffer) {}
 
     fn encode_deletion(
         &self,
         channel: &[u8],
         text: &[u8],
         resume_point: ResumePoint,
-        out: &mut Vec<u8>,
+        out: &mut PayloadBuffer,
     ) {
         self.response(
             &[],
@@ -327,7 +324,7 @@ impl Encoder for LongPollEncoder {
         );
     }
 
-    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer) {
         let cursor = self.cursor(resume_point);
         if self.timeout_with_body {
             return self.response(
@@ -343,7 +340,7 @@ impl Encoder for LongPollEncoder {
             cursor,
             ResponseBody::Sized(Bytes::new()),
         );
-        response.close = ending == EndReason::Shutdown || !self.keeps_connection();
-        response.write(self.connection, out);
+        response.close = ending == EndReason::Shutdown || !keeps_connection(self.connection);
+        self.write(&response, out);
     }
 }

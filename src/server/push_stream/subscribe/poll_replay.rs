@@ -15,7 +15,7 @@ use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
 use crate::server::endpoint::formats::SharedFormat;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::fanout::ChannelRequest;
+use crate::server::fanout::{ChannelRequest, Subscription};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::cursor::CursorPlace;
@@ -26,6 +26,7 @@ pub struct PollReplay {
     /// Id of the channel.
     id: Bytes,
     format: SharedFormat,
+    keeps_connection: bool,
     response_traits: PollResponseTraits,
     place: CursorPlace,
 }
@@ -56,6 +57,7 @@ impl PollReplay {
             settings: Arc::clone(call.settings),
             id: id.clone(),
             format: long_polling::format(call),
+            keeps_connection: long_polling::keeps_connection(call.waiting_connection()),
             response_traits: long_polling::response_traits(call)?,
             place,
         })
@@ -94,8 +96,10 @@ impl PollReplay {
             }
             BacklogState::Nothing => {
                 let format = self.format.clone();
-                let subscription =
-                    long_polling::subscription(&self.settings, format, channels, cursor);
+                let subscription = Subscription {
+                    keeps_connection: self.keeps_connection,
+                    ..long_polling::subscription(&self.settings, format, channels, cursor)
+                };
                 Some(SubscribeReply::Follow(Box::new(subscription), ()))
             }
             BacklogState::Gap => None,

@@ -9,13 +9,13 @@ use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::buffer_pool;
 use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
 use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint, Subscription,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::push_stream::subscribe::PushStreamReply;
@@ -24,9 +24,6 @@ use crate::server::push_stream::subscribe::PushStreamReply;
 struct StreamEncoder {
     renderer: Renderer,
     is_eventsource: bool,
-    /// Framing of the pieces; `Raw` if they are compressed afterwards.
-    framing: Framing,
-    gzip: Option<Gzip>,
     padding: Option<Padding>,
     ping: Vec<u8>,
 }
@@ -36,26 +33,6 @@ const UNBUFFERED: &[u8] = b"X-Accel-Buffering: no\r\n";
 
 /// Content-Type of EventSource streams.
 const EVENT_STREAM: Bytes = Bytes::from_static(b"text/event-stream; charset=utf-8");
-
-/// The compression of a stream.
-struct Gzip {
-    level: u32,
-    /// Framing of the compressed data.
-    framing: Framing,
-    /// A ping, plain and compressed. Followers receive pings at different times, so that it is
-    /// compressed once in advance.
-    ping: (Vec<u8>, (Vec<u8>, Checksum)),
-}
-
-impl Gzip {
-    fn seal(&self, plain: &[u8]) -> (Vec<u8>, Checksum) {
-        let mut block = Vec::new();
-        let mut out = Vec::new();
-        let sum = compression::block(self.level, plain, &mut block);
-        self.framing.piece(&block, &mut out);
-        (out, sum)
-    }
-}
 
 pub(in crate::server) fn respond(
     call: &SubscribeCall<'_>,
@@ -74,41 +51,34 @@ pub(in crate::server) fn respond(
     };
     let headers = headers(call);
     let decision = decide_compression(call, &content_type, &headers);
-    let mut out = head(&content_type, &headers, framing, keep_alive, decision);
-    let header = opening_text(&renderer, padding.as_ref(), is_eventsource);
-    let opening = push_opening(&header, decision.level, framing, &mut out);
+    let head = head(&content_type, &headers, framing, keep_alive, decision);
+    let mut opening = opening_text(&renderer, padding.as_ref(), is_eventsource);
     if let Some(id) = resume::first_id(call, &channels, &cursor).filter(|_| is_eventsource) {
-        framing.piece(format!("id: {id}\n\n").as_bytes(), &mut out);
+        opening.push(format!("id: {id}\n\n").into());
     }
+    let opening = Opening::new(opening, decision.level);
     let merges_backlog = renderer.is_json();
     let key = FormatKey {
         padding: padding.as_ref().map(|sizes| (sizes.header, sizes.message)),
         level: decision.level,
-        ..FormatKey::new(call.settings, kind(call), framing, keep_alive)
+        ..FormatKey::new(call.settings, kind(call))
     };
     let format = call.formats.shared(key, call.settings, || {
-        let plain = StreamEncoder {
+        let encoder = StreamEncoder {
             ping: ping(call, &renderer),
             renderer,
             is_eventsource,
-            framing,
-            gzip: None,
             padding,
         };
-        Format {
-            policy: FollowerPolicy {
-                keeps_connection: keep_alive,
-                ..FollowerPolicy::stream(call.slow_consumers())
-            },
-            encoder: match decision.level {
-                Some(level) => plain.compressed(level),
-                None => plain,
-            },
-        }
+        let policy = FollowerPolicy::stream(call.slow_consumers());
+        Format::new(policy, encoder).compressed(decision.level)
     });
     let subscription = Subscription {
-        head: out,
-        head_checksum: opening,
+        head,
+        opening: opening.pieces,
+        opening_checksum: opening.checksum,
+        framing,
+        keeps_connection: keep_alive,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
@@ -209,132 +179,101 @@ fn opening_text(
     renderer: &Renderer,
     padding: Option<&Padding>,
     is_eventsource: bool,
-) -> [Bytes; 2] {
+) -> Vec<Bytes> {
     let header = renderer.header();
-    let padding = padding.filter(|_| !header.is_empty()).map(|padding| {
+    if header.is_empty() {
+        return Vec::new();
+    }
+    let padding = padding.map(|padding| {
         if is_eventsource {
             padding.eventsource_header(header.len())
         } else {
             padding.streaming_header(header.len())
         }
     });
-    [header, padding.unwrap_or_default()]
+    [header].into_iter().chain(padding).collect()
 }
 
-/// Appends the first text of a stream, compressed if there is a `level`. Returns the checksum of
-/// what was compressed.
-fn push_opening(
-    pieces: &[Bytes; 2],
-    level: Option<u32>,
-    framing: Framing,
-    out: &mut Vec<u8>,
-) -> Checksum {
-    let Some(level) = level else {
-        pieces.iter().for_each(|piece| framing.piece(piece, out));
-        return Checksum::default();
-    };
-    let plain = pieces.concat();
-    let mut member = compression::HEADER.to_vec();
-    let sum = if plain.is_empty() {
-        Checksum::default()
-    } else {
-        compression::block(level, &plain, &mut member)
-    };
-    framing.piece(&member, out);
-    sum
+/// The first payload of a stream.
+struct Opening {
+    pieces: Vec<Bytes>,
+    /// Checksum of what was compressed.
+    checksum: Checksum,
+}
+
+impl Opening {
+    /// The payload with this text, compressed if there is a `level`.
+    fn new(text: Vec<Bytes>, level: Option<u32>) -> Self {
+        let Some(level) = level else {
+            return Self {
+                pieces: text,
+                checksum: Checksum::default(),
+            };
+        };
+        let plain = text.concat();
+        let mut member = compression::HEADER.to_vec();
+        let checksum = if plain.is_empty() {
+            Checksum::default()
+        } else {
+            compression::block(level, &plain, &mut member)
+        };
+        Self {
+            pieces: vec![member.into()],
+            checksum,
+        }
+    }
 }
 
 impl StreamEncoder {
-    /// Adds gzip compression.
-    fn compressed(mut self, level: u32) -> Self {
-        let mut gzip = Gzip {
-            level,
-            framing: self.framing,
-            ping: Default::default(),
-        };
-        self.framing = Framing::Raw;
-        let mut ping = Vec::new();
-        self.encode_ping(&mut ping);
-        if !ping.is_empty() {
-            gzip.ping = (ping.clone(), gzip.seal(&ping));
-        }
-        self.gzip = Some(gzip);
-        self
+    fn message(&self, view: &MessageView<'_>, out: &mut PayloadBuffer) {
+        let length = out.piece(|out| self.renderer.message(view, out));
+        self.pad(length, out);
     }
 
-    fn piece(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
-        scratch.clear();
-        let length = self.renderer.message(view, scratch);
-        self.padded(scratch, length, out);
-    }
-
-    fn padded(&self, piece: &[u8], length: usize, out: &mut Vec<u8>) {
-        self.framing.piece(piece, out);
-        if let Some(padding) = &self.padding {
-            let bytes = if self.is_eventsource {
-                padding.eventsource_message(length)
-            } else {
-                padding.streaming_message(length)
-            };
-            self.framing.piece(&bytes, out);
-        }
+    /// Appends the padding of a message whose rendered text has this length.
+    fn pad(&self, length: usize, out: &mut PayloadBuffer) {
+        let Some(padding) = &self.padding else { return };
+        out.push(&if self.is_eventsource {
+            padding.eventsource_message(length)
+        } else {
+            padding.streaming_message(length)
+        });
     }
 }
 
 impl Encoder for StreamEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let mut scratch = buffer_pool::take(0);
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
-            scratch.clear();
-            let length = self
-                .renderer
-                .gap(&gap.channel, gap.missed, gap.position, &mut scratch);
-            self.padded(&scratch, length, out);
+            let length = out.piece(|out| {
+                self.renderer
+                    .gap(&gap.channel, gap.missed, gap.position, out)
+            });
+            self.pad(length, out);
         }
         for delivery in batch.deliveries {
-            self.piece(
-                &MessageView::published(delivery.channel, delivery.message),
-                &mut scratch,
-                out,
-            );
-        }
-        buffer_pool::give(scratch);
-    }
-
-    fn encode_ping(&self, out: &mut Vec<u8>) {
-        self.framing.piece(&self.ping, out);
-        if let Some(padding) = self.padding.as_ref().filter(|_| !self.is_eventsource) {
-            self.framing
-                .piece(&padding.streaming_message(self.ping.len()), out);
+            let view = MessageView::published(delivery.channel, delivery.message);
+            self.message(&view, out);
         }
     }
 
-    fn encode_deletion(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
-        self.piece(
-            &MessageView::special(DELETED_ID, channel, text),
-            &mut Vec::new(),
-            out,
-        );
-    }
-
-    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
-        self.framing.piece(&self.renderer.footer(), out);
-        self.framing.last(out);
-    }
-
-    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Checksum) {
-        match &self.gzip {
-            Some(gzip) if plain == gzip.ping.0 => gzip.ping.1.clone(),
-            Some(gzip) if !plain.is_empty() => gzip.seal(&plain),
-            _ => (plain, Checksum::default()),
+    fn encode_ping(&self, out: &mut PayloadBuffer) {
+        out.push(&self.ping);
+        if !self.is_eventsource {
+            self.pad(self.ping.len(), out);
         }
     }
 
-    fn encode_trailer(&self, sum: Checksum, out: &mut Vec<u8>) {
-        let Some(gzip) = &self.gzip else { return };
-        let mut end = Vec::new();
-        compression::end(sum, &mut end);
-        gzip.framing.piece(&end, out);
-        gzip.framing.last(out);
+    fn encode_deletion(
+        &self,
+        channel: &[u8],
+        text: &[u8],
+        _: ResumePoint,
+        out: &mut PayloadBuffer,
+    ) {
+        self.message(&MessageView::special(DELETED_ID, channel, text), out);
+    }
+
+    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
+        out.push(&self.renderer.footer());
     }
 }

@@ -21,10 +21,10 @@ use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
-use crate::server::exchange::response::{Framing, NO_CACHE, Response, Status, push_line};
+use crate::server::exchange::response::{NO_CACHE, Response, Status, push_line};
 use crate::server::fanout::{
-    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, ResumePoint,
-    Subscription, UnansweredPing,
+    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    ResumePoint, Subscription, UnansweredPing,
 };
 use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
@@ -118,14 +118,17 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     };
     let renderer = Renderer::new(call.settings.clone(), RenderStyle::Unframed);
     let header = renderer.header();
+    let mut opening = Vec::new();
     if !header.is_empty() {
-        frame::push(Opcode::Text, &header, &mut head);
+        let mut text = Vec::with_capacity(header.len() + frame::MAX_HEAD_BYTES);
+        frame::push(Opcode::Text, &header, &mut text);
+        opening.push(text.into());
     }
     let merges_backlog = renderer.is_json();
-    let key = FormatKey::new(call.settings, FormatKind::WebSocket, Framing::Raw, false);
+    let key = FormatKey::new(call.settings, FormatKind::WebSocket);
     let cursor = resume::cursor(call, &mut channels);
-    let format = call.formats.shared(key, call.settings, || Format {
-        policy: FollowerPolicy {
+    let format = call.formats.shared(key, call.settings, || {
+        let policy = FollowerPolicy {
             // The module sends pings and ignores missing pongs.
             unanswered_ping: if renderer.is_json() {
                 UnansweredPing::Drop
@@ -133,11 +136,12 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
                 UnansweredPing::Ignore
             },
             ..FollowerPolicy::stream(call.slow_consumers())
-        },
-        encoder: WebSocketEncoder { renderer },
+        };
+        Format::new(policy, WebSocketEncoder { renderer })
     });
     let subscription = Subscription {
         head,
+        opening,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
@@ -153,8 +157,6 @@ pub(in crate::server) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -
         return Vec::new();
     };
     let mut head = subscription.head;
-    let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
-    head.truncate(end);
     push_rejection(rejection_for(error), &mut head);
     head
 }
@@ -211,15 +213,7 @@ fn handshake(call: &SubscribeCall<'_>) -> Result<String, Response> {
 }
 
 impl WebSocketEncoder {
-    fn text(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
-        scratch.clear();
-        self.renderer.message(view, scratch);
-        frame::push(Opcode::Text, scratch, out);
-    }
-}
-
-impl Encoder for WebSocketEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
+    fn texts(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
             scratch.clear();
@@ -237,23 +231,40 @@ impl Encoder for WebSocketEncoder {
         buffer_pool::give(scratch);
     }
 
-    fn encode_ping(&self, out: &mut Vec<u8>) {
-        frame::push(Opcode::Ping, b"", out);
+    fn text(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        self.renderer.message(view, scratch);
+        frame::push(Opcode::Text, scratch, out);
+    }
+}
+
+impl Encoder for WebSocketEncoder {
+    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
+        out.piece(|out| self.texts(batch, out));
     }
 
-    fn encode_deletion(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
-        self.text(
-            &MessageView::special(DELETED_ID, channel, text),
-            &mut Vec::new(),
-            out,
-        );
+    fn encode_ping(&self, out: &mut PayloadBuffer) {
+        out.piece(|out| frame::push(Opcode::Ping, b"", out));
     }
 
-    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+    fn encode_deletion(
+        &self,
+        channel: &[u8],
+        text: &[u8],
+        _: ResumePoint,
+        out: &mut PayloadBuffer,
+    ) {
+        let view = MessageView::special(DELETED_ID, channel, text);
+        out.piece(|out| self.text(&view, &mut Vec::new(), out));
+    }
+
+    fn encode_end(&self, _: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
         let footer = self.renderer.footer();
-        if !footer.is_empty() {
-            frame::push(Opcode::Text, &footer, out);
-        }
-        frame::push(Opcode::Close, b"", out);
+        out.piece(|out| {
+            if !footer.is_empty() {
+                frame::push(Opcode::Text, &footer, out);
+            }
+            frame::push(Opcode::Close, b"", out);
+        });
     }
 }
