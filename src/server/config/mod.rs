@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`model`] | the types: [`Config`], its servers, locations and their settings, the defaults |
-//! | [`expression`] | values with variables, regular expressions, and nginx's rewrite phase |
+//! | [`expression`] | values with variables, regular expressions, what they read of a request |
 //! | [`source`] | where a configuration comes from: built-in, nginx.conf, TOML |
 //!
 //! The model describes what a location does; `push_stream`, `nhpm`, `nchan` and `http` implement

@@ -3,7 +3,8 @@
 //! `http::replay` applies the result of routing to further requests that differ from the routed one
 //! in known places. That is right as long as no expression has read such a place: all other inputs
 //! are equal, so that the evaluation takes the same way. Therefore nothing has to be known about
-//! directives: each evaluation records what it reads, in this thread.
+//! directives: each evaluation records what it reads, in this thread. Other code that decides about
+//! a request records with [`record_changing`] what it reads besides the request.
 
 use std::cell::Cell;
 

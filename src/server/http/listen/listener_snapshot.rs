@@ -20,7 +20,7 @@ pub(in crate::server) struct ListenerSnapshot {
     pub(in crate::server) limits: ConnectionLimits,
     /// Formats of the shard's followers.
     pub(in crate::server) formats: Rc<Formats>,
-    /// Client for the back-ends of hooks.
+    /// Client for the back-ends of hooks, `auth_request` and `proxy_pass`.
     pub(in crate::server) backend: Arc<BackendClient>,
     /// Identities of the listener's locations.
     locations: Arc<LocationIndex>,

@@ -2,8 +2,8 @@
 //!
 //! The functions of routing are asynchronous and generic over [`Waiting`]. Most requests need no
 //! such step: they are routed with [`NoWaiting`], which never waits, while their head is in the
-//! buffer of the connection. A request that needs one is copied and continues as its connection
-//! waits.
+//! buffer of the connection. A request that needs one is copied, routed again from its location,
+//! and continues as its connection waits.
 
 use bytes::Bytes;
 

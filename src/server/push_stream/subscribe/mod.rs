@@ -8,7 +8,8 @@
 //!
 //! An explain header gives the reason of a 400, 403 or 500.
 //!
-//! One file per mode. This one has what they share: access rules and the selection of channels.
+//! One file per mode. This one has what they share: limits on channels and the selection of
+//! channels.
 //! `resume` determines the position from which a subscriber resumes.
 
 mod callback;
