@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
-use crate::server::exchange::response::ResponseContext;
+use crate::server::exchange::response::{Response, ResponseContext, ResponseWriter};
 use crate::server::fanout::{Encoder, Format};
 
 /// A format that many followers share.
@@ -157,17 +157,21 @@ impl Formats {
             .map(|(.., response)| response.clone())
     }
 
-    /// Returns the cached response for `key`, or inserts the result of `make`.
+    /// Returns the cached response for `key`, or inserts the result of `make`, as `writer` writes
+    /// it.
     pub(in crate::server) fn response_or_insert(
         &self,
         key: PollResponseKey,
         settings: &Arc<LocationSettings>,
-        make: impl FnOnce() -> Option<PreparedResponse>,
+        writer: &dyn ResponseWriter,
+        make: impl FnOnce() -> Option<Response>,
     ) -> Option<PreparedResponse> {
         if let Some(response) = self.cached_response(&key.traits, key.content) {
             return Some(response);
         }
-        let response = make()?;
+        let mut bytes = Vec::new();
+        let keeps_alive = writer.write_response(&make()?, key.traits.connection, &mut bytes);
+        let response = (Rc::new(bytes), keeps_alive);
         let mut cached = self.responses.borrow_mut();
         if response.0.len() <= MAX_CACHED_RESPONSE_BYTES {
             cached.truncate(MAX_CACHED_RESPONSES - 1);

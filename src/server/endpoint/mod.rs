@@ -3,6 +3,7 @@
 
 pub(in crate::server) mod formats;
 pub mod notation;
+pub(in crate::server) mod one_shot;
 mod publish_call;
 mod subscribe_call;
 pub mod websocket_frame;
@@ -10,4 +11,4 @@ pub(in crate::server) mod websocket_handshake;
 pub mod websocket_input;
 
 pub use publish_call::{PublishCall, PublishReply};
-pub use subscribe_call::{SubscribeCall, SubscribeReply};
+pub use subscribe_call::{RejectedWebSocket, SubscribeCall, SubscribeReply};

@@ -4,11 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::formats::Formats;
+use super::one_shot::ResponseWire;
 use crate::server::broker::Broker;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, ResponseContext};
+use crate::server::exchange::response::{
+    Response, ResponseContext, ResponseWriter, SubscriptionHead,
+};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{SlowConsumerSettings, Subscription};
 
@@ -18,10 +21,18 @@ pub enum SubscribeReply<E = ()> {
     Respond(Response),
     /// An encoded response, and whether the connection stays open.
     Prepared(Rc<Vec<u8>>, bool),
-    /// These bytes, then the end of the connection (a rejected websocket).
-    Last(Vec<u8>),
+    /// A websocket that is closed at once.
+    RejectWebSocket(RejectedWebSocket),
     /// The connection becomes a follower.
     Follow(Box<Subscription>, E),
+}
+
+/// A websocket that is opened only to report why it is closed.
+pub struct RejectedWebSocket {
+    /// The head of the response.
+    pub head: SubscriptionHead,
+    /// The frames before the end of the connection.
+    pub frames: Vec<u8>,
 }
 
 impl<E> SubscribeReply<E> {
@@ -30,7 +41,7 @@ impl<E> SubscribeReply<E> {
         match self {
             Self::Respond(response) => SubscribeReply::Respond(response),
             Self::Prepared(bytes, keeps_alive) => SubscribeReply::Prepared(bytes, keeps_alive),
-            Self::Last(bytes) => SubscribeReply::Last(bytes),
+            Self::RejectWebSocket(rejected) => SubscribeReply::RejectWebSocket(rejected),
             Self::Follow(subscription, more) => SubscribeReply::Follow(subscription, convert(more)),
         }
     }
@@ -54,6 +65,8 @@ pub struct SubscribeCall<'a> {
     pub max_channels: usize,
     /// Properties of the connection that responses depend on.
     pub connection: ResponseContext,
+    /// Writes responses as the connection sends them.
+    pub writer: &'static dyn ResponseWriter,
     /// How responses are compressed.
     pub compression: &'a Compression,
     /// Header lines that the location adds to successful responses. Long-polls write them later.
@@ -61,12 +74,15 @@ pub struct SubscribeCall<'a> {
 }
 
 impl SubscribeCall<'_> {
-    /// What the response to a long-poll that waits depends on of its request.
-    pub(in crate::server) fn waiting_connection(&self) -> ResponseContext {
-        ResponseContext {
-            minor_version: self.request.framing_version(),
-            keep_alive: self.request.keep_alive,
-            is_head: false,
+    /// How the response to a long-poll that waits is written.
+    pub(in crate::server) fn waiting_wire(&self) -> ResponseWire {
+        ResponseWire {
+            writer: self.writer,
+            connection: ResponseContext {
+                minor_version: self.request.framing_version(),
+                keep_alive: self.request.keep_alive,
+                is_head: false,
+            },
         }
     }
 

@@ -20,6 +20,7 @@ use super::subscription::Subscription;
 use super::timers::{Millis, millis};
 use crate::server::broker::{Charge, SubscriptionTraits};
 use crate::server::exchange::checksum::Checksum;
+use crate::server::exchange::response::ResponseWriter;
 
 /// A subscribed connection of a shard.
 pub(super) struct Follower {
@@ -96,12 +97,14 @@ impl Follower {
     /// response, which is so for a gap in a one-shot format.
     pub(super) fn write_head(
         &mut self,
-        subscription: &mut Subscription,
+        subscription: &Subscription,
+        writer: &dyn ResponseWriter,
         gaps: &[Gap],
         now: Millis,
     ) -> bool {
         let framing = self.body.framing();
-        let mut head = std::mem::take(&mut subscription.head);
+        let mut head = Vec::new();
+        writer.write_head(&subscription.head, framing, &mut head);
         for piece in &subscription.opening {
             framing.piece(piece, &mut head);
         }

@@ -13,6 +13,7 @@ use super::round_queue::{Round, RoundProgress, RoundQueue};
 use super::subscription::{Channels, Subscription};
 use super::table::{AttachGuard, ConnectionKey};
 use crate::server::broker::{AttachError, Channel, Inbox};
+use crate::server::exchange::response::ResponseWriter;
 use crate::server::observe::failpoints;
 
 /// The followers of one thread, and their rounds.
@@ -50,6 +51,7 @@ impl ShardState {
         key: ConnectionKey,
         outlet: Rc<Outlet>,
         mut subscription: Subscription,
+        writer: &dyn ResponseWriter,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, context.now);
         let traits = follower.traits(subscription.channels.len());
@@ -68,7 +70,7 @@ impl ShardState {
                 .count_subscriber(context.shard, true);
         }
         failpoints::point("attaching");
-        let is_complete = follower.write_head(&mut subscription, &gaps, context.now);
+        let is_complete = follower.write_head(&subscription, writer, &gaps, context.now);
         followers.table_mut().set_follower(key, follower);
         if is_complete {
             followers.table_mut().detach(context, key);

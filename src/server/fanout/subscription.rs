@@ -11,7 +11,7 @@ use super::format::Format;
 use crate::server::broker::{Channel, ChannelStart, Cursor};
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::exchange::checksum::Checksum;
-use crate::server::exchange::response::Framing;
+use crate::server::exchange::response::{Framing, SubscriptionHead};
 
 /// A subscription, resolved from a subscriber's request.
 pub struct Subscription {
@@ -21,8 +21,8 @@ pub struct Subscription {
     pub cursor: Cursor,
     /// Encoding of its messages, and the policy for it.
     pub format: Rc<Format>,
-    /// First bytes to write: the head of the response.
-    pub head: Vec<u8>,
+    /// The head of the response.
+    pub head: SubscriptionHead,
     /// First payload, in pieces.
     pub opening: Vec<Bytes>,
     /// Checksum of the first payload before it was compressed; only of compressed formats.
@@ -53,7 +53,7 @@ impl Subscription {
             channels,
             cursor,
             format,
-            head: Vec::new(),
+            head: SubscriptionHead::None,
             opening: Vec::new(),
             opening_checksum: Checksum::default(),
             framing: Framing::Raw,

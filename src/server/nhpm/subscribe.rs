@@ -21,17 +21,16 @@ use crate::server::broker::{
 use crate::server::config::NhpmSettings;
 use crate::server::config::model::nhpm::Concurrency;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
+use crate::server::endpoint::one_shot::{self, OneShotEncoder};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, ResponseContext, Status};
+use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::{
-    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
-    ResumePoint, Subscription,
+    ChannelRequest, DeliveryBatch, EndReason, FollowerPolicy, ResumePoint, Subscription,
 };
 use crate::server::nhpm;
 
 /// The responses to waiting long-polls.
 struct NhpmLongPollEncoder {
-    connection: ResponseContext,
     /// Header lines that the location adds.
     added: Vec<u8>,
 }
@@ -184,9 +183,9 @@ fn subscription(
     channel: Arc<Channel>,
     start: ChannelStart,
 ) -> Subscription {
-    let connection = call.waiting_connection();
+    let wire = call.waiting_wire();
     let key = FormatKey {
-        connection: Some(connection),
+        connection: Some(wire.connection),
         added: call.added.to_vec(),
         ..FormatKey::new(call.settings, FormatKind::Nhpm)
     };
@@ -196,10 +195,9 @@ fn subscription(
             ..FollowerPolicy::one_shot(call.slow_consumers())
         };
         let encoder = NhpmLongPollEncoder {
-            connection,
             added: call.added.to_vec(),
         };
-        Format::new(policy, encoder)
+        one_shot::format(policy, encoder, wire)
     });
     let requested = ChannelRequest {
         start: Some(start),
@@ -207,7 +205,7 @@ fn subscription(
         ..ChannelRequest::new(channel)
     };
     Subscription {
-        keeps_connection: connection.keep_alive,
+        keeps_connection: wire.connection.keep_alive,
         time_to_live: settings.subscriber_timeout,
         concurrency: settings.concurrency,
         ..Subscription::new(smallvec![requested], Cursor::default(), format)
@@ -215,31 +213,27 @@ fn subscription(
 }
 
 impl NhpmLongPollEncoder {
-    fn write(&self, response: Response, out: &mut PayloadBuffer) {
+    fn with_added(&self, response: Response) -> Response {
         let is_good = matches!(response.status.0, 200 | 304);
-        let response = if is_good && !self.added.is_empty() {
+        if is_good && !self.added.is_empty() {
             response.with_headers(&self.added)
         } else {
             response
-        };
-        out.piece(|out| response.write(self.connection, out));
+        }
     }
 }
 
-impl Encoder for NhpmLongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
-        if let Some(first) = batch.deliveries.first() {
-            self.write(nhpm::message_response(first.message), out);
-        }
+impl OneShotEncoder for NhpmLongPollEncoder {
+    fn messages(&self, batch: DeliveryBatch<'_>) -> Option<Response> {
+        let first = batch.deliveries.first()?;
+        Some(self.with_added(nhpm::message_response(first.message)))
     }
 
-    fn encode_ping(&self, _: &mut PayloadBuffer) {}
-
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut PayloadBuffer) {
-        self.write(rejection(Status(410)), out);
+    fn deletion(&self, _: &[u8], _: &[u8], _: ResumePoint) -> Response {
+        rejection(Status(410))
     }
 
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
+    fn end(&self, ending: EndReason, _: ResumePoint) -> Response {
         let response = rejection(match ending {
             EndReason::Conflict => Status(409),
             EndReason::Deleted => Status(410),
@@ -248,13 +242,9 @@ impl Encoder for NhpmLongPollEncoder {
             | EndReason::UnansweredPing
             | EndReason::Interrupted => Status::NOT_MODIFIED,
         });
-        self.write(
-            if ending == EndReason::Shutdown {
-                response.closing()
-            } else {
-                response
-            },
-            out,
-        );
+        self.with_added(Response {
+            close: ending == EndReason::Shutdown,
+            ..response
+        })
     }
 }

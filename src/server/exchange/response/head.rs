@@ -25,6 +25,8 @@ pub(super) fn shows_version() -> bool {
 pub struct Head<'a> {
     /// The status.
     pub status: Status,
+    /// The reason phrase is that of RFC 9110, also where nginx has another one.
+    pub has_standard_reason: bool,
     /// `Content-Type`; an empty one (`default_type ""`) is not sent, as by nginx.
     pub content_type: Option<&'a [u8]>,
     /// `Content-Length`
@@ -46,7 +48,14 @@ impl Head<'_> {
         match self.status {
             Status::OK => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
             // Writing to a Vec cannot fail.
-            status => drop(write!(out, "HTTP/1.1 {} {}\r\n", status.0, status.reason())),
+            status => {
+                let reason = if self.has_standard_reason {
+                    status.standard_reason()
+                } else {
+                    status.reason()
+                };
+                drop(write!(out, "HTTP/1.1 {} {reason}\r\n", status.0));
+            }
         }
         out.extend_from_slice(b"Server: ");
         out.extend_from_slice(if shows_version() {

@@ -6,6 +6,8 @@ mod head;
 mod header_list;
 mod server_name;
 mod status;
+mod subscription_head;
+mod writer;
 
 use bytes::Bytes;
 
@@ -13,6 +15,8 @@ pub use self::framing::{ChunkHead, Framing};
 pub use self::head::{Head, push_date, push_line, push_number, set_version_hidden};
 pub use self::header_list::HeaderList;
 pub use self::status::Status;
+pub use self::subscription_head::{StreamHead, SubscriptionHead};
+pub use self::writer::ResponseWriter;
 
 use self::head::shows_version;
 use super::buffer_pool;
@@ -74,6 +78,8 @@ pub const USUAL_HEAD_BYTES: usize = 256;
 pub struct Response {
     /// The status.
     pub status: Status,
+    /// The reason phrase is that of RFC 9110, also where nginx has another one.
+    pub has_standard_reason: bool,
     /// `Content-Type`
     pub content_type: Option<Bytes>,
     /// `Last-Modified`
@@ -94,6 +100,7 @@ impl Response {
     pub fn header_only(status: Status, headers: impl Into<HeaderList>) -> Self {
         Self {
             status,
+            has_standard_reason: false,
             content_type: None,
             last_modified: None,
             headers: headers.into(),
@@ -213,6 +220,7 @@ impl Response {
             && (self.bodiless || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
+            has_standard_reason: self.has_standard_reason,
             content_type: self.content_type.as_deref(),
             content_length: length,
             last_modified: self.last_modified.as_deref(),

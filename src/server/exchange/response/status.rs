@@ -20,6 +20,15 @@ impl Status {
     /// 500
     pub const INTERNAL: Status = Status(500);
 
+    /// Returns the reason phrase of RFC 9110.
+    #[must_use]
+    pub fn standard_reason(self) -> &'static str {
+        match self.0 {
+            408 => "Request Timeout",
+            _ => self.reason(),
+        }
+    }
+
     /// Returns the reason phrase; empty for statuses without one in nginx.
     #[must_use]
     pub fn reason(self) -> &'static str {

@@ -33,6 +33,7 @@ use super::subscription::{Channels, Subscription, SubscriptionOutcome};
 use super::table::ConnectionKey;
 use super::timers::{Millis, NEVER, millis};
 use crate::server::broker::{AttachError, Broker, Inbox};
+use crate::server::exchange::response::ResponseWriter;
 
 /// A handle to a shard. Does not leave its thread.
 #[derive(Clone)]
@@ -195,7 +196,8 @@ impl Shard {
         }
     }
 
-    /// Turns a connection into a follower: subscribes it and writes the head and the backlog.
+    /// Turns a connection into a follower: subscribes it, has `writer` write the head, and writes
+    /// the backlog.
     /// Returns the channels that it follows; deleted ones are replaced by their successors.
     ///
     /// # Errors
@@ -205,6 +207,7 @@ impl Shard {
         key: ConnectionKey,
         outlet: Rc<Outlet>,
         subscription: Subscription,
+        writer: &dyn ResponseWriter,
     ) -> Result<Channels, AttachError> {
         let charge = self.broker().memory().charge_subscription(
             subscription.channels.len(),
@@ -212,7 +215,7 @@ impl Shard {
         );
         let charge = charge.map_err(|error| AttachError::Create(error.into()))?;
         let channels = self.with_state(|state, context| {
-            let attached = state.attach(context, key, outlet, subscription);
+            let attached = state.attach(context, key, outlet, subscription, writer);
             let followers = state.followers_mut();
             if let Some(follower) = followers.follower_mut(key) {
                 follower.hold_charge(charge);

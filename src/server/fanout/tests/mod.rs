@@ -11,6 +11,9 @@ use super::*;
 use crate::message::Position;
 use crate::server::broker::{Broker, Cursor, LogCursor, NewMessage};
 use crate::server::config::{BrokerSettings, SlowPolicy};
+use crate::server::exchange::response::{
+    Framing, Response, ResponseContext, ResponseWriter, SubscriptionHead,
+};
 
 /// More followers than a turn serves.
 const MANY: usize = 600;
@@ -44,6 +47,17 @@ impl Encoder for Plain {
     fn encode_end(&self, _: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer) {
         out.push(format!(".{:?}", self.is_one_shot.then_some(resume_point)).as_bytes());
     }
+}
+
+/// Subscriptions without a head.
+struct NoHeads;
+
+impl ResponseWriter for NoHeads {
+    fn write_response(&self, _: &Response, _: ResponseContext, _: &mut Vec<u8>) -> bool {
+        unreachable!("the formats write text")
+    }
+
+    fn write_head(&self, _: &SubscriptionHead, _: Framing, _: &mut Vec<u8>) {}
 }
 
 fn plain(is_one_shot: bool) -> Rc<Format> {
@@ -122,7 +136,7 @@ impl Scene {
         };
         let key = self.shard.open();
         self.shard
-            .attach(key, Rc::clone(&self.outlet), subscription)
+            .attach(key, Rc::clone(&self.outlet), subscription, &NoHeads)
             .expect("no limit is reached");
         key
     }

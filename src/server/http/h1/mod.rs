@@ -3,3 +3,4 @@
 pub(in crate::server) mod chunked_body;
 pub(in crate::server) mod head;
 pub(in crate::server) mod headers;
+pub(in crate::server) mod response_writer;

@@ -11,6 +11,7 @@ use super::head_template::{Holes, TemplateMatch};
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::exchange::request::Request;
+use crate::server::http::h1::response_writer::Http1Writer;
 use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::observe::failpoints;
 use crate::server::push_stream::cursor::{CursorPlace, DATE_BYTES, HEADERS};
@@ -140,7 +141,7 @@ pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Re
             let outlet = Rc::clone(context.outlet);
             context
                 .shard
-                .attach(context.key, outlet, *subscription)
+                .attach(context.key, outlet, *subscription, &Http1Writer)
                 .ok()?;
             Some(ReplayEnd::Follows(entry.location))
         }

@@ -8,6 +8,7 @@ use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::variables::RequestVariables;
+use crate::server::http::h1::response_writer::Http1Writer;
 use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::nchan::group_location;
@@ -98,6 +99,7 @@ impl Router<'_> {
             formats: &self.snapshot.formats,
             max_channels: self.snapshot.limits.max_channels_per_request,
             connection: self.response_connection(request),
+            writer: &Http1Writer,
             compression: incoming.compression,
             added: &incoming.added.good,
         };

@@ -8,7 +8,8 @@ use super::{FollowPlan, NextStep, Router};
 use crate::server::broker::AttachError;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, NchanSettings};
-use crate::server::endpoint::{SubscribeCall, SubscribeReply};
+use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
+use crate::server::exchange::response::Framing;
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::Subscription;
 use crate::server::http::client_input::{ClientInput, OpenWebSocket};
@@ -66,7 +67,7 @@ impl NewFollower<'_, '_> {
                 } else {
                     &added.good
                 };
-                insert_lines(&mut subscription.head, lines);
+                subscription.head.push_lines(lines);
                 match self.follow(call, *subscription, family, replay) {
                     Ok(next) => return next,
                     Err(error) => reject(call, &error),
@@ -76,7 +77,7 @@ impl NewFollower<'_, '_> {
             SubscribeReply::Prepared(bytes, keeps_alive) => {
                 NextStep::SendPrepared(bytes, keeps_alive, replay())
             }
-            SubscribeReply::Last(bytes) => NextStep::SendAndClose(bytes),
+            SubscribeReply::RejectWebSocket(rejected) => reject_websocket(call, rejected),
         };
         // Without a follower there is nothing to record.
         drop(self.router.outlet.take_tap());
@@ -106,6 +107,7 @@ impl NewFollower<'_, '_> {
             self.router.key,
             Rc::clone(&self.router.outlet),
             subscription,
+            call.writer,
         )?;
         match family {
             FamilyFollower::PushStream(None) | FamilyFollower::Nhpm => {}
@@ -220,18 +222,16 @@ fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> NextStep {
         }
         _ => match push_stream::subscribe::reject(call, error) {
             SubscribeRejection::Respond(response) => NextStep::Respond(response),
-            SubscribeRejection::Last(bytes) => NextStep::SendAndClose(bytes),
+            SubscribeRejection::WebSocket(rejected) => reject_websocket(call, rejected),
         },
     }
 }
 
-/// Inserts header lines at the end of the head at the front of `bytes`; an empty head is written
-/// later.
-fn insert_lines(bytes: &mut Vec<u8>, lines: &[u8]) {
-    if lines.is_empty() {
-        return;
-    }
-    if let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") {
-        bytes.splice(end + 2..end + 2, lines.iter().copied());
-    }
+/// Opens a websocket and closes it.
+fn reject_websocket(call: &SubscribeCall<'_>, rejected: RejectedWebSocket) -> NextStep {
+    let RejectedWebSocket { head, frames } = rejected;
+    let mut bytes = Vec::new();
+    call.writer.write_head(&head, Framing::Raw, &mut bytes);
+    bytes.extend_from_slice(&frames);
+    NextStep::SendAndClose(bytes)
 }

@@ -12,12 +12,10 @@ use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
-use crate::server::exchange::response::{
-    Response, ResponseBody, ResponseContext, Status, push_line,
-};
+use crate::server::endpoint::one_shot::{self, OneShotEncoder};
+use crate::server::exchange::response::{Response, ResponseBody, Status, push_line};
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
-    ResumePoint, Subscription,
+    Channels, DeliveryBatch, EndReason, FollowerPolicy, ResumePoint, Subscription,
 };
 use crate::server::nchan;
 use crate::server::nchan::VARY;
@@ -42,7 +40,6 @@ struct NchanLongPollEncoder {
     ids: MessageIds,
     /// The Etag line of responses without messages: the position of the request.
     position: Vec<u8>,
-    connection: ResponseContext,
     added: Vec<u8>,
 }
 
@@ -94,10 +91,10 @@ pub(super) fn long_poll(
     if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages) {
         responder.push_etag(id, &mut position);
     }
-    let connection = call.waiting_connection();
+    let wire = call.waiting_wire();
     let detail = [&position[..], b"\n", &ids.detail()].concat();
     let key = FormatKey {
-        connection: Some(connection),
+        connection: Some(wire.connection),
         cors: subscribing.cors.lines.clone(),
         added: call.added.to_vec(),
         ..subscribing.key(FormatKind::NchanLongPoll, detail)
@@ -112,13 +109,12 @@ pub(super) fn long_poll(
             responder,
             ids,
             position,
-            connection,
             added: call.added.to_vec(),
         };
-        Format::new(policy, encoder)
+        one_shot::format(policy, encoder, wire)
     });
     let subscription = Subscription {
-        keeps_connection: connection.keep_alive,
+        keeps_connection: wire.connection.keep_alive,
         time_to_live: subscribing.settings.subscriber_timeout,
         merges_backlog: true,
         ..Subscription::new(channels, Cursor::default(), format)
@@ -274,22 +270,10 @@ impl PollResponder {
     }
 }
 
-impl NchanLongPollEncoder {
-    fn write(&self, response: Response, out: &mut PayloadBuffer) {
-        let is_good = response.status == Status::OK;
-        let response = if is_good && !self.added.is_empty() {
-            response.with_headers(&self.added)
-        } else {
-            response
-        };
-        out.piece(|out| response.write(self.connection, out));
-    }
-}
-
-impl Encoder for NchanLongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
+impl OneShotEncoder for NchanLongPollEncoder {
+    fn messages(&self, batch: DeliveryBatch<'_>) -> Option<Response> {
         let [first, ..] = batch.deliveries else {
-            return;
+            return None;
         };
         let deliveries = if self.responder.settings.longpoll_multipart == MultipartResponse::Off {
             std::slice::from_ref(first)
@@ -303,45 +287,28 @@ impl Encoder for NchanLongPollEncoder {
             id = Some(ids.next(delivery));
         }
         let id = id.unwrap_or_else(|| MessageId::single(0, 0));
-        self.write(self.responder.messages(&messages, &id), out);
+        let response = self.responder.messages(&messages, &id);
+        Some(if self.added.is_empty() {
+            response
+        } else {
+            response.with_headers(&self.added)
+        })
     }
 
-    fn encode_ping(&self, _: &mut PayloadBuffer) {}
-
-    fn encode_deletion(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut PayloadBuffer) {
-        self.write(
-            self.responder.without_messages(Status(410), &self.position),
-            out,
-        );
+    fn deletion(&self, _: &[u8], _: &[u8], _: ResumePoint) -> Response {
+        self.responder.without_messages(Status(410), &self.position)
     }
 
-    fn encode_end(&self, ending: EndReason, _: ResumePoint, out: &mut PayloadBuffer) {
+    fn end(&self, ending: EndReason, _: ResumePoint) -> Response {
+        let gone = || self.responder.without_messages(Status(410), &self.position);
         match ending {
-            EndReason::TimeToLive => {
-                let response = self.responder.without_messages(Status(408), &self.position);
-                let mut answer = Vec::new();
-                response.write(self.connection, &mut answer);
-                // The reason phrase of nchan differs from that of nginx.
-                let line = memchr::memchr(b'\r', &answer).unwrap_or(0);
-                out.piece(|out| {
-                    out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
-                    out.extend_from_slice(&answer[line..]);
-                });
-            }
-            EndReason::Interrupted => self.write(
-                self.responder.without_messages(Status::BAD_REQUEST, b""),
-                out,
-            ),
-            EndReason::Shutdown => self.write(
-                self.responder
-                    .without_messages(Status(410), &self.position)
-                    .closing(),
-                out,
-            ),
-            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => self.write(
-                self.responder.without_messages(Status(410), &self.position),
-                out,
-            ),
+            EndReason::TimeToLive => Response {
+                has_standard_reason: true,
+                ..self.responder.without_messages(Status(408), &self.position)
+            },
+            EndReason::Interrupted => self.responder.without_messages(Status::BAD_REQUEST, b""),
+            EndReason::Shutdown => gone().closing(),
+            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => gone(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
-use crate::server::exchange::response::{Framing, Head, Status, push_line};
+use crate::server::exchange::response::{Framing, StreamHead, SubscriptionHead, push_line};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription,
@@ -95,27 +95,18 @@ pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channe
     SubscribeReply::Follow(Box::new(subscription), follower)
 }
 
-fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Vec<u8> {
+fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> SubscriptionHead {
     let mode = subscribing.mode;
-    let version = subscribing.call.request.minor_version;
-    let multipart = format!("multipart/mixed; boundary={boundary}");
-    let mut out = Vec::with_capacity(320);
-    Head {
-        status: Status::OK,
+    SubscriptionHead::Stream(StreamHead {
         content_type: match mode {
-            Mode::EventSource => Some(b"text/event-stream; charset=utf-8"),
-            Mode::Multipart => Some(multipart.as_bytes()),
+            Mode::EventSource => Some(Bytes::from_static(b"text/event-stream; charset=utf-8")),
+            Mode::Multipart => Some(format!("multipart/mixed; boundary={boundary}").into()),
             _ => None,
         },
-        content_length: None,
-        last_modified: None,
-        chunked: mode == Mode::Chunked && version > 0,
         // HTTP/1.0 has no chunks: the end of the connection ends the stream.
-        keep_alive: mode != Mode::RawStream && version > 0,
-        headers: &subscribing.cors.lines,
-    }
-    .write(&mut out);
-    out
+        keep_alive: mode != Mode::RawStream && subscribing.call.request.minor_version > 0,
+        headers: subscribing.cors.lines.clone().into(),
+    })
 }
 
 /// The first payload of a stream.

@@ -14,7 +14,7 @@ use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, Status, push_line};
+use crate::server::exchange::response::{Response, Status, SubscriptionHead, push_line};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription, UnansweredPing,
@@ -60,7 +60,7 @@ impl NchanWebSocketEncoder {
 
 /// Result of a handshake.
 struct Handshake {
-    head: Vec<u8>,
+    head: SubscriptionHead,
     has_meta: bool,
     extension: Option<NegotiatedDeflate>,
 }
@@ -191,7 +191,7 @@ fn publication(
     .map_err(with_cors)
 }
 
-/// Checks the handshake and encodes the response head.
+/// Checks the handshake and makes the response head.
 fn handshake(
     call: &SubscribeCall<'_>,
     settings: &NchanSettings,
@@ -221,31 +221,28 @@ fn handshake(
             .map_err(rejected)?;
     let has_meta =
         header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
-    let mut head = Vec::with_capacity(320);
-    head.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n",
-    );
+    let mut headers = Vec::with_capacity(320);
+    headers.extend_from_slice(b"Content-Length: 0\r\nConnection: upgrade\r\n");
     // Only an accepted subprotocol is in the response (RFC 6455, section 4.2.2).
     if has_meta {
-        push_line(b"Sec-WebSocket-Protocol: ", META, &mut head);
+        push_line(b"Sec-WebSocket-Protocol: ", META, &mut headers);
     }
     if let Some(NegotiatedDeflate { extension, .. }) = &extension {
         push_line(
             b"Sec-WebSocket-Extensions: ",
             extension.as_bytes(),
-            &mut head,
+            &mut headers,
         );
     }
     push_line(
         b"Sec-WebSocket-Accept: ",
         accept_key(key).as_bytes(),
-        &mut head,
+        &mut headers,
     );
-    head.extend_from_slice(b"Upgrade: websocket\r\n");
-    head.extend_from_slice(&cors.lines);
-    head.extend_from_slice(b"\r\n");
+    headers.extend_from_slice(b"Upgrade: websocket\r\n");
+    headers.extend_from_slice(&cors.lines);
     Ok(Handshake {
-        head,
+        head: SubscriptionHead::Upgrade(headers.into()),
         has_meta,
         extension,
     })

@@ -6,8 +6,6 @@
 //! without messages (time-out, deleted channel) is the current second in the module, which may
 //! repeat messages; JSON locations send the position of the client.
 
-use std::borrow::Cow;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,14 +22,14 @@ use crate::server::endpoint::formats::{
     FormatKey, FormatKind, PollResponseContent, PollResponseKey, PollResponseTraits,
     PreparedResponse,
 };
+use crate::server::endpoint::one_shot::{self, OneShotEncoder};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{
     NO_CACHE, Response, ResponseBody, ResponseContext, Status,
 };
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Gap, PayloadBuffer,
-    ResumePoint, Subscription,
+    Channels, DeliveryBatch, EndReason, FollowerPolicy, Gap, ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::push_stream::subscribe::PushStreamReply;
@@ -42,7 +40,7 @@ const TIMED_OUT: &[u8] = b"Timed out";
 /// The responses to waiting long-polls.
 struct LongPollEncoder {
     renderer: Renderer,
-    connection: ResponseContext,
+    keeps_connection: bool,
     content_type: Bytes,
     headers: Vec<u8>,
     /// Header lines that the location adds.
@@ -63,7 +61,7 @@ pub(in crate::server) fn respond(
     if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
         return SubscribeReply::Respond(response);
     }
-    let keeps_connection = keeps_connection(call.waiting_connection());
+    let keeps_connection = keeps_connection(call.waiting_wire().connection);
     let subscription = Subscription {
         keeps_connection,
         ..subscription(call.settings, format(call), channels, cursor)
@@ -99,9 +97,9 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
     } else {
         FormatKind::LongPolling
     };
-    let connection = call.waiting_connection();
+    let wire = call.waiting_wire();
     let key = FormatKey {
-        connection: Some(connection),
+        connection: Some(wire.connection),
         cors: cors.clone(),
         callback: callback.clone(),
         content_type: content_type.clone(),
@@ -117,7 +115,7 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
         };
         let encoder = LongPollEncoder {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection,
+            keeps_connection: keeps_connection(wire.connection),
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
             added: call.added.to_vec(),
@@ -129,7 +127,7 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
             own_bytes: encoder.own_bytes(),
             ..FollowerPolicy::one_shot(call.slow_consumers())
         };
-        Format::new(policy, encoder)
+        one_shot::format(policy, encoder, wire)
     })
 }
 
@@ -156,14 +154,12 @@ fn prepared(
         return None;
     };
     let key = PollResponseKey { traits, content };
-    call.formats.response_or_insert(key, call.settings, || {
-        let response =
-            polling::respond_from_backlog(call, channels, cursor)?.with_headers(call.added);
-        let response = call.compression.apply(response, false);
-        let mut bytes = Vec::new();
-        let keeps = response.write(call.connection, &mut bytes);
-        Some((Rc::new(bytes), keeps))
-    })
+    call.formats
+        .response_or_insert(key, call.settings, call.writer, || {
+            let response =
+                polling::respond_from_backlog(call, channels, cursor)?.with_headers(call.added);
+            Some(call.compression.apply(response, false))
+        })
 }
 
 /// The traits of the response; `None` if it depends on more than them and its messages.
@@ -219,21 +215,18 @@ impl LongPollEncoder {
         gaps: &[Gap],
         messages: impl Iterator<Item = MessageView<'a>>,
         position: Position,
-        out: &mut PayloadBuffer,
-    ) {
+    ) -> Response {
         let messages = messages.map(|view| {
             let mut piece = Vec::new();
             self.renderer.message(&view, &mut piece);
             piece
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
-        let body = ResponseBody::Pieces(pieces);
-        let response = self.head(Status::OK, gaps, position, body);
-        self.write(&self.compression.apply(response, false), out);
-    }
-
-    fn write(&self, response: &Response, out: &mut PayloadBuffer) {
-        out.piece(|out| response.write(self.connection, out));
+        let response = Response {
+            body: ResponseBody::Pieces(pieces),
+            ..self.head(Status::OK, gaps, position)
+        };
+        self.compression.apply(response, false)
     }
 
     /// The cursor of a response without messages.
@@ -245,25 +238,15 @@ impl LongPollEncoder {
         }
     }
 
-    fn head(
-        &self,
-        status: Status,
-        gaps: &[Gap],
-        position: Position,
-        body: ResponseBody,
-    ) -> Response {
+    fn head(&self, status: Status, gaps: &[Gap], position: Position) -> Response {
         Response {
-            status,
             content_type: Some(self.content_type.clone()),
             last_modified: Some(position.http_date()),
-            headers: self.headers(position, gaps).into(),
-            body,
-            bodiless: false,
-            close: false,
+            ..Response::header_only(status, self.headers(position, gaps))
         }
     }
 
-    fn headers(&self, position: Position, gaps: &[Gap]) -> Cow<'static, [u8]> {
+    fn headers(&self, position: Position, gaps: &[Gap]) -> Vec<u8> {
         let etag = format!("Etag: W/{}\r\n", position.tag);
         [
             &self.headers[..],
@@ -272,12 +255,11 @@ impl LongPollEncoder {
             &self.added,
         ]
         .concat()
-        .into()
     }
 }
 
-impl Encoder for LongPollEncoder {
-    fn encode_messages(&self, batch: DeliveryBatch<'_>, out: &mut PayloadBuffer) {
+impl OneShotEncoder for LongPollEncoder {
+    fn messages(&self, batch: DeliveryBatch<'_>) -> Option<Response> {
         let gaps = if self.renderer.reports_gaps() {
             batch.gaps
         } else {
@@ -288,59 +270,36 @@ impl Encoder for LongPollEncoder {
                 .deliveries
                 .iter()
                 .map(|delivery| MessageView::published(delivery.channel, delivery.message));
-            return self.response(gaps, all, batch.horizon, out);
+            return Some(self.response(gaps, all, batch.horizon));
         }
         // Templates may lack a separator, so that the module sends one message; the cursor leads to
         // the others.
         match batch.deliveries.first() {
             Some(first) => {
                 let view = MessageView::published(first.channel, first.message);
-                self.response(gaps, std::iter::once(view), first.message.position, out);
+                let position = first.message.position;
+                Some(self.response(gaps, std::iter::once(view), position))
             }
-            None if gaps.is_empty() => {}
+            None if gaps.is_empty() => None,
             // A template cannot show a gap, so that only the header reports it.
-            None => {
-                let body = ResponseBody::Sized(Bytes::new());
-                let response = self.head(Status::NOT_MODIFIED, gaps, batch.horizon, body);
-                self.write(&response, out);
-            }
+            None => Some(self.head(Status::NOT_MODIFIED, gaps, batch.horizon)),
         }
     }
 
-    fn encode_ping(&self, _: &mut PayloadBuffer) {}
-
-    fn encode_deletion(
-        &self,
-        channel: &[u8],
-        text: &[u8],
-        resume_point: ResumePoint,
-        out: &mut PayloadBuffer,
-    ) {
-        self.response(
-            &[],
-            std::iter::once(MessageView::special(DELETED_ID, channel, text)),
-            self.cursor(resume_point),
-            out,
-        );
+    fn deletion(&self, channel: &[u8], text: &[u8], resume_point: ResumePoint) -> Response {
+        let view = MessageView::special(DELETED_ID, channel, text);
+        self.response(&[], std::iter::once(view), self.cursor(resume_point))
     }
 
-    fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer) {
+    fn end(&self, ending: EndReason, resume_point: ResumePoint) -> Response {
         let cursor = self.cursor(resume_point);
         if self.timeout_with_body {
-            return self.response(
-                &[],
-                std::iter::once(MessageView::special(TIMEOUT_ID, b"", TIMED_OUT)),
-                cursor,
-                out,
-            );
+            let view = MessageView::special(TIMEOUT_ID, b"", TIMED_OUT);
+            return self.response(&[], std::iter::once(view), cursor);
         }
-        let mut response = self.head(
-            Status::NOT_MODIFIED,
-            &[],
-            cursor,
-            ResponseBody::Sized(Bytes::new()),
-        );
-        response.close = ending == EndReason::Shutdown || !keeps_connection(self.connection);
-        self.write(&response, out);
+        Response {
+            close: ending == EndReason::Shutdown || !self.keeps_connection,
+            ..self.head(Status::NOT_MODIFIED, &[], cursor)
+        }
     }
 }

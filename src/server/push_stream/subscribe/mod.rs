@@ -35,7 +35,7 @@ use crate::protocol::MODE;
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};
 use crate::server::config::expression::percent::percent_decode;
 use crate::server::config::{LocationSettings, SubscriberMode};
-use crate::server::endpoint::{SubscribeCall, SubscribeReply};
+use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 
@@ -46,8 +46,8 @@ pub(in crate::server) type PushStreamReply = SubscribeReply<Option<WebSocketPubl
 pub(in crate::server) enum SubscribeRejection {
     /// A response; the connection then reads the next request.
     Respond(Response),
-    /// These bytes, then the end of the connection (a websocket).
-    Last(Vec<u8>),
+    /// A websocket that is closed at once.
+    WebSocket(RejectedWebSocket),
 }
 
 /// Responds to the request, or makes its connection a follower.
@@ -87,7 +87,7 @@ pub(in crate::server) fn reject(
     error: &AttachError,
 ) -> SubscribeRejection {
     if requested_mode(call) == SubscriberMode::WebSocket {
-        return SubscribeRejection::Last(websocket::reject(call, error));
+        return SubscribeRejection::WebSocket(websocket::reject(call, error));
     }
     SubscribeRejection::Respond(rejection_for(error).response(&cors(call), true))
 }

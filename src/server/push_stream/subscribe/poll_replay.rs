@@ -57,7 +57,7 @@ impl PollReplay {
             settings: Arc::clone(call.settings),
             id: id.clone(),
             format: long_polling::format(call),
-            keeps_connection: long_polling::keeps_connection(call.waiting_connection()),
+            keeps_connection: long_polling::keeps_connection(call.waiting_wire().connection),
             response_traits: long_polling::response_traits(call)?,
             place,
         })

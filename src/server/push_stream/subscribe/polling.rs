@@ -76,21 +76,18 @@ pub(in crate::server) fn respond_from_backlog(
         let pieces = pieces(&renderer, reported, messages, callback.as_ref());
         (Status::OK, ResponseBody::Pieces(pieces))
     };
+    let headers = [
+        &cors(call)[..],
+        NO_CACHE,
+        format!("Etag: W/{}\r\n", position.tag).as_bytes(),
+        &missed_line(reported),
+    ]
+    .concat();
     Some(Response {
-        status,
         content_type: Some(content_type(call, callback.as_ref())),
         last_modified: Some(position.http_date()),
-        headers: [
-            &cors(call)[..],
-            NO_CACHE,
-            format!("Etag: W/{}\r\n", position.tag).as_bytes(),
-            &missed_line(reported),
-        ]
-        .concat()
-        .into(),
         body,
-        bodiless: false,
-        close: false,
+        ..Response::header_only(status, headers)
     })
 }
 

@@ -12,7 +12,9 @@ use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
-use crate::server::exchange::response::{Framing, Head, NO_CACHE, Status};
+use crate::server::exchange::response::{
+    Framing, HeaderList, NO_CACHE, Status, StreamHead, SubscriptionHead,
+};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription,
@@ -51,7 +53,7 @@ pub(in crate::server) fn respond(
     };
     let headers = headers(call);
     let decision = decide_compression(call, &content_type, &headers);
-    let head = head(&content_type, &headers, framing, keep_alive, decision);
+    let head = head(content_type, headers, keep_alive, decision);
     let mut opening = opening_text(&renderer, padding.as_ref(), is_eventsource);
     if let Some(id) = resume::first_id(call, &channels, &cursor).filter(|_| is_eventsource) {
         opening.push(format!("id: {id}\n\n").into());
@@ -154,24 +156,18 @@ fn padding(call: &SubscribeCall<'_>) -> Option<Padding> {
 /// The response head. The module delays it until the first body byte; sent at once, it confirms the
 /// subscription to the client.
 fn head(
-    content_type: &[u8],
-    headers: &[u8],
-    framing: Framing,
+    content_type: Bytes,
+    headers: Vec<u8>,
     keep_alive: bool,
     decision: CompressionDecision,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(384);
-    Head {
-        status: Status::OK,
+) -> SubscriptionHead {
+    let mut headers = HeaderList::from(headers);
+    headers.push_lines(decision.lines());
+    SubscriptionHead::Stream(StreamHead {
         content_type: Some(content_type),
-        content_length: None,
-        last_modified: None,
-        chunked: framing == Framing::Chunked,
         keep_alive,
-        headers: &[headers, decision.lines()].concat(),
-    }
-    .write(&mut out);
-    out
+        headers,
+    })
 }
 
 /// The first text of a stream: the header template and its padding, in two pieces.

@@ -125,6 +125,7 @@ impl<'r, 'a> PartSender<'r, 'a> {
             && (file.level().is_none() || framing == Framing::Chunked);
         let start = self.requests.writer.len();
         Head {
+            has_standard_reason: false,
             status: response.status,
             content_type: response.content_type.as_deref(),
             content_length: file.level().is_none().then_some(file.length()),

@@ -19,9 +19,9 @@ use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
-use crate::server::endpoint::{SubscribeCall, SubscribeReply};
+use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
-use crate::server::exchange::response::{NO_CACHE, Response, Status, push_line};
+use crate::server::exchange::response::{NO_CACHE, Response, Status, SubscriptionHead, push_line};
 use crate::server::fanout::{
     ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription, UnansweredPing,
@@ -95,19 +95,20 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
         Ok(accept) => accept,
         Err(response) => return SubscribeReply::Respond(response.closing()),
     };
-    let mut head = Vec::with_capacity(320);
-    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    head.extend_from_slice(NO_CACHE);
-    head.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
-    push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut head);
-    head.extend_from_slice(b"\r\n");
+    let mut headers = Vec::with_capacity(320);
+    headers.extend_from_slice(NO_CACHE);
+    headers.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
+    push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut headers);
+    let head = SubscriptionHead::Upgrade(headers.into());
     let mut channels = match channels(call) {
         Ok(channels) => channels,
         // The module sends no explanation in this case.
-        Err(Rejection::NoChannelId) => return SubscribeReply::Last(head),
+        Err(Rejection::NoChannelId) => {
+            let frames = Vec::new();
+            return SubscribeReply::RejectWebSocket(RejectedWebSocket { head, frames });
+        }
         Err(rejection) => {
-            push_rejection(rejection, &mut head);
-            return SubscribeReply::Last(head);
+            return SubscribeReply::RejectWebSocket(rejected(head, rejection));
         }
     };
     let publishing = WebSocketPublisher {
@@ -150,45 +151,52 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     SubscribeReply::Follow(Box::new(subscription), Some(publishing))
 }
 
-/// The bytes for a follower that could not be attached after the handshake was accepted.
-pub(in crate::server) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> Vec<u8> {
+/// The reply to a follower that could not be attached after the handshake was accepted.
+pub(in crate::server) fn reject(
+    call: &SubscribeCall<'_>,
+    error: &AttachError,
+) -> RejectedWebSocket {
     // The handshake was checked before; the head is that of an accepted follower.
-    let SubscribeReply::Follow(subscription, _) = respond(call) else {
-        return Vec::new();
-    };
-    let mut head = subscription.head;
-    push_rejection(rejection_for(error), &mut head);
-    head
+    match respond(call) {
+        SubscribeReply::Follow(subscription, _) => {
+            rejected(subscription.head, rejection_for(error))
+        }
+        _ => RejectedWebSocket {
+            head: SubscriptionHead::None,
+            frames: Vec::new(),
+        },
+    }
 }
 
-fn push_rejection(rejection: Rejection, out: &mut Vec<u8>) {
+fn rejected(head: SubscriptionHead, rejection: Rejection) -> RejectedWebSocket {
     rejection.log();
     let status = rejection.status().0;
     let reason = format!(
         "{{\"http_status\": {status}, \"explain\":\"{}\"}}",
         rejection.text().unwrap_or_default()
     );
-    out.extend_from_slice(&frame::close(POLICY_VIOLATION, &reason));
+    RejectedWebSocket {
+        head,
+        frames: frame::close(POLICY_VIOLATION, &reason),
+    }
 }
 
 /// Checks the handshake. Returns the value of `Sec-WebSocket-Accept`.
-fn handshake(call: &SubscribeCall<'_>) -> Result<String, Response> {
+fn handshake(call: &SubscribeCall<'_>) -> Result<String, Box<Response>> {
     let explained = |headers: &str, text: &str| {
-        Response::header_only(
-            Status::BAD_REQUEST,
-            [
-                NO_CACHE,
-                headers.as_bytes(),
-                format!("{EXPLAIN}: {text}\r\n").as_bytes(),
-            ]
-            .concat(),
-        )
+        let headers = [
+            NO_CACHE,
+            headers.as_bytes(),
+            format!("{EXPLAIN}: {text}\r\n").as_bytes(),
+        ]
+        .concat();
+        Box::new(Response::header_only(Status::BAD_REQUEST, headers))
     };
     if call.request.method != "GET" {
-        return Err(Response::header_only(
+        return Err(Box::new(Response::header_only(
             Status::NOT_ALLOWED,
             &b"Allow: GET\r\n"[..],
-        ));
+        )));
     }
     let header = |name| call.request.header(name);
     let (Some(key), Some(version), true) = (

@@ -1,0 +1,102 @@
+//! Responses to subscribers as HTTP/1 sends them.
+
+use crate::server::exchange::response::{
+    Framing, Head, Response, ResponseContext, ResponseWriter, Status, StreamHead, SubscriptionHead,
+};
+
+/// Room for a head and a short first payload.
+const ROOM_BYTES: usize = 384;
+
+/// Writes responses as HTTP/1.
+pub(in crate::server) struct Http1Writer;
+
+impl ResponseWriter for Http1Writer {
+    fn write_response(
+        &self,
+        response: &Response,
+        context: ResponseContext,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        response.write(context, out)
+    }
+
+    fn write_head(&self, head: &SubscriptionHead, framing: Framing, out: &mut Vec<u8>) {
+        match head {
+            SubscriptionHead::None => {}
+            SubscriptionHead::Stream(head) => {
+                out.reserve(ROOM_BYTES);
+                write_stream_head(head, framing, out);
+            }
+            SubscriptionHead::Upgrade(headers) => {
+                out.reserve(ROOM_BYTES);
+                out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+                out.extend_from_slice(headers);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+}
+
+fn write_stream_head(head: &StreamHead, framing: Framing, out: &mut Vec<u8>) {
+    Head {
+        status: Status::OK,
+        has_standard_reason: false,
+        content_type: head.content_type.as_deref(),
+        content_length: None,
+        last_modified: None,
+        chunked: framing == Framing::Chunked,
+        keep_alive: head.keep_alive,
+        headers: &head.headers,
+    }
+    .write(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(head: SubscriptionHead, framing: Framing) -> String {
+        let mut head = head;
+        head.push_lines(b"X-Added: 1\r\n");
+        let mut out = Vec::new();
+        Http1Writer.write_head(&head, framing, &mut out);
+        String::from_utf8(out).expect("headers in UTF-8")
+    }
+
+    #[test]
+    fn added_lines_end_the_head_of_a_stream_and_the_framing_is_announced() {
+        for (framing, keep_alive, expected) in [
+            (
+                Framing::Chunked,
+                true,
+                "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n",
+            ),
+            (Framing::Raw, false, "Connection: close\r\n"),
+        ] {
+            let head = StreamHead {
+                content_type: Some("text/plain".into()),
+                keep_alive,
+                headers: b"X-Own: 1\r\n".into(),
+            };
+            let written = written(SubscriptionHead::Stream(head), framing);
+            assert!(written.starts_with("HTTP/1.1 200 OK\r\nServer: "));
+            let end =
+                format!("\r\nContent-Type: text/plain\r\n{expected}X-Own: 1\r\nX-Added: 1\r\n\r\n");
+            assert!(written.ends_with(&end), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_has_only_its_own_and_the_added_headers() {
+        let head = SubscriptionHead::Upgrade(b"Upgrade: websocket\r\n".into());
+        assert_eq!(
+            written(head, Framing::Raw),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX-Added: 1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn whole_responses_have_no_head_before_them() {
+        assert_eq!(written(SubscriptionHead::None, Framing::Raw), "");
+    }
+}
