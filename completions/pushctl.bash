@@ -705,7 +705,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__serve)
-            opts="-l -c -h --listen --config --nginx-conf --log-level --ready-file --shards --parent --allow-from --basic-auth --allow-origin --server-name --real-ip-from --front-enforces --memory --connection-memory --max-connections --max-connections-per-address --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-subscribers-per-channel --max-waiting-lists --max-lag --slow-consumer --send-timeout --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --ping-timeout --grace --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --help"
+            opts="-l -c -h --listen --config --nginx-conf --log-level --ready-file --shards --parent --test-engine --allow-from --basic-auth --allow-origin --server-name --real-ip-from --front-enforces --memory --connection-memory --max-connections --max-connections-per-address --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-subscribers-per-channel --max-waiting-lists --max-pending-publishes --publish-timeout --max-lag --slow-consumer --send-timeout --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --ping-timeout --grace --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -744,6 +744,10 @@ _pushctl() {
                     return 0
                     ;;
                 --parent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --test-engine)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -832,6 +836,14 @@ _pushctl() {
                     return 0
                     ;;
                 --max-waiting-lists)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-pending-publishes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -48,6 +48,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d '
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ready-file -d 'Write the addresses to this file once the server listens on them, one per line' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Number of threads that serve connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l parent -d 'Stop when the parent process, which has this id, ends' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l test-engine -d 'Acknowledge publishes late, with errors or never' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l allow-from -d 'Accept only clients at this address or network' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l basic-auth -d 'Require a user and password of this htpasswd file' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l allow-origin -d 'Accept web pages of this origin (repeatable)' -r
@@ -70,6 +71,8 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channel-id
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels-per-request -d 'Maximum number of channels in a request; more get 400 [default: 1000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-subscribers-per-channel -d 'Maximum number of subscribers of a channel; a further one gets 403 [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-waiting-lists -d 'Maximum number of queued channel lists; a further one gets 503 [default: 32]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-pending-publishes -d 'Maximum number of unacknowledged publishes; a further one gets 503 [default: 65536]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l publish-timeout -d 'Maximum time for the acknowledgement of a publish; then 503 [default: 10s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-lag -d 'Maximum lag of a subscriber [default: 4m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l slow-consumer -d 'Policy at that lag: disconnect, skip or latest [default: disconnect]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Disconnect a client that accepts no data for this long [default: 60s]' -r

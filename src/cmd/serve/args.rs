@@ -12,6 +12,8 @@ use super::start::warn_about_needless;
 use super::values::set;
 use super::{access, front, hooks, memory};
 use crate::cmd::args::more_options;
+#[cfg(debug_assertions)]
+use crate::server::config::EngineChoice;
 use crate::server::config::source;
 use crate::server::config::{BuiltinOptions, Config};
 
@@ -95,6 +97,16 @@ pub struct Args {
     /// Stop when the parent process, which has this id, ends
     #[arg(long, value_name = "PID", hide = true)]
     pub(super) parent: Option<i32>,
+    /// Acknowledge publishes late, with errors or never
+    #[cfg(debug_assertions)]
+    #[arg(
+        long,
+        value_name = "SPEC",
+        env = "PUSHCTL_TEST_ENGINE",
+        hide_env = true,
+        hide = true
+    )]
+    test_engine: Option<crate::server::config::TestEngineSettings>,
     #[command(flatten)]
     pub(super) access: access::AccessOptions,
     #[command(flatten)]
@@ -149,6 +161,10 @@ impl Args {
         }
         set(&mut config.shards, self.shards);
         self.memory.apply(&mut config.broker);
+        #[cfg(debug_assertions)]
+        if let Some(settings) = &self.test_engine {
+            config.broker.engine = EngineChoice::Test(settings.clone());
+        }
         let limits = &mut config.limits;
         self.channels.apply(&mut config.broker, limits);
         self.front.apply(limits);

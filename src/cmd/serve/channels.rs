@@ -66,6 +66,22 @@ pub(super) struct ChannelOptions {
         hide_short_help = true
     )]
     max_waiting_lists: Option<u32>,
+    /// Maximum number of unacknowledged publishes; a further one gets 503 [default: 65536]
+    ///
+    /// A message is acknowledged when the engine has it; the memory engine acknowledges at once.
+    /// Nothing is published with the 503. The messages count as incoming requests (see --memory).
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        hide_short_help = true
+    )]
+    max_pending_publishes: Option<u64>,
+    /// Maximum time for the acknowledgement of a publish; then 503 [default: 10s]
+    ///
+    /// The message may have been published or not. A WebSocket is closed instead.
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
+    publish_timeout: Option<Duration>,
 }
 
 impl ChannelOptions {
@@ -86,6 +102,11 @@ impl ChannelOptions {
             self.max_channels_per_request,
         );
         set(&mut limits.max_waiting_lists, self.max_waiting_lists);
+        set(
+            &mut broker.max_pending_publishes,
+            self.max_pending_publishes,
+        );
+        set(&mut broker.publish_timeout, self.publish_timeout);
     }
 }
 

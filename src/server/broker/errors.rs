@@ -13,6 +13,35 @@ pub enum CreateError {
     OutOfMemory(#[from] OutOfMemory),
 }
 
+/// Why a message is not published, or may not have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// A limit on channels or memory is reached. Nothing was published.
+    #[error(transparent)]
+    Rejected(#[from] CreateError),
+    /// `--max-pending-publishes` is reached. Nothing was published.
+    #[error("too many pending publishes")]
+    TooManyPending,
+    /// The engine has not acknowledged the message in time (`--publish-timeout`). It may have been
+    /// published, or may still be.
+    #[error("not acknowledged in time")]
+    Unacknowledged,
+}
+
+impl PublishError {
+    /// The memory bound is reached.
+    #[must_use]
+    pub fn out_of_memory() -> Self {
+        Self::Rejected(CreateError::OutOfMemory(OutOfMemory))
+    }
+}
+
+impl From<OutOfMemory> for PublishError {
+    fn from(error: OutOfMemory) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
 /// Why a subscription is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {

@@ -7,9 +7,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::channel::{Channel, ChannelState, Lifecycle};
+use super::channel::{Channel, ChannelInfo, ChannelState, Lifecycle};
+#[cfg(debug_assertions)]
+use super::engine::EngineRequest;
+use super::engine::{Engine, Ticket};
 use super::memory::{self, OutOfMemory};
-use super::{Broker, Inner, NewMessage, StoreOptions};
+use super::{Broker, Inner, NewMessage};
 use crate::message::unix_now;
 
 impl Broker {
@@ -75,13 +78,47 @@ impl Broker {
         }
     }
 
-    /// Deletes a channel and notifies its followers with `text`, or with the configured text.
-    /// Returns false if there is no such channel.
+    /// Deletes a channel and notifies its followers with `text`, or with the configured text. The
+    /// ticket has false if there is no such channel.
     ///
-    /// # Errors
-    /// When there is no memory for the text; the channel then stays. The configured text always
-    /// fits, because deleting is how memory is freed.
-    pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
+    /// It is rejected when there is no memory for the text; the channel then stays. The configured
+    /// text always fits, because deleting is how memory is freed.
+    pub fn delete(&self, id: &Bytes, text: Option<Bytes>) -> Ticket<bool> {
+        match &self.0.engine {
+            Engine::Memory => Ticket::Ready(self.delete_locally(id, text).map_err(Into::into)),
+            #[cfg(debug_assertions)]
+            Engine::Test(engine) => {
+                let deleted = id.clone();
+                engine.submit(self, id, EngineRequest::Delete, move |broker| {
+                    Ok(broker.delete_locally(&deleted, text)?)
+                })
+            }
+        }
+    }
+
+    /// Deletes a channel and leaves an empty successor that continues its tags. The ticket has the
+    /// state of the deleted channel; `None` if there was none.
+    ///
+    /// It is rejected when there is no memory for the successor. The channel is deleted
+    /// nevertheless.
+    pub fn delete_and_recreate(&self, id: &Bytes) -> Ticket<Option<ChannelInfo>> {
+        match &self.0.engine {
+            Engine::Memory => Ticket::Ready(self.requests().recreate(id).map_err(Into::into)),
+            #[cfg(debug_assertions)]
+            Engine::Test(engine) => {
+                let deleted = id.clone();
+                engine.submit(self, id, EngineRequest::Delete, move |broker| {
+                    Ok(broker.requests().recreate(&deleted)?)
+                })
+            }
+        }
+    }
+
+    pub(super) fn delete_locally(
+        &self,
+        id: &[u8],
+        text: Option<Bytes>,
+    ) -> Result<bool, OutOfMemory> {
         let (text, charge) = match text {
             Some(text) => {
                 let charge = self.0.charge(memory::allocated(text.len()))?;
@@ -149,11 +186,8 @@ impl Broker {
             event_type: Some(Bytes::from_static(event.as_bytes())),
             ..NewMessage::default()
         };
-        if self
-            .append(events, message, StoreOptions::new(true))
-            .is_err()
-        {
-            tracing::debug!(event, "cannot publish an event: no memory left");
+        if let Err(error) = self.publish_event(events, message) {
+            tracing::debug!(event, %error, "cannot publish an event");
         }
     }
 

@@ -1,10 +1,12 @@
-//! The inbox of a shard: the list of channels with new messages.
+//! The inbox of a shard: the list of channels with new messages, and the tasks whose publishes were
+//! acknowledged.
 //!
-//! It needs no limit: a channel is in it at most once, which a bit of the channel records.
+//! It needs no limit: a channel is in it at most once, which a bit of the channel records, and the
+//! number of pending publishes has a limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -14,22 +16,41 @@ use super::channel::Channel;
 /// Channels with new messages for one shard, in the order of arrival.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    channels: Mutex<Vec<Arc<Channel>>>,
+    content: Mutex<InboxContent>,
     reader: AtomicWaker,
     /// Set by `hold`: the holder reads the inbox itself, so `push` does not wake the reader.
     is_held: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct InboxContent {
+    channels: Vec<Arc<Channel>>,
+    /// Tasks to wake.
+    acknowledged: Vec<Waker>,
+}
+
 impl Inbox {
     pub(super) fn push(&self, channel: Arc<Channel>) {
         let was_empty = {
-            let mut channels = self.channels.lock();
-            channels.push(channel);
-            channels.len() == 1
+            let mut content = self.content.lock();
+            content.channels.push(channel);
+            content.channels.len() == 1
         };
         // `release` checks the list afterwards, under the same lock, so at least one of the two
         // wakes the reader.
         if was_empty && !self.is_held.load(Ordering::Relaxed) {
+            self.reader.wake();
+        }
+    }
+
+    /// Adds tasks that the shard is to wake, and wakes the reader once for all of them.
+    pub(super) fn push_acknowledged(&self, mut tasks: Vec<Waker>) {
+        if tasks.is_empty() {
+            return;
+        }
+        self.content.lock().acknowledged.append(&mut tasks);
+        // As in `push`.
+        if !self.is_held.load(Ordering::Relaxed) {
             self.reader.wake();
         }
     }
@@ -65,16 +86,23 @@ impl Inbox {
         }
     }
 
-    /// True if no channel has new messages.
+    /// True if no channel has new messages and no task is to be woken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.channels.lock().is_empty()
+        let content = self.content.lock();
+        content.channels.is_empty() && content.acknowledged.is_empty()
     }
 
-    /// Takes all channels, in exchange for an empty list whose memory is reused.
+    /// Takes all channels, in exchange for an empty list whose memory is reused. Wakes the tasks
+    /// whose publishes were acknowledged. To be called on the thread of the shard.
     pub fn take(&self, into: &mut Vec<Arc<Channel>>) {
         into.clear();
-        std::mem::swap(&mut *self.channels.lock(), into);
+        let acknowledged = {
+            let mut content = self.content.lock();
+            std::mem::swap(&mut content.channels, into);
+            std::mem::take(&mut content.acknowledged)
+        };
+        acknowledged.into_iter().for_each(Waker::wake);
     }
 }
 

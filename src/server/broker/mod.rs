@@ -9,6 +9,7 @@ mod channel;
 pub mod channel_key;
 mod clock;
 mod counters;
+mod engine;
 mod errors;
 mod groups;
 mod housekeeping;
@@ -36,7 +37,8 @@ pub use channel::{
 };
 pub use clock::PositionClock;
 pub use counters::{BrokerCounters, BrokerSummary, Incident, ShardSummary, SlowConsumerOutcome};
-pub use errors::{AttachError, CreateError};
+pub use engine::{ChannelOpening, PendingTickets, Ticket, Tickets, Waiter};
+pub use errors::{AttachError, CreateError, PublishError};
 pub use groups::{BrokerGroups, GroupInfo, GroupLimitError, GroupLimits};
 pub use inbox::Inbox;
 pub use log::{ChannelStart, Cursor, LogCursor, LogSlice, MissedCount};
@@ -48,6 +50,7 @@ use super::config::BrokerSettings;
 use crate::server::observe::limits_log::Limit;
 use channel::{IdleWatch, NewChannel};
 use counters::{Counters, Incidents, ShardCounters};
+use engine::Engine;
 use groups::Groups;
 use log::LogAccounts;
 use memory::{MemoryBounds, MemoryMeter, ResidentBound, sixteenth_of};
@@ -59,9 +62,9 @@ use trash::Trash;
 /// (push-stream.md, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
 
-/// A handle to the broker.
+/// A handle to the broker, of a shard or of any other thread.
 #[derive(Clone, Debug)]
-pub struct Broker(Arc<Inner>);
+pub struct Broker(Arc<Inner>, Option<usize>);
 
 impl PartialEq for Broker {
     /// True for handles to the same broker.
@@ -73,6 +76,7 @@ impl PartialEq for Broker {
 #[derive(Debug)]
 struct Inner {
     settings: ArcSwap<BrokerSettings>,
+    engine: Engine,
     max_lag_bytes: u64,
     registry: Registry,
     clock: PositionClock,
@@ -137,6 +141,7 @@ impl Broker {
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
             started: Instant::now(),
+            engine: Engine::new(&settings.engine),
             settings: ArcSwap::from_pointee(settings),
         };
         let id = inner.settings.load().events_channel_id.clone();
@@ -148,7 +153,18 @@ impl Broker {
                     .0,
             );
         }
-        Ok(Self(Arc::new(inner)))
+        let inner = Arc::new(inner);
+        #[cfg(debug_assertions)]
+        if let Engine::Test(engine) = &inner.engine {
+            engine.start(&inner);
+        }
+        Ok(Self(inner, None))
+    }
+
+    /// The handle of a shard: it wakes the tasks that wait for acknowledgements.
+    #[must_use]
+    pub fn at_shard(self, shard: usize) -> Self {
+        Self(self.0, Some(shard))
     }
 
     /// What connections charge to the memory bounds.

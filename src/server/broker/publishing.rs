@@ -4,31 +4,98 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::channel::{Channel, ChannelInfo};
+#[cfg(debug_assertions)]
+use super::engine::EngineRequest;
+use super::engine::{ChannelOpening, Engine, Ticket, Tickets};
 use super::log::AppendOptions;
 use super::message::{Message, NewMessage};
-use super::{Broker, CreateError, StoreOptions};
+use super::{Broker, CreateError, PublishError, StoreOptions};
 
 impl Broker {
-    /// Publishes to `channel`, or to its successor with the same id if it was deleted. Returns the
-    /// state of the channel with the message.
-    ///
-    /// # Errors
-    /// When a limit on channels or memory is reached. Nothing was published then, and no message id
-    /// was used.
+    /// Publishes to `channel`, or to its successor with the same id if it was deleted. The ticket
+    /// has the state of the channel with the message. After an error other than
+    /// [`PublishError::Unacknowledged`] nothing was published, and no message id was used.
     pub fn publish(
         &self,
         channel: &Arc<Channel>,
         message: NewMessage,
-        store: bool,
-    ) -> Result<ChannelInfo, CreateError> {
-        self.publish_with(channel, message, StoreOptions::new(store))
+        options: StoreOptions,
+    ) -> Ticket {
+        match &self.0.engine {
+            Engine::Memory => Ticket::Ready(
+                self.publish_locally(channel, message, options)
+                    .map_err(PublishError::Rejected),
+            ),
+            #[cfg(debug_assertions)]
+            Engine::Test(engine) => {
+                let request = EngineRequest::Publish(message.text.len());
+                let channel = Arc::clone(channel);
+                engine.submit(self, &channel.id.clone(), request, move |broker| {
+                    Ok(broker.publish_locally(&channel, message, options)?)
+                })
+            }
+        }
     }
 
-    /// Publishes with options for storing the message.
-    ///
-    /// # Errors
-    /// As [`Broker::publish`].
-    pub fn publish_with(
+    /// Publishes to each of these channels, without a copy for the last one.
+    pub fn publish_to_all(
+        &self,
+        channels: &[Arc<Channel>],
+        message: NewMessage,
+        options: StoreOptions,
+    ) -> Tickets {
+        let tickets = message
+            .for_each(channels)
+            .map(|(channel, message)| self.publish(channel, message, options));
+        Tickets::collect(tickets)
+    }
+
+    /// Opens a channel for readers: its log has to contain what the engine keeps.
+    pub fn open(&self, channel: &Arc<Channel>) -> ChannelOpening {
+        match &self.0.engine {
+            Engine::Memory => ChannelOpening::Ready,
+            #[cfg(debug_assertions)]
+            Engine::Test(_) if channel.is_open() => ChannelOpening::Ready,
+            #[cfg(debug_assertions)]
+            Engine::Test(engine) => {
+                let opened = Arc::clone(channel);
+                let work = move |_: &Broker| {
+                    opened.set_open();
+                    Ok(())
+                };
+                match engine.submit(self, &channel.id, EngineRequest::Open, work) {
+                    Ticket::Pending(waiter) => ChannelOpening::Pending(waiter),
+                    Ticket::Ready(_) => ChannelOpening::Ready,
+                }
+            }
+        }
+    }
+
+    /// Publishes an event of the broker without waiting for its acknowledgement.
+    pub(super) fn publish_event(
+        &self,
+        events: &Arc<Channel>,
+        message: NewMessage,
+    ) -> Result<(), PublishError> {
+        match &self.0.engine {
+            Engine::Memory => {
+                self.append(events, message, StoreOptions::new(true))?;
+                Ok(())
+            }
+            #[cfg(debug_assertions)]
+            Engine::Test(engine) => {
+                let request = EngineRequest::Event(message.text.len());
+                let channel = Arc::clone(events);
+                let ticket = engine.submit(self, &events.id, request, move |broker| {
+                    Ok(broker.append(&channel, message, StoreOptions::new(true))?)
+                });
+                ticket.detach()
+            }
+        }
+    }
+
+    /// Appends a message to the log of its channel, and counts it.
+    fn publish_locally(
         &self,
         channel: &Arc<Channel>,
         message: NewMessage,
@@ -44,7 +111,7 @@ impl Broker {
         Ok(info)
     }
 
-    pub(super) fn append(
+    fn append(
         &self,
         channel: &Arc<Channel>,
         mut message: NewMessage,

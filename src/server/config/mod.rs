@@ -19,6 +19,9 @@ pub use self::expression::regex_pattern::{Captures, RegexPattern};
 pub use self::expression::secure_link::SecureLink;
 pub use self::model::browsers::BrowserAccess;
 pub use self::model::compression::GzipSettings;
+pub use self::model::engine::EngineChoice;
+#[cfg(debug_assertions)]
+pub use self::model::engine::TestEngineSettings;
 pub use self::model::limits::{ConnectionLimits, TcpSettings};
 pub use self::model::location::pattern::{Locations, Pattern};
 pub use self::model::location::rewrite_phase::condition::Condition;

@@ -1,5 +1,6 @@
 //! The call of a publisher location, and its outcome.
 
+use super::outcome::{PendingPublish, PublishOutcome};
 use crate::server::broker::Broker;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::exchange::request::Request;
@@ -27,6 +28,17 @@ pub struct PublishCall<'a> {
 pub enum PublishReply<P> {
     /// A response; the body of the request is discarded.
     Respond(Response),
+    /// The response depends on acknowledgements; the body of the request is discarded.
+    Wait(PendingPublish),
     /// Read the body, then execute the plan.
     Read(Box<P>),
+}
+
+impl<P> From<PublishOutcome> for PublishReply<P> {
+    fn from(outcome: PublishOutcome) -> Self {
+        match outcome {
+            PublishOutcome::Ready(response) => Self::Respond(response),
+            PublishOutcome::Pending(pending) => Self::Wait(pending),
+        }
+    }
 }

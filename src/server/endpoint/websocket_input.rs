@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::outcome::PublishOutcome;
 use crate::server::broker::Broker;
 
 /// What the connection has to do next.
@@ -30,8 +31,12 @@ pub trait WebSocketInput {
     /// Consumes complete frames at the front of `buffer`; `None` if more bytes are needed.
     fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<InputAction>;
 
-    /// Publishes a message. Returns the reply, if there is one.
-    fn publish(&self, broker: &Broker, message: IncomingMessage) -> Option<InputAction>;
+    /// Publishes a message. The outcome is the reply, if there is one.
+    fn publish(
+        &self,
+        broker: &Broker,
+        message: IncomingMessage,
+    ) -> PublishOutcome<Option<InputAction>>;
 
     /// Memory of an incomplete message, in bytes.
     fn pending_bytes(&self) -> usize;

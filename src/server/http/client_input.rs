@@ -1,9 +1,15 @@
 //! Input of a client while its connection follows. [`ClientInput`] selects how it is handled;
 //! `connection::following` reads it.
 
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
+use futures_util::FutureExt;
+
 use super::pace::ArrivingMessage;
 use super::upstream::backend_request::{HookCall, HookError};
-use crate::server::endpoint::websocket_input::{IncomingMessage, WebSocketInput};
+use crate::server::endpoint::PublishOutcome;
+use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
 use crate::server::fanout::FollowerPolicy;
 use crate::server::nchan::subscribe::NchanSocket;
 use crate::server::push_stream::subscribe::websocket::PushStreamSocket;
@@ -34,7 +40,16 @@ pub(in crate::server) struct OpenWebSocket<I> {
     arriving: ArrivingMessage,
     /// It was closed: further input is discarded.
     is_closed: bool,
+    /// Replies that wait for an acknowledgement, and those behind them.
+    replies: VecDeque<FrameReply>,
 }
+
+/// The reply to a frame of a websocket client, if there is one.
+pub(in crate::server) type FrameReply = PublishOutcome<Option<InputAction>>;
+
+/// Most messages of a websocket client that wait for their acknowledgement. The engine charges the
+/// memory of each.
+const MAX_UNACKNOWLEDGED: usize = 16;
 
 impl ClientInput {
     /// How input is handled that is no websocket.
@@ -67,6 +82,27 @@ impl ClientInput {
         }
     }
 
+    /// Returns whether further input waits for a hook or for acknowledgements.
+    pub(in crate::server) fn is_blocked(&self) -> bool {
+        match self {
+            Self::Discard | Self::Requests { .. } => false,
+            Self::WebSocket(websocket) => websocket.is_blocked(),
+            Self::NchanWebSocket(websocket) => websocket.is_blocked(),
+        }
+    }
+
+    /// Waits for the next reply to a frame that is not known yet; pending if there is none.
+    pub(in crate::server) fn poll_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<InputAction>> {
+        match self {
+            Self::Discard | Self::Requests { .. } => Poll::Pending,
+            Self::WebSocket(websocket) => websocket.poll_reply(cx),
+            Self::NchanWebSocket(websocket) => websocket.poll_reply(cx),
+        }
+    }
+
     /// Returns whether it is a websocket that the client has not closed.
     pub(in crate::server) fn expects_close(&self) -> bool {
         match self {
@@ -89,7 +125,51 @@ impl<I: WebSocketInput> OpenWebSocket<I> {
             pending_message: None,
             arriving: ArrivingMessage::default(),
             is_closed: false,
+            replies: VecDeque::new(),
         })
+    }
+
+    /// Adds a reply behind those that are not known yet; returns it if it can be sent.
+    pub(in crate::server) fn push_reply(&mut self, reply: FrameReply) -> Option<InputAction> {
+        match reply {
+            PublishOutcome::Ready(reply) if self.replies.is_empty() => return reply,
+            // No reply: there is nothing to keep in order.
+            PublishOutcome::Ready(None) => {}
+            reply => self.replies.push_back(reply),
+        }
+        None
+    }
+
+    /// Waits for the next reply that is not known yet; pending if there is none.
+    pub(in crate::server) fn poll_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<InputAction>> {
+        let reply = match self.replies.front_mut() {
+            None => return Poll::Pending,
+            Some(PublishOutcome::Ready(reply)) => reply.take(),
+            Some(PublishOutcome::Pending(pending)) => ready!(pending.poll_unpin(cx)),
+        };
+        self.replies.pop_front();
+        Poll::Ready(reply)
+    }
+
+    /// Returns whether further frames wait for the hook or for acknowledgements.
+    pub(in crate::server) fn is_blocked(&self) -> bool {
+        !self.is_closed && (self.pending_message.is_some() || self.has_max_unacknowledged())
+    }
+
+    /// Returns whether further frames wait until messages are acknowledged.
+    pub(in crate::server) fn has_max_unacknowledged(&self) -> bool {
+        self.replies.len() >= MAX_UNACKNOWLEDGED
+    }
+
+    /// Returns whether a reply that is not sent yet closes the websocket.
+    fn is_closing(&self) -> bool {
+        matches!(
+            self.replies.back(),
+            Some(PublishOutcome::Ready(Some(InputAction::Close(_))))
+        )
     }
 
     /// The state of the input.
@@ -119,7 +199,10 @@ impl<I: WebSocketInput> OpenWebSocket<I> {
 
     /// Returns whether further frames are handled now.
     pub(in crate::server) fn takes_frames(&self) -> bool {
-        !self.is_closed && self.pending_message.is_none()
+        !self.is_closed
+            && self.pending_message.is_none()
+            && !self.has_max_unacknowledged()
+            && !self.is_closing()
     }
 
     /// Returns whether further input is discarded.
@@ -130,6 +213,7 @@ impl<I: WebSocketInput> OpenWebSocket<I> {
     /// Discards an incomplete message and further input.
     pub(in crate::server) fn close(&mut self) {
         self.is_closed = true;
+        self.replies = VecDeque::new();
         self.input.discard();
     }
 

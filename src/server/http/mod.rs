@@ -29,6 +29,7 @@ mod return_response;
 mod rewriting;
 pub(in crate::server) mod route;
 mod static_files;
+mod unanswered;
 pub(super) mod upstream;
 mod writer;
 

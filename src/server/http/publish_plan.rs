@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::server::broker::Broker;
-use crate::server::exchange::response::Response;
+use crate::server::endpoint::PublishOutcome;
 use crate::server::nchan::publish::NchanPublishing;
 use crate::server::nhpm::publish::NhpmPublication;
 use crate::server::push_stream::publish::Plan;
@@ -16,8 +16,8 @@ pub(in crate::server) enum PublishPlan {
 }
 
 impl PublishPlan {
-    /// Executes the plan on the body and returns the response.
-    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+    /// Executes the plan on the body.
+    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> PublishOutcome {
         match self {
             Self::PushStream(plan) => plan.finish(broker, body),
             Self::Nhpm(publication) => publication.finish(broker, body),
@@ -31,7 +31,7 @@ impl PublishPlan {
         broker: &Broker,
         text: Bytes,
         content_type: Option<Bytes>,
-    ) -> Response {
+    ) -> PublishOutcome {
         match self {
             Self::Nchan(publishing) => publishing.finish_with(broker, text, content_type),
             _ => self.finish(broker, text),

@@ -9,7 +9,7 @@ use super::EVENTS_GROUP;
 use super::variables::{NchanValues, NchanVariables};
 use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
-use crate::server::broker::{Attributes, Broker, NewMessage, StoreOptions};
+use crate::server::broker::{Attributes, Broker, NewMessage, PublishError, StoreOptions};
 use crate::server::config::{NchanSettings, Variables};
 
 /// Limits of the buffer of an events channel: number of messages, and their lifetime.
@@ -83,8 +83,9 @@ pub fn emit(broker: &Broker, event: Option<&ChannelEvent>) {
     };
     let emitted = broker
         .find_or_create(key)
-        .and_then(|channel| broker.publish_with(&channel, message, keeping));
-    if emitted.is_err() {
-        tracing::debug!("cannot publish an nchan channel event: no memory left");
+        .map_err(PublishError::Rejected)
+        .and_then(|channel| broker.publish(&channel, message, keeping).detach());
+    if let Err(error) = emitted {
+        tracing::debug!(%error, "cannot publish an nchan channel event");
     }
 }

@@ -10,30 +10,34 @@
 //! 403 if the location does not allow the method, or without group accounting.
 
 use super::info::{self, group_body};
+use super::publish::publish_failed;
 use super::{cors, groups};
+use crate::server::broker::{PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::GroupMethods;
-use crate::server::endpoint::PublishCall;
+use crate::server::endpoint::{PublishCall, PublishOutcome};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
 
 /// Responds to a request.
-#[must_use]
 pub(crate) fn respond(
     call: &PublishCall<'_>,
     settings: &NchanSettings,
     verbs: GroupMethods,
-) -> Response {
+) -> PublishOutcome {
     let cors = cors::of_request(settings, call.variables);
-    let response = if cors.is_rejected {
-        nchan::empty(Status::FORBIDDEN)
+    let outcome = if cors.is_rejected {
+        PublishOutcome::Ready(nchan::empty(Status::FORBIDDEN))
     } else {
-        try_respond(call, settings, verbs, &cors)
+        match try_respond(call, settings, verbs, &cors) {
+            Ok(outcome) => outcome,
+            Err(response) => PublishOutcome::Ready(*response),
+        }
     };
     if call.request.method == "OPTIONS" && !cors.is_rejected {
-        response
+        outcome
     } else {
-        response.with_headers(&cors.lines)
+        outcome.map(move |response| response.with_headers(&cors.lines))
     }
 }
 
@@ -42,48 +46,56 @@ fn try_respond(
     settings: &NchanSettings,
     verbs: GroupMethods,
     cors: &cors::Cors,
-) -> Response {
+) -> Result<PublishOutcome, Box<Response>> {
     let is_allowed = match call.request.method {
         "OPTIONS" => {
-            return nchan::empty(Status::OK).with_headers(&cors::options(
-                cors,
-                "GET, POST, DELETE",
-                "Accept, Content-Type",
-            ));
+            let lines = cors::options(cors, "GET, POST, DELETE", "Accept, Content-Type");
+            return Err(Box::new(nchan::empty(Status::OK).with_headers(&lines)));
         }
         "GET" => verbs.get,
         "POST" => verbs.set,
         "DELETE" => verbs.delete,
         _ => {
-            return nchan::empty(Status::NOT_ALLOWED)
-                .with_headers(b"Allow: GET, POST, DELETE, OPTIONS\r\n");
+            let response = nchan::empty(Status::NOT_ALLOWED);
+            let allow = b"Allow: GET, POST, DELETE, OPTIONS\r\n";
+            return Err(Box::new(response.with_headers(allow)));
         }
     };
     if !settings.group_accounting {
-        return nchan::text(Status::FORBIDDEN, "Channel group accounting is disabled.");
+        let reason = "Channel group accounting is disabled.";
+        return Err(Box::new(nchan::text(Status::FORBIDDEN, reason)));
     }
     let Some(group) = settings.channel_group.evaluate_name(call.variables) else {
-        return nchan::empty(Status::INTERNAL);
+        return Err(Box::new(nchan::empty(Status::INTERNAL)));
     };
     let is_forged_event_group =
         call.request.method != "GET" && nchan::is_forged_event_group(settings, &group);
     if !is_allowed || is_forged_event_group || group.as_ref() == b"m" || group.contains(&b'/') {
-        return nchan::empty(Status::FORBIDDEN);
+        return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
-    if call.request.method == "POST"
-        && let Err(response) =
-            groups::set_limits(call.broker, &group, &settings.group_limits, call.variables)
-    {
-        return *response;
+    if call.request.method == "POST" {
+        groups::set_limits(call.broker, &group, &settings.group_limits, call.variables)?;
     }
     let usage = call.broker.groups().group_info(&group);
+    let accepted = info::accepted(call.request.header("accept"));
+    let respond = move || {
+        let body = group_body(&usage, accepted.notation).into_bytes();
+        accepted.response(Status::OK, &b""[..], body)
+    };
     if call.request.method == "DELETE" {
-        for channel in call.broker.groups().group_channels(&group) {
-            // The configured deletion message always fits into memory.
-            let _ = call.broker.delete(&channel, None);
+        let channels = call.broker.groups().group_channels(&group);
+        let deletions = channels.iter().map(|id| call.broker.delete(id, None));
+        // The configured deletion message always fits into memory.
+        if let Tickets::Pending(deletions) = Tickets::collect(deletions) {
+            return Ok(PublishOutcome::pending(async move {
+                match deletions.settle().await {
+                    Err(error @ (PublishError::TooManyPending | PublishError::Unacknowledged)) => {
+                        publish_failed(error)
+                    }
+                    _ => respond(),
+                }
+            }));
         }
     }
-    let accepted = info::accepted(call.request.header("accept"));
-    let body = group_body(&usage, accepted.notation).into_bytes();
-    accepted.response(Status::OK, &b""[..], body)
+    Ok(PublishOutcome::Ready(respond()))
 }

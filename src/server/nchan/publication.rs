@@ -16,11 +16,13 @@ use super::{NamedChannels, deflate, groups, text};
 use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
-    Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
+    Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, PublishError,
+    StoreOptions, Tickets,
 };
 use crate::server::config::model::nchan::Setting;
 use crate::server::config::model::units;
 use crate::server::config::{Expression, NchanSettings, Variables};
+use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::response::{Response, Status};
 
 /// The channels and settings for the messages of a request or websocket.
@@ -38,12 +40,15 @@ pub struct Publication {
 
 /// Why a message was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublishError {
+pub enum PublicationError {
     /// A limit of its group is reached.
     Group(GroupLimitError),
-    /// No memory left.
-    NoRoom,
+    /// The broker has rejected or not acknowledged it.
+    Publish(PublishError),
 }
+
+/// What is reported of a published message: the status and statistics.
+pub type Confirmation = Result<(Status, NchanChannelStats), PublicationError>;
 
 /// Evaluates the time-out and the length of the message buffer.
 ///
@@ -194,23 +199,42 @@ impl Publication {
         self.channels.clear();
     }
 
-    /// Publishes a message to every channel. Returns the status and statistics to report.
-    ///
-    /// # Errors
-    /// A limit of the group, or of memory, is reached.
+    /// Publishes a message to every channel.
     pub fn publish(
         &self,
         broker: &Broker,
         body: Bytes,
         content_type: Option<Bytes>,
-    ) -> Result<(Status, NchanChannelStats), PublishError> {
+    ) -> PublishOutcome<Confirmation> {
         if self.settings.group_accounting {
-            broker
-                .groups()
-                .group_info(&self.group)
-                .check_publication(body.len() as u64, false)
-                .map_err(PublishError::Group)?;
+            let usage = broker.groups().group_info(&self.group);
+            if let Err(full) = usage.check_publication(body.len() as u64, false) {
+                return PublishOutcome::Ready(Err(PublicationError::Group(full)));
+            }
         }
+        let settings = &self.settings;
+        let store = settings.store_messages && self.buffer_length > 0;
+        let keeping = StoreOptions {
+            store,
+            max_stored: settings.store_messages.then_some(self.buffer_length),
+            takes_channel_tag: true,
+        };
+        let message = self.message(body, content_type);
+        match broker.publish_to_all(&self.channels, message, keeping) {
+            Tickets::Ready(result) => {
+                PublishOutcome::Ready(confirm(broker, self.event.as_ref(), result))
+            }
+            Tickets::Pending(tickets) => {
+                let event = self.event.clone();
+                let broker = broker.clone();
+                PublishOutcome::pending(async move {
+                    confirm(&broker, event.as_ref(), tickets.settle().await)
+                })
+            }
+        }
+    }
+
+    fn message(&self, body: Bytes, content_type: Option<Bytes>) -> NewMessage {
         let settings = &self.settings;
         let attributes = Attributes {
             content_type,
@@ -224,37 +248,32 @@ impl Publication {
             },
             ..Attributes::default()
         };
-        let message = NewMessage {
+        NewMessage {
             text: body,
             event_id: None,
             event_type: self.event_type.clone(),
             attributes: Some(Arc::new(attributes)),
-        };
-        let store = settings.store_messages && self.buffer_length > 0;
-        let keeping = StoreOptions {
-            store,
-            max_stored: settings.store_messages.then_some(self.buffer_length),
-            takes_channel_tag: true,
-        };
-        let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
-        for (channel, message) in message.for_each(&self.channels) {
-            infos.push(
-                broker
-                    .publish_with(channel, message, keeping)
-                    .map_err(|_| PublishError::NoRoom)?,
-            );
         }
-        events::emit(broker, self.event.as_ref());
-        let numbers = if let [info] = infos.as_slice() {
-            NchanChannelStats::of(info)
-        } else {
-            combined_stats(&infos)
-        };
-        let status = if infos.iter().any(|info| info.subscribers > 0) {
-            Status(201)
-        } else {
-            Status(202)
-        };
-        Ok((status, numbers))
     }
+}
+
+/// Publishes the event of a published message, and reports the message.
+fn confirm(
+    broker: &Broker,
+    event: Option<&ChannelEvent>,
+    result: Result<SmallVec<[ChannelInfo; 1]>, PublishError>,
+) -> Confirmation {
+    let infos = result.map_err(PublicationError::Publish)?;
+    events::emit(broker, event);
+    let numbers = if let [info] = infos.as_slice() {
+        NchanChannelStats::of(info)
+    } else {
+        combined_stats(&infos)
+    };
+    let status = if infos.iter().any(|info| info.subscribers > 0) {
+        Status(201)
+    } else {
+        Status(202)
+    };
+    Ok((status, numbers))
 }

@@ -12,18 +12,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::events;
 use super::events::ChannelEvent;
 use super::info::{self, NchanChannelStats};
-use super::publication::{Publication, PublishError, check_settings, combined_stats};
+use super::publication::{
+    Confirmation, Publication, PublicationError, check_settings, combined_stats,
+};
 use super::variables::NchanValues;
 use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
-use crate::server::broker::{Broker, ChannelInfo};
+use crate::server::broker::{Broker, ChannelInfo, PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
-use crate::server::endpoint::{PublishCall, PublishReply};
+use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
+use crate::server::endpoint::{PublishCall, PublishOutcome, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nchan;
 
@@ -31,6 +35,12 @@ use crate::server::nchan;
 pub(in crate::server) struct NchanPublishing {
     pub(in crate::server) publication: Publication,
     content_type: Option<Bytes>,
+    reply: NchanReplyTraits,
+}
+
+/// The parts of a response that do not depend on the message.
+#[derive(Clone)]
+struct NchanReplyTraits {
     notation: AcceptedNotation,
     cors: Vec<u8>,
 }
@@ -85,11 +95,14 @@ fn try_respond(
     }
     let notation = info::accepted(call.request.header("accept"));
     check_settings(settings, call.variables)?;
-    let response = if call.request.method == "DELETE" {
-        delete(call, settings, &named, notation)
-    } else {
-        channel_info(call.broker, &named, notation)
-    };
+    if call.request.method == "DELETE" {
+        let lines = cors.lines.clone();
+        let outcome = delete(call, settings, &named, notation);
+        return Ok(outcome
+            .map(move |response| response.with_headers(&lines))
+            .into());
+    }
+    let response = channel_info(call.broker, &named, notation);
     Ok(PublishReply::Respond(response.with_headers(&cors.lines)))
 }
 
@@ -112,8 +125,10 @@ fn publish(
     let publishing = NchanPublishing {
         publication,
         content_type: header("content-type"),
-        notation: info::accepted(call.request.header("accept")),
-        cors: cors.lines.clone(),
+        reply: NchanReplyTraits {
+            notation: info::accepted(call.request.header("accept")),
+            cors: cors.lines.clone(),
+        },
     };
     Ok(PublishReply::Read(Box::new(publishing)))
 }
@@ -136,7 +151,7 @@ fn delete(
     settings: &NchanSettings,
     named: &NamedChannels,
     notation: AcceptedNotation,
-) -> Response {
+) -> PublishOutcome {
     let values = NchanValues {
         channel_ids: named.ids.clone(),
         publisher_type: "http",
@@ -144,26 +159,48 @@ fn delete(
         ..NchanValues::default()
     };
     let event = ChannelEvent::new(settings, call.variables, &values);
-    let mut infos: Vec<ChannelInfo> = Vec::new();
-    for key in &named.keys {
-        match call.broker.requests().delete_and_recreate(key) {
-            Ok(info) => infos.extend(info),
-            Err(_no_room) => return Response::error_page(Status::INTERNAL).closing(),
+    let broker = call.broker.clone();
+    let respond = move |result: Result<SmallVec<[Option<ChannelInfo>; 1]>, PublishError>| {
+        let infos = match result {
+            Ok(infos) => infos,
+            Err(error) => return publish_failed(error),
+        };
+        if infos.iter().all(Option::is_none) {
+            return nchan::empty(Status::NOT_FOUND);
+        }
+        events::emit(&broker, event.as_ref());
+        deletion_stats(&infos).response(Status::OK, notation)
+    };
+    let keys = named.keys.iter();
+    let deletions = keys.map(|key| call.broker.delete_and_recreate(key));
+    match Tickets::collect(deletions) {
+        Tickets::Ready(result) => PublishOutcome::Ready(respond(result)),
+        Tickets::Pending(tickets) => {
+            PublishOutcome::pending(async move { respond(tickets.settle().await) })
         }
     }
-    if infos.is_empty() {
-        return nchan::empty(Status::NOT_FOUND);
+}
+
+/// The statistics of deleted channels; `None` for a channel that did not exist.
+fn deletion_stats(infos: &[Option<ChannelInfo>]) -> NchanChannelStats {
+    if let [Some(info)] = infos {
+        return NchanChannelStats::of(info);
     }
-    events::emit(call.broker, event.as_ref());
-    let numbers = match infos.as_slice() {
-        [info] if named.keys.len() == 1 => NchanChannelStats::of(info),
-        infos => NchanChannelStats {
-            messages: 0,
-            subscribers: 0,
-            ..combined_stats(infos)
-        },
-    };
-    numbers.response(Status::OK, notation)
+    let deleted: Vec<ChannelInfo> = infos.iter().flatten().cloned().collect();
+    NchanChannelStats {
+        messages: 0,
+        subscribers: 0,
+        ..combined_stats(&deleted)
+    }
+}
+
+/// The response to a request that was not carried out, or may not have been.
+pub(super) fn publish_failed(error: PublishError) -> Response {
+    match error {
+        PublishError::Rejected(_no_room) => Response::error_page(Status::INTERNAL).closing(),
+        PublishError::TooManyPending => nchan::text(Status(503), TOO_MANY_PENDING),
+        PublishError::Unacknowledged => nchan::text(Status(503), UNACKNOWLEDGED),
+    }
 }
 
 impl NchanPublishing {
@@ -172,11 +209,11 @@ impl NchanPublishing {
         size_of::<Self>()
             + self.publication.channel_count() * size_of::<usize>()
             + self.content_type.as_ref().map_or(0, Bytes::len)
-            + self.cors.len()
+            + self.reply.cors.len()
     }
 
     /// Publishes the body.
-    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> PublishOutcome {
         self.finish_with(broker, body, self.content_type.clone())
     }
 
@@ -191,15 +228,32 @@ impl NchanPublishing {
         broker: &Broker,
         body: Bytes,
         content_type: Option<Bytes>,
-    ) -> Response {
+    ) -> PublishOutcome {
         match self.publication.publish(broker, body, content_type) {
+            PublishOutcome::Ready(confirmation) => {
+                PublishOutcome::Ready(self.reply.respond(confirmation))
+            }
+            PublishOutcome::Pending(pending) => {
+                let reply = self.reply.clone();
+                PublishOutcome::pending(async move { reply.respond(pending.await) })
+            }
+        }
+    }
+}
+
+impl NchanReplyTraits {
+    fn respond(&self, confirmation: Confirmation) -> Response {
+        match confirmation {
             Ok((status, numbers)) => numbers
                 .response(status, self.notation)
                 .with_headers(&self.cors),
-            Err(PublishError::Group(full)) => {
+            Err(PublicationError::Group(full)) => {
                 nchan::text(Status::FORBIDDEN, &full.to_string()).with_headers(&self.cors)
             }
-            Err(PublishError::NoRoom) => Response::error_page(Status::INTERNAL).closing(),
+            Err(PublicationError::Publish(error @ PublishError::Rejected(_))) => {
+                publish_failed(error)
+            }
+            Err(PublicationError::Publish(error)) => publish_failed(error).with_headers(&self.cors),
         }
     }
 }

@@ -24,6 +24,17 @@ pub fn no_channel_id() -> Response {
     )
 }
 
+/// The response to a publisher whose request was not acknowledged.
+#[must_use]
+pub fn unavailable(text: &'static str) -> Response {
+    Response::sized(
+        Status(503),
+        "text/plain",
+        &b""[..],
+        text.as_bytes().to_vec(),
+    )
+}
+
 /// The response to an unsupported method.
 #[must_use]
 pub fn not_allowed(allow: &str) -> Response {

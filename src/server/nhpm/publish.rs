@@ -17,10 +17,13 @@ use bytes::Bytes;
 use super::info;
 use crate::message::unix_now;
 use crate::server::broker::channel_key::channel_key;
-use crate::server::broker::{Attributes, Broker, Channel, NewMessage, StoreOptions};
+use crate::server::broker::{
+    Attributes, Broker, Channel, ChannelInfo, NewMessage, PublishError, StoreOptions, Ticket,
+};
 use crate::server::config::NhpmSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
-use crate::server::endpoint::{PublishCall, PublishReply};
+use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
+use crate::server::endpoint::{PublishCall, PublishOutcome, PublishReply};
 use crate::server::exchange::response::{Response, Status};
 use crate::server::nhpm;
 
@@ -64,9 +67,7 @@ pub(in crate::server) fn respond(
                 .broker
                 .find(&key)
                 .map(|channel| call.broker.requests().touch(&channel));
-            // The configured deletion message always fits into memory.
-            let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
-            info_response(info.filter(|_| is_deleted), notation)
+            return delete(call.broker, &key, info, notation).into();
         }
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
@@ -91,12 +92,38 @@ pub(in crate::server) fn respond(
     })
 }
 
+/// Deletes a channel; `info` is its state before.
+fn delete(
+    broker: &Broker,
+    key: &Bytes,
+    info: Option<ChannelInfo>,
+    notation: AcceptedNotation,
+) -> PublishOutcome {
+    // The configured deletion message always fits into memory.
+    let respond = move |deleted: Result<bool, PublishError>| match deleted {
+        Err(error @ (PublishError::TooManyPending | PublishError::Unacknowledged)) => {
+            publish_failed(error)
+        }
+        deleted => info_response(info.filter(|_| deleted.unwrap_or(false)), notation),
+    };
+    match broker.delete(key, None) {
+        Ticket::Ready(deleted) => PublishOutcome::Ready(respond(deleted)),
+        Ticket::Pending(waiter) => PublishOutcome::pending(async move { respond(waiter.await) }),
+    }
+}
+
+/// The response to a message that was not published, or may not have been.
+fn publish_failed(error: PublishError) -> Response {
+    match error {
+        PublishError::Rejected(_no_room) => Response::error_page(Status::INTERNAL).closing(),
+        PublishError::TooManyPending => nhpm::unavailable(TOO_MANY_PENDING),
+        PublishError::Unacknowledged => nhpm::unavailable(UNACKNOWLEDGED),
+    }
+}
+
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
-fn info_response(
-    info: Option<crate::server::broker::ChannelInfo>,
-    notation: AcceptedNotation,
-) -> Response {
+fn info_response(info: Option<ChannelInfo>, notation: AcceptedNotation) -> Response {
     match info {
         Some(info) => info::NhpmChannelStats::of(&info).response(Status::OK, notation),
         None => Response::header_only(Status::NOT_FOUND, &b""[..]),
@@ -110,7 +137,7 @@ impl NhpmPublication {
     }
 
     /// Publishes the body.
-    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+    pub(in crate::server) fn finish(&self, broker: &Broker, body: Bytes) -> PublishOutcome {
         let settings = &self.settings;
         let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let attributes = Attributes {
@@ -136,23 +163,35 @@ impl NhpmPublication {
             max_stored,
             takes_channel_tag: false,
         };
-        match broker.publish_with(&self.channel, message, keeping) {
-            Ok(info) => {
-                let status = if info.subscribers > 0 {
-                    Status(201)
-                } else {
-                    Status(202)
-                };
-                // Waiting subscribers leave with the delivery: report the number afterwards, as the
-                // module does.
-                let subscribers = info.subscribers.saturating_sub(info.waiting);
-                info::NhpmChannelStats {
-                    subscribers,
-                    ..info::NhpmChannelStats::of(&info)
-                }
-                .response(status, self.notation)
+        let notation = self.notation;
+        match broker.publish(&self.channel, message, keeping) {
+            Ticket::Ready(result) => PublishOutcome::Ready(respond_to_message(result, notation)),
+            Ticket::Pending(waiter) => {
+                PublishOutcome::pending(async move { respond_to_message(waiter.await, notation) })
             }
-            Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
         }
     }
+}
+
+fn respond_to_message(
+    result: Result<ChannelInfo, PublishError>,
+    notation: AcceptedNotation,
+) -> Response {
+    let info = match result {
+        Ok(info) => info,
+        Err(error) => return publish_failed(error),
+    };
+    let status = if info.subscribers > 0 {
+        Status(201)
+    } else {
+        Status(202)
+    };
+    // Waiting subscribers leave with the delivery: report the number afterwards, as the module
+    // does.
+    let subscribers = info.subscribers.saturating_sub(info.waiting);
+    info::NhpmChannelStats {
+        subscribers,
+        ..info::NhpmChannelStats::of(&info)
+    }
+    .response(status, notation)
 }

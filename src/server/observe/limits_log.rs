@@ -32,10 +32,14 @@ pub(in crate::server) enum Limit {
     Headers,
     /// Queued lists of channels.
     WaitingLists,
+    /// Publishes that are not acknowledged.
+    PendingPublishes,
+    /// Time for the acknowledgement of a publish.
+    PublishTimeout,
 }
 
 /// Texts of the log lines, in the order of the variants.
-const TEXTS: [&str; 12] = [
+const TEXTS: [&str; 14] = [
     "rejected for lack of memory: messages, channels and connections have reached the limit \
      (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
     "ended for lack of memory: incoming requests and unsent responses have reached the limit \
@@ -52,6 +56,9 @@ const TEXTS: [&str; 12] = [
     "closed a websocket: message too large (--max-websocket-message-size)",
     "rejected a request: headers too large (--max-header-size; at most 100 headers)",
     "rejected a request: too many queued lists of channels (--max-waiting-lists)",
+    "rejected a publish: too many are not acknowledged yet (--max-pending-publishes)",
+    "ended the wait for the acknowledgement of a publish: its time limit is exceeded \
+     (--publish-timeout)",
 ];
 
 static LINES: [LogThrottle; TEXTS.len()] = [const { LogThrottle::new() }; TEXTS.len()];
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_limit_has_its_text() {
-        assert_eq!(Limit::WaitingLists as usize + 1, TEXTS.len());
+        assert_eq!(Limit::PublishTimeout as usize + 1, TEXTS.len());
         assert!(TEXTS[Limit::Headers as usize].contains("--max-header-size"));
         assert!(TEXTS[Limit::Subscribers as usize].contains("--max-subscribers-per-channel"));
     }

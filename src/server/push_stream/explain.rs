@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::protocol::EXPLAIN;
+use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::observe::limits_log::Limit;
 
@@ -37,6 +38,10 @@ pub enum Rejection {
     OutOfMemory,
     /// No memory for a channel, on a subscriber location.
     OutOfMemoryForSubscriber,
+    /// `--max-pending-publishes`
+    TooManyPending,
+    /// The engine has not acknowledged the message in time.
+    Unacknowledged,
 }
 
 impl Rejection {
@@ -50,6 +55,7 @@ impl Rejection {
             | Rejection::InvalidCallback
             | Rejection::TooManyIds => Status::BAD_REQUEST,
             Rejection::OutOfMemory | Rejection::OutOfMemoryForSubscriber => Status::INTERNAL,
+            Rejection::TooManyPending | Rejection::Unacknowledged => Status(503),
             _ => Status::FORBIDDEN,
         }
     }
@@ -75,6 +81,8 @@ impl Rejection {
             Rejection::TooManyWildcards => "Subscribed too much wildcard channels.",
             Rejection::OutOfMemory => return None,
             Rejection::OutOfMemoryForSubscriber => "",
+            Rejection::TooManyPending => TOO_MANY_PENDING,
+            Rejection::Unacknowledged => UNACKNOWLEDGED,
         })
     }
 

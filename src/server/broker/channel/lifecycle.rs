@@ -1,6 +1,9 @@
 //! The end of a channel: collected when it is empty and idle, or deleted, which its followers are
 //! notified of.
 
+#[cfg(debug_assertions)]
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 
 use super::{Channel, ChannelState};
@@ -33,6 +36,18 @@ pub struct ChannelHead {
 }
 
 impl Channel {
+    /// True if the engine has filled its log.
+    #[cfg(debug_assertions)]
+    pub(in crate::server::broker) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// Records that the engine has filled its log.
+    #[cfg(debug_assertions)]
+    pub(in crate::server::broker) fn set_open(&self) {
+        self.is_open.store(true, Ordering::Release);
+    }
+
     /// The current head of the channel.
     #[must_use]
     pub fn head(&self) -> ChannelHead {

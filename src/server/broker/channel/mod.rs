@@ -8,6 +8,8 @@ mod snapshot;
 mod subscription;
 
 use std::sync::Arc;
+#[cfg(debug_assertions)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -63,6 +65,9 @@ pub struct Channel {
     dirty: AtomicU64,
     /// Shards that have to end the waiting one-shot followers, as bits.
     evictions: AtomicU64,
+    /// The engine has filled its log. The memory engine does not set it.
+    #[cfg(debug_assertions)]
+    is_open: AtomicBool,
     state: Mutex<ChannelState>,
     _charge: Charge,
 }
@@ -140,6 +145,8 @@ impl Channel {
             number: new.number,
             dirty: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
+            #[cfg(debug_assertions)]
+            is_open: AtomicBool::new(false),
             state: Mutex::new(state),
             _charge: new.charge,
         }

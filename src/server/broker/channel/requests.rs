@@ -73,13 +73,21 @@ impl ChannelRequests<'_> {
     ///
     /// # Errors
     /// When there is no memory for the successor. The channel is deleted nevertheless.
-    pub fn delete_and_recreate(&self, id: &Bytes) -> Result<Option<ChannelInfo>, CreateError> {
+    pub(in crate::server::broker) fn recreate(
+        &self,
+        id: &Bytes,
+    ) -> Result<Option<ChannelInfo>, CreateError> {
         let Some(channel) = self.broker.find(id) else {
             return Ok(None);
         };
         let info = self.touch(&channel);
         // The configured text always fits.
-        if channel.is_events || !self.broker.delete(id, None).map_err(CreateError::from)? {
+        if channel.is_events
+            || !self
+                .broker
+                .delete_locally(id, None)
+                .map_err(CreateError::from)?
+        {
             return Ok(None);
         }
         let successor = self.broker.find_or_create(id)?;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use super::template::Template;
 use crate::server::config::{
-    BrokerSettings, ConnectionLimits, Endpoint, LocationSettings, MemoryAccounting, MessageFormat,
-    Paddings, SlowPolicy, TcpSettings, Types,
+    BrokerSettings, ConnectionLimits, Endpoint, EngineChoice, LocationSettings, MemoryAccounting,
+    MessageFormat, Paddings, SlowPolicy, TcpSettings, Types,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -32,6 +32,11 @@ pub const MAX_CHANNEL_ID_LENGTH: u64 = 1024;
 pub const MAX_NUMBER_OF_CHANNELS: u64 = 100_000;
 /// Subscribers per channel: the same as [`MAX_CONNECTIONS`].
 pub const MAX_SUBSCRIBERS_PER_CHANNEL: u64 = 100_000;
+
+/// Publishes that the engine has not acknowledged: about 1 KiB each besides the message.
+pub const MAX_PENDING_PUBLISHES: u64 = 65_536;
+/// Time for the acknowledgement of a publish. Longer than an engine takes to find another node.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `push_stream_message_ttl` of the module.
 pub const MESSAGE_TTL: Duration = Duration::from_secs(30 * 60);
@@ -168,6 +173,9 @@ impl Default for BrokerSettings {
             wildcard_channel_prefix: Bytes::new(),
             events_channel_id: Bytes::new(),
             separates_runs: false,
+            max_pending_publishes: MAX_PENDING_PUBLISHES,
+            publish_timeout: PUBLISH_TIMEOUT,
+            engine: EngineChoice::Memory,
         }
     }
 }

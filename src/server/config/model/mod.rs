@@ -7,12 +7,13 @@
 //! | [`nhpm`], [`nchan`] | the endpoints of these families |
 //! | [`web`], [`clients`], [`users`], [`browsers`] | access control, added headers, files |
 //! | [`proxy`], [`upstream`], [`tls`] | back-ends |
-//! | [`limits`], [`logs`], [`defaults`] | limits, logs, all default values |
+//! | [`limits`], [`engine`], [`logs`], [`defaults`] | limits, engine, logs, all default values |
 
 pub mod browsers;
 pub mod clients;
 pub mod compression;
 pub mod defaults;
+pub mod engine;
 pub mod limits;
 pub mod location;
 pub mod logs;

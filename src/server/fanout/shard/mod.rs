@@ -82,7 +82,7 @@ impl Shard {
         let shard = Self(Rc::new(ShardCore {
             index,
             inbox: broker.inbox(index),
-            broker,
+            broker: broker.at_shard(index),
             send_timeout: Cell::new(NEVER),
             ping_timeout: Cell::new(NEVER),
             started: Instant::now(),

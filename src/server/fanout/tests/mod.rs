@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::message::Position;
-use crate::server::broker::{Broker, Cursor, LogCursor, NewMessage};
+use crate::server::broker::{Broker, Cursor, LogCursor, NewMessage, StoreOptions};
 use crate::server::config::{BrokerSettings, SlowPolicy};
 use crate::server::exchange::response::{
     Framing, Response, ResponseContext, ResponseWriter, SubscriptionHead,
@@ -145,17 +145,20 @@ impl Scene {
     fn publish(&self, channel: &'static str, text: &'static str) -> Position {
         let broker = self.shard.broker();
         let channel = broker.find_or_create(&channel.into()).expect("room");
+        let message = NewMessage {
+            text: text.into(),
+            ..NewMessage::default()
+        };
         broker
-            .publish(
-                &channel,
-                NewMessage {
-                    text: text.into(),
-                    ..NewMessage::default()
-                },
-                true,
-            )
+            .publish(&channel, message, StoreOptions::new(true))
+            .detach()
             .expect("room");
         channel.positions(LogCursor::default(), 0).1
+    }
+
+    fn delete(&self, channel: &'static str) {
+        let deleted = self.shard.broker().delete(&channel.into(), None);
+        deleted.detach().expect("room");
     }
 
     /// Runs a turn. Returns the bytes sent, and true if nothing is left to do.
@@ -278,13 +281,13 @@ async fn a_response_without_messages_gives_the_resume_point() {
 
     let seen = scene.publish("a", "x");
     scene.follow(&["a", "b"], true, None);
-    scene.shard.broker().delete(b"b", None).expect("room");
+    scene.delete("b");
     // Nothing is due, but the messages of a successor of `b` come after the deletion.
     assert_resume_point("!", &scene.turn().0, seen, Some(seen));
 
     // The deletion is handled first, when `a` already has a new message.
     scene.follow(&["a", "b"], true, None);
-    scene.shard.broker().delete(b"b", None).expect("room");
+    scene.delete("b");
     let next = scene.publish("a", "y");
     assert_resume_point("!", &scene.turn().0, next, Some(super::gaps::before(next)));
 }

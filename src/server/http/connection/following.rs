@@ -7,6 +7,7 @@ use std::task::Poll;
 use super::socket::ClientSocket;
 use super::{Connection, Disconnected};
 use crate::server::broker::{Charge, Incident, OutOfMemory};
+use crate::server::endpoint::websocket_input::InputAction;
 use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
 use crate::server::http::client_input::ClientInput;
 use crate::server::push_stream::subscribe::websocket::inbound::{Inbound, InboundAction};
@@ -23,6 +24,8 @@ enum WakeReason {
     Writable,
     Received,
     Disconnected,
+    /// A message of the client is acknowledged, or was rejected; with the reply.
+    Acknowledged(Option<InputAction>),
     /// A reload has removed the location.
     LocationRemoved,
     Ended(SubscriptionOutcome),
@@ -45,12 +48,9 @@ impl Connection {
         async move {
             let outcome = loop {
                 self.handle_input(&mut input, &mut requests);
-                if let ClientInput::NchanWebSocket(websocket) = &mut input {
-                    while websocket.has_pending_message() {
-                        // Boxed, so that other followers do not hold its state.
-                        Box::pin(self.run_message_hook(websocket)).await;
-                        self.receive_frames(&mut **websocket);
-                    }
+                // Boxed, so that other followers do not hold its state.
+                if input.is_blocked() {
+                    Box::pin(self.unblock(&mut input)).await;
                 }
                 if requests > MAX_PIPELINED_BYTES {
                     self.socket.record_end(Incident::TooManyPipelined);
@@ -63,7 +63,8 @@ impl Connection {
                 if self.socket.reserve(input.pending_bytes()).is_err() {
                     break SubscriptionOutcome::Dropped;
                 }
-                match self.wait_for_event(is_ending).await {
+                match self.wait_for_event(is_ending, &mut input).await {
+                    WakeReason::Acknowledged(reply) => self.reply_to_client(&mut input, reply),
                     WakeReason::Writable => self.socket.shard().resume(self.socket.key()),
                     WakeReason::Received => self.socket.shard().record_input(self.socket.key()),
                     WakeReason::LocationRemoved => {
@@ -82,6 +83,35 @@ impl Connection {
             }
             let expects_close = outcome == SubscriptionOutcome::Closed && input.expects_close();
             (outcome, expects_close)
+        }
+    }
+
+    /// Waits until the hook has decided about a message of the client, or until messages are
+    /// acknowledged, and handles the frames behind them.
+    async fn unblock(&mut self, input: &mut ClientInput) {
+        match input {
+            ClientInput::Discard | ClientInput::Requests { .. } => {}
+            ClientInput::WebSocket(websocket) => self.await_replies(&mut **websocket).await,
+            ClientInput::NchanWebSocket(websocket) => {
+                while websocket.is_blocked() {
+                    if websocket.has_pending_message() {
+                        self.run_message_hook(websocket).await;
+                        self.receive_frames(&mut **websocket);
+                    }
+                    self.await_replies(&mut **websocket).await;
+                }
+            }
+        }
+    }
+
+    /// Sends the reply to a message of a websocket client.
+    fn reply_to_client(&mut self, input: &mut ClientInput, reply: Option<InputAction>) {
+        match input {
+            ClientInput::Discard | ClientInput::Requests { .. } => {}
+            ClientInput::WebSocket(websocket) => self.reply_to_frame(&mut **websocket, reply),
+            ClientInput::NchanWebSocket(websocket) => {
+                self.reply_to_frame(&mut **websocket, reply);
+            }
         }
     }
 
@@ -132,8 +162,11 @@ impl Connection {
 
     /// Waits for an event of the follower or, unless the subscription `is_ending`, the removal of
     /// its location.
-    async fn wait_for_event(&mut self, is_ending: bool) -> WakeReason {
+    async fn wait_for_event(&mut self, is_ending: bool, input: &mut ClientInput) -> WakeReason {
         poll_fn(|cx| {
+            if let Poll::Ready(reply) = input.poll_reply(cx) {
+                return Poll::Ready(WakeReason::Acknowledged(reply));
+            }
             let event = self.socket.shard().poll_follower(self.socket.key(), cx);
             if !is_ending
                 && !self

@@ -1,11 +1,14 @@
 //! Frames from a websocket client while its connection follows, and the hook that checks the
 //! messages of nchan.
 
+use std::future::poll_fn;
+
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Connection;
+use crate::server::endpoint::PublishOutcome;
 use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
-use crate::server::http::client_input::OpenWebSocket;
+use crate::server::http::client_input::{FrameReply, OpenWebSocket};
 use crate::server::http::pace::ArrivingMessage;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::message_hook::MessageDecision;
@@ -27,9 +30,9 @@ impl Connection {
                         break;
                     }
                     let reply = websocket.input().publish(self.socket.broker(), message);
-                    self.reply_to_frame(websocket, reply);
+                    self.reply_in_order(websocket, reply);
                 }
-                reply => self.reply_to_frame(websocket, reply),
+                reply => self.reply_in_order(websocket, PublishOutcome::Ready(reply)),
             }
         }
         if websocket.is_closed() {
@@ -72,16 +75,41 @@ impl Connection {
             MessageDecision::Publish(text, content_type) => websocket
                 .input()
                 .publish(self.socket.broker(), IncomingMessage { text, content_type }),
-            MessageDecision::Drop => None,
-            MessageDecision::Reject => Some(NchanSocket::closed(1008, "403 Forbidden")),
+            MessageDecision::Drop => PublishOutcome::Ready(None),
+            MessageDecision::Reject => {
+                PublishOutcome::Ready(Some(NchanSocket::closed(1008, "403 Forbidden")))
+            }
             MessageDecision::Failed(_) => {
-                Some(NchanSocket::closed(1011, "500 Internal Server Error"))
+                let close = NchanSocket::closed(1011, "500 Internal Server Error");
+                PublishOutcome::Ready(Some(close))
             }
         };
+        self.reply_in_order(websocket, reply);
+    }
+
+    /// Waits until further messages of the client may be published, and handles their frames.
+    pub(super) async fn await_replies<I: WebSocketInput>(
+        &mut self,
+        websocket: &mut OpenWebSocket<I>,
+    ) {
+        while websocket.has_max_unacknowledged() {
+            let reply = poll_fn(|cx| websocket.poll_reply(cx)).await;
+            self.reply_to_frame(websocket, reply);
+            self.receive_frames(websocket);
+        }
+    }
+
+    /// Sends a reply, behind those to earlier messages that are not acknowledged yet.
+    fn reply_in_order<I: WebSocketInput>(
+        &mut self,
+        websocket: &mut OpenWebSocket<I>,
+        reply: FrameReply,
+    ) {
+        let reply = websocket.push_reply(reply);
         self.reply_to_frame(websocket, reply);
     }
 
-    fn reply_to_frame<I: WebSocketInput>(
+    pub(super) fn reply_to_frame<I: WebSocketInput>(
         &mut self,
         websocket: &mut OpenWebSocket<I>,
         reply: Option<InputAction>,

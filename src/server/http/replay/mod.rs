@@ -34,6 +34,7 @@ use super::listen::listener_snapshot::ListenerSnapshot;
 use super::listen::location_index::LocationAddress;
 use super::publish_plan::PublishPlan;
 use super::route::{FollowPlan, NextStep, ResponsePlan, RoutedRequest};
+use super::unanswered::UnansweredRequest;
 use super::writer::Writer;
 use crate::server::broker::Broker;
 use crate::server::config::expression::reads::Reads;
@@ -60,6 +61,8 @@ pub(in crate::server) struct ReplayContext<'a> {
     pub(in crate::server) outlet: &'a Rc<Outlet>,
     /// The current configuration.
     pub(in crate::server) snapshot: &'a Rc<ListenerSnapshot>,
+    /// The responses to earlier requests are not known yet.
+    pub(in crate::server) has_unanswered: bool,
     /// Cache of polls.
     pub(in crate::server) polls: &'a mut RequestCache<CachedPoll>,
     pub(in crate::server) writer: &'a mut Writer,
@@ -79,6 +82,8 @@ pub(in crate::server) enum ReplayEnd {
     Closes,
     /// The follower of a poll at this location is attached.
     Follows(LocationAddress),
+    /// The response waits for an acknowledgement, or for responses to earlier requests.
+    Waits(Box<UnansweredRequest>),
 }
 
 impl ReplayState {

@@ -125,7 +125,8 @@ pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Re
     let PollMatch { date, tag, rest } = match_poll(template, entry.place(), input)?;
     let head_bytes = input.len() - rest.len();
     // A follower writes to the socket itself, so everything before it must have been written.
-    if head_bytes > snapshot.limits.max_header_bytes || !context.writer.is_empty() {
+    let has_unwritten = !context.writer.is_empty() || context.has_unanswered;
+    if head_bytes > snapshot.limits.max_header_bytes || has_unwritten {
         return None;
     }
     let broker = context.shard.broker();

@@ -59,7 +59,7 @@ impl Router<'_> {
         }
         match &settings.endpoint {
             Endpoint::NchanGroup { methods, settings } => {
-                NextStep::Respond(group_location::respond(&call, settings, *methods))
+                group_location::respond(&call, settings, *methods).into()
             }
             Endpoint::NhpmPublisher(settings) => {
                 let reply = nhpm::publish::respond(&call, settings);
@@ -115,6 +115,7 @@ fn read_body<P>(
 ) -> NextStep {
     match reply {
         PublishReply::Respond(response) => NextStep::Respond(response),
+        PublishReply::Wait(pending) => NextStep::Wait(pending),
         PublishReply::Read(plan) => NextStep::Read(family(plan), hook),
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use crate::server::config::model::web::AddedHeaders;
+use crate::server::endpoint::{PendingPublish, PublishOutcome};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{Response, ResponseContext, Status};
 use crate::server::http::client_input::ClientInput;
@@ -24,6 +25,8 @@ use crate::server::push_stream::subscribe::PollReplay;
 pub(in crate::server) enum NextStep {
     /// Send this response.
     Respond(Response),
+    /// Discard the body, and send the response that depends on acknowledgements.
+    Wait(PendingPublish),
     /// Read the body and finish the plan with it, after a hook has been called if there is one.
     Read(PublishPlan, Option<Box<Result<HookCall, HookError>>>),
     /// Read the body line by line; each line is a message.
@@ -52,6 +55,15 @@ impl NextStep {
     /// Responds with the error page of an internal error, and closes the connection.
     pub(super) fn internal_error() -> Self {
         Self::Respond(Response::error_page(Status::INTERNAL).closing())
+    }
+}
+
+impl From<PublishOutcome> for NextStep {
+    fn from(outcome: PublishOutcome) -> Self {
+        match outcome {
+            PublishOutcome::Ready(response) => Self::Respond(response),
+            PublishOutcome::Pending(pending) => Self::Wait(pending),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::backend::BackendClient;
 use super::backend_request::{HookCall, HookError};
 use super::hook_response::HookResponse;
 use crate::server::broker::Broker;
+use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::http::publish_plan::PublishPlan;
 
@@ -50,18 +51,20 @@ pub(in crate::server) async fn publish(
     body: Bytes,
     backend: &BackendClient,
     broker: &Broker,
-) -> Response {
+) -> PublishOutcome {
     let response = backend.call_without_redirect(hook, body.clone()).await;
-    match MessageDecision::of(response, body, plan.content_type()) {
-        MessageDecision::Publish(text, content_type) => {
-            plan.finish_with(broker, text, content_type)
-        }
-        MessageDecision::Drop => Response {
-            bodiless: true,
-            ..Response::header_only(Status(204), &b""[..])
+    PublishOutcome::Ready(
+        match MessageDecision::of(response, body, plan.content_type()) {
+            MessageDecision::Publish(text, content_type) => {
+                return plan.finish_with(broker, text, content_type);
+            }
+            MessageDecision::Drop => Response {
+                bodiless: true,
+                ..Response::header_only(Status(204), &b""[..])
+            },
+            MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
+            MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
+            MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),
         },
-        MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
-        MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
-        MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),
-    }
+    )
 }

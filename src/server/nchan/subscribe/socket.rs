@@ -3,16 +3,16 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::server::broker::Broker;
+use crate::server::broker::{Broker, PublishError};
 use crate::server::config::NchanSettings;
-use crate::server::endpoint::SubscribeCall;
 use crate::server::endpoint::notation::Notation;
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::{Frame, Opcode, Parsed};
 use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
+use crate::server::endpoint::{PublishOutcome, SubscribeCall};
 use crate::server::nchan::deflate::{InflateError, Inflater};
 use crate::server::nchan::deflate_negotiation::NegotiatedDeflate;
-use crate::server::nchan::publication::{Publication, PublishError};
+use crate::server::nchan::publication::{Confirmation, Publication, PublicationError};
 use crate::server::observe::limits_log::Limit;
 
 /// Maximum payload of a control frame, in bytes.
@@ -25,6 +25,8 @@ const NOT_UTF8: u16 = 1007;
 const POLICY: u16 = 1008;
 const TOO_LARGE: u16 = 1009;
 const INTERNAL: u16 = 1011;
+/// Registered with IANA.
+const TRY_AGAIN: u16 = 1013;
 
 /// The input state of a client's websocket, and the settings for its messages.
 #[derive(Debug)]
@@ -204,21 +206,18 @@ impl WebSocketInput for NchanSocket {
         }
     }
 
-    fn publish(&self, broker: &Broker, message: IncomingMessage) -> Option<InputAction> {
-        let publication = self.publication.as_ref()?;
-        match publication.publish(broker, message.text, message.content_type) {
-            Ok((_, numbers)) => self.notation.map(|notation| {
-                let mut out = Vec::new();
-                frame::push(Opcode::Text, numbers.body(notation).as_bytes(), &mut out);
-                InputAction::Reply(out)
-            }),
-            // Silent, as in nchan.
-            Err(PublishError::Group(_)) => None,
-            Err(PublishError::NoRoom) => Some(InputAction::Close(frame::close(
-                INTERNAL,
-                "500 Internal Server Error",
-            ))),
-        }
+    fn publish(
+        &self,
+        broker: &Broker,
+        message: IncomingMessage,
+    ) -> PublishOutcome<Option<InputAction>> {
+        let Some(publication) = &self.publication else {
+            return PublishOutcome::Ready(None);
+        };
+        let notation = self.notation;
+        publication
+            .publish(broker, message.text, message.content_type)
+            .map(move |confirmation| reply(confirmation, notation))
     }
 
     fn pending_bytes(&self) -> usize {
@@ -240,6 +239,25 @@ impl WebSocketInput for NchanSocket {
     fn discard(&mut self) {
         self.fragments = None;
         self.inflater = None;
+    }
+}
+
+/// The reply to a message.
+fn reply(confirmation: Confirmation, notation: Option<Notation>) -> Option<InputAction> {
+    match confirmation {
+        Ok((_, numbers)) => notation.map(|notation| {
+            let mut out = Vec::new();
+            frame::push(Opcode::Text, numbers.body(notation).as_bytes(), &mut out);
+            InputAction::Reply(out)
+        }),
+        // Silent, as in nchan.
+        Err(PublicationError::Group(_)) => None,
+        Err(PublicationError::Publish(PublishError::Rejected(_))) => {
+            Some(NchanSocket::closed(INTERNAL, "500 Internal Server Error"))
+        }
+        Err(PublicationError::Publish(_)) => {
+            Some(NchanSocket::closed(TRY_AGAIN, "503 Service Unavailable"))
+        }
     }
 }
 

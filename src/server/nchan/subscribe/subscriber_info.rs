@@ -59,8 +59,8 @@ fn lines(
         RandomState::new().hash_one(1_u8)
     );
     let key = channel_key(EVENTS_GROUP, id.as_bytes());
-    let no_room = |_| Box::new(Response::error_page(Status::INTERNAL).closing());
-    let channel = call.broker.find_or_create(&key).map_err(no_room)?;
+    let no_room = || Box::new(Response::error_page(Status::INTERNAL).closing());
+    let channel = call.broker.find_or_create(&key).map_err(|_| no_room())?;
     let attributes = Arc::new(Attributes {
         expires_after: Some(unix_now() + LIFETIME_SECONDS),
         ..Attributes::default()
@@ -72,8 +72,9 @@ fn lines(
             ..NewMessage::default()
         };
         call.broker
-            .publish_with(&channel, message, StoreOptions::new(true))
-            .map_err(no_room)?;
+            .publish(&channel, message, StoreOptions::new(true))
+            .detach()
+            .map_err(|_| no_room())?;
     }
     subscribing.named.keys = vec![key];
     subscribing.id = None;

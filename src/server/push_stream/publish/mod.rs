@@ -26,7 +26,7 @@ use super::cors::cors_lines;
 use super::explain::Rejection;
 use super::info;
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
-use crate::server::broker::{Broker, ChannelInfo, CreateError};
+use crate::server::broker::{Broker, ChannelInfo, CreateError, PublishError};
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
@@ -123,7 +123,8 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
     for ChannelRef { id, .. } in &ids {
         check_publish_channel(call.broker, id)?;
         if publishes {
-            channels.push(call.broker.find_or_create(id).map_err(rejection_for)?);
+            let channel = call.broker.find_or_create(id);
+            channels.push(channel.map_err(|error| rejection_for(error.into()))?);
         }
         if call.request.method != "GET" && call.broker.is_events_channel(id) {
             return Err(Rejection::EventsChannel);
@@ -212,9 +213,11 @@ pub(in crate::server) fn check_publish_channel(
     Ok(())
 }
 
-fn rejection_for(error: CreateError) -> Rejection {
+fn rejection_for(error: PublishError) -> Rejection {
     match error {
-        CreateError::TooManyChannels => Rejection::TooManyChannels,
-        CreateError::OutOfMemory(_) => Rejection::OutOfMemory,
+        PublishError::Rejected(CreateError::TooManyChannels) => Rejection::TooManyChannels,
+        PublishError::Rejected(CreateError::OutOfMemory(_)) => Rejection::OutOfMemory,
+        PublishError::TooManyPending => Rejection::TooManyPending,
+        PublishError::Unacknowledged => Rejection::Unacknowledged,
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::check_publish_channel;
-use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
+use super::{check_publish_channel, rejection_for};
+use crate::server::broker::{
+    Broker, Channel, ChannelInfo, NewMessage, PublishError, StoreOptions, Ticket, Tickets,
+};
+use crate::server::endpoint::PublishOutcome;
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
 use crate::server::push_stream::channels_path;
@@ -23,6 +26,7 @@ pub struct Plan {
 }
 
 /// The parts of a response that do not depend on the message.
+#[derive(Clone)]
 pub(in crate::server) struct ReplyTraits {
     pub(in crate::server) notation: AcceptedNotation,
     /// The response has the channel info as its body.
@@ -110,13 +114,12 @@ impl Plan {
         size_of::<Self>() + self.reply.headers.len() + action
     }
 
-    /// Executes the plan on the body and returns the response.
-    #[must_use]
-    pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+    /// Executes the plan on the body.
+    pub fn finish(&self, broker: &Broker, body: Bytes) -> PublishOutcome {
         match &self.action {
             Action::Delete { ids } => self.delete(broker, ids, &body),
             Action::Publish { .. } if body.is_empty() => {
-                Rejection::EmptyBody.response(&self.reply.headers[NO_CACHE.len()..], false)
+                PublishOutcome::Ready(self.reply.reject(Rejection::EmptyBody))
             }
             Action::Publish {
                 channels,
@@ -141,56 +144,125 @@ impl Plan {
         channels: &[Arc<Channel>],
         message: NewMessage,
         store: bool,
-    ) -> Response {
+    ) -> PublishOutcome {
         if let [channel] = channels {
-            return match broker.publish(channel, message, store) {
-                Ok(info) => self.respond_with(std::slice::from_ref(&info), broker),
-                Err(_no_room) => self.reply.respond_out_of_memory(),
-            };
+            return self.publish_to_one(broker, channel, message, StoreOptions::new(store));
         }
-        for (channel, message) in message.for_each(channels) {
-            if broker.publish(channel, message, store).is_err() {
-                return self.reply.respond_out_of_memory();
+        match broker.publish_to_all(channels, message, StoreOptions::new(store)) {
+            Tickets::Ready(result) => PublishOutcome::Ready(self.reply.respond_to_several(
+                broker,
+                channels,
+                result.map(drop),
+            )),
+            Tickets::Pending(tickets) => {
+                let reply = self.reply.clone();
+                let broker = broker.clone();
+                let channels = channels.to_vec();
+                PublishOutcome::pending(async move {
+                    let result = tickets.settle().await.map(drop);
+                    reply.respond_to_several(&broker, &channels, result)
+                })
             }
         }
-        // The request may name a channel twice: report the counts after the last message.
-        let infos: Vec<ChannelInfo> = channels.iter().map(|channel| channel.info()).collect();
-        self.respond_with(&infos, broker)
     }
 
-    /// The response to published messages, with the state of their channels.
-    fn respond_with(&self, infos: &[ChannelInfo], broker: &Broker) -> Response {
-        if !self.reply.shows_info {
-            return self.reply.respond_without_info();
+    /// Publishes to one channel, as almost every request does.
+    fn publish_to_one(
+        &self,
+        broker: &Broker,
+        channel: &Arc<Channel>,
+        message: NewMessage,
+        options: StoreOptions,
+    ) -> PublishOutcome {
+        match broker.publish(channel, message, options) {
+            Ticket::Ready(Ok(info)) => {
+                PublishOutcome::Ready(self.reply.respond(std::slice::from_ref(&info), broker))
+            }
+            Ticket::Ready(Err(error)) => PublishOutcome::Ready(self.reply.reject_publish(error)),
+            Ticket::Pending(waiter) => {
+                let reply = self.reply.clone();
+                let broker = broker.clone();
+                PublishOutcome::pending(async move {
+                    match waiter.await {
+                        Ok(info) => reply.respond(&[info], &broker),
+                        Err(error) => reply.reject_publish(error),
+                    }
+                })
+            }
         }
-        let headers = self.reply.headers.clone();
-        info::response(self.reply.notation, infos, broker, false, headers)
     }
 
-    fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
+    fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> PublishOutcome {
         let text = Some(body).filter(|body| !body.is_empty());
-        let headers = self.reply.headers.clone();
-        let mut deleted = false;
-        for id in ids {
-            match broker.delete(&id.id, text.cloned()) {
-                Ok(removed) => deleted |= removed,
-                Err(_no_room) => return Response::header_only(Status::INTERNAL, headers),
+        let deletions = ids.iter().map(|id| broker.delete(&id.id, text.cloned()));
+        match Tickets::collect(deletions) {
+            Tickets::Ready(result) => PublishOutcome::Ready(self.reply.respond_to_deletion(result)),
+            Tickets::Pending(tickets) => {
+                let reply = self.reply.clone();
+                PublishOutcome::pending(
+                    async move { reply.respond_to_deletion(tickets.settle().await) },
+                )
             }
         }
-        if deleted {
-            return Response::header_only(Status::OK, headers)
-                .with_headers(explain_line("Channel deleted.").as_bytes());
-        }
-        Response::header_only(Status::NOT_FOUND, headers)
     }
 }
 
 impl ReplyTraits {
-    pub(in crate::server) fn respond_without_info(&self) -> Response {
+    /// The response to a published message, with the state of its channels.
+    fn respond(&self, infos: &[ChannelInfo], broker: &Broker) -> Response {
+        if !self.shows_info {
+            return self.respond_without_info();
+        }
+        let headers = self.headers.clone();
+        info::response(self.notation, infos, broker, false, headers)
+    }
+
+    /// The response to a message to several channels.
+    fn respond_to_several(
+        &self,
+        broker: &Broker,
+        channels: &[Arc<Channel>],
+        result: Result<(), PublishError>,
+    ) -> Response {
+        if let Err(error) = result {
+            return self.reject_publish(error);
+        }
+        // The request may name a channel twice: report the counts after the last message.
+        let infos: Vec<ChannelInfo> = channels.iter().map(|channel| channel.info()).collect();
+        self.respond(&infos, broker)
+    }
+
+    /// The response to a message that was not published, or may not have been.
+    fn reject_publish(&self, error: PublishError) -> Response {
+        match error {
+            PublishError::Rejected(_no_room) => self.respond_out_of_memory(),
+            PublishError::TooManyPending | PublishError::Unacknowledged => {
+                self.reject(rejection_for(error))
+            }
+        }
+    }
+
+    /// The response to a deletion; `result` has which of the channels existed.
+    fn respond_to_deletion(&self, result: Result<SmallVec<[bool; 1]>, PublishError>) -> Response {
+        let headers = self.headers.clone();
+        match result {
+            Ok(deleted) if deleted.contains(&true) => Response::header_only(Status::OK, headers)
+                .with_headers(explain_line("Channel deleted.").as_bytes()),
+            Ok(_) => Response::header_only(Status::NOT_FOUND, headers),
+            Err(PublishError::Rejected(_)) => Response::header_only(Status::INTERNAL, headers),
+            Err(error) => self.reject(rejection_for(error)),
+        }
+    }
+
+    fn reject(&self, rejection: Rejection) -> Response {
+        rejection.response(&self.headers[NO_CACHE.len()..], false)
+    }
+
+    fn respond_without_info(&self) -> Response {
         Response::header_only(Status::OK, self.headers.clone())
     }
 
-    pub(in crate::server) fn respond_out_of_memory(&self) -> Response {
+    fn respond_out_of_memory(&self) -> Response {
         Response::error_page(Status::INTERNAL)
             .with_headers(&self.headers)
             .closing()

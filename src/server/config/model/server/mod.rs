@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::server::config::{
-    BrowserAccess, Captures, ConnectionLimits, ErrorLog, Listener, Location, LocationSettings,
-    Locations, RewriteStep, ServerName,
+    BrowserAccess, Captures, ConnectionLimits, EngineChoice, ErrorLog, Listener, Location,
+    LocationSettings, Locations, RewriteStep, ServerName,
 };
 
 /// The configuration of a server.
@@ -120,6 +120,12 @@ pub struct BrokerSettings {
     /// Positions are greater than those of an earlier run of the server, even one that ended in the
     /// same second. Off as in the module, where the tags of every second start at 1.
     pub separates_runs: bool,
+    /// Maximum number of publishes that the engine has not acknowledged; further ones get 503.
+    pub max_pending_publishes: u64,
+    /// Maximum time for the acknowledgement of a publish; then the publisher gets 503.
+    pub publish_timeout: Duration,
+    /// The engine.
+    pub engine: EngineChoice,
 }
 
 impl fmt::Display for ListenAddress {

@@ -52,13 +52,14 @@ impl<'r, 'a> BatchUpload<'r, 'a> {
     /// read.
     pub(super) async fn serve(mut self, context: ResponsePlan) -> Result<(), Disconnected> {
         self.requests.held = self.batch.own_bytes();
-        let outcome = self.read_batch().await?;
+        let read = self.read_batch().await?;
         let Self {
             requests,
-            batch,
+            mut batch,
             body,
             ..
         } = self;
+        let outcome = batch.settle(read).await;
         let response = batch.response(outcome.err().as_ref());
         // Lines that were not published are freed before the next wait.
         drop(batch);
@@ -110,6 +111,11 @@ impl<'r, 'a> BatchUpload<'r, 'a> {
                 match batch.publish(requests.connection.socket.broker(), at_end) {
                     Ok(Progress::Done) => break,
                     Ok(Progress::Yield) => tokio::task::yield_now().await,
+                    Ok(Progress::Wait) => {
+                        if let Err(failure) = batch.acknowledge().await {
+                            return Ok(Err(failure));
+                        }
+                    }
                     Err(failure) => return Ok(Err(failure)),
                 }
             }

@@ -4,6 +4,7 @@
 //! that must wait before it can be routed (for a check, its body, a file or a back-end) keeps the
 //! configuration that its head was read with.
 
+mod answering;
 mod batches;
 mod malformed_request;
 mod parts;
@@ -34,8 +35,8 @@ use crate::server::http::replay::{
 use crate::server::http::route::{
     FollowPlan, Located, MustWait, NextStep, NoWaiting, PendingBody, RoutedRequest, Router, Waiting,
 };
+use crate::server::http::unanswered::UnansweredRequests;
 use crate::server::http::writer::Writer;
-use crate::server::push_stream::subscribe::PollReplay;
 
 /// Result of serving requests.
 pub(super) enum ServeOutcome {
@@ -63,6 +64,7 @@ pub(super) struct Requests<'a> {
     replay: ReplayState,
     /// What follows from a request that was replayed as its input was read.
     replayed: Option<ReplayEnd>,
+    unanswered: UnansweredRequests,
     /// Arrival of the first byte of an incomplete head, in
     /// [running time](crate::server::fanout::Shard::running_time).
     head_since: Option<Duration>,
@@ -83,6 +85,7 @@ impl<'a> Requests<'a> {
             writer: Writer::default(),
             replay: ReplayState::default(),
             replayed: None,
+            unanswered: UnansweredRequests::default(),
             head_since: None,
             served_any,
             held: 0,
@@ -112,6 +115,10 @@ impl<'a> Requests<'a> {
     async fn step(&mut self) -> Result<Option<ServeOutcome>, Disconnected> {
         if let Some(end) = self.replayed.take() {
             return self.end_replay(end).await;
+        }
+        let has_unanswered = !self.unanswered.is_empty();
+        if has_unanswered && (self.unanswered.is_full() || !self.publish_comes_next()) {
+            return answering::answer_all(self).await.map(|()| None);
         }
         // A follower writes to the socket itself, so everything before it must have been written.
         if !self.writer.is_empty() && (self.writer.is_full() || !self.publish_comes_next()) {
@@ -240,6 +247,7 @@ impl<'a> Requests<'a> {
         located: Located<'s>,
         snapshot: &'s ListenerSnapshot,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
+        answering::answer_all(self).await?;
         self.held = request.own_bytes();
         // Other requests are routed while it waits.
         let routing = self.route_waiting(&request, located, snapshot);
@@ -263,6 +271,7 @@ impl<'a> Requests<'a> {
 
     /// Rejects the malformed request in the buffer, and closes the connection.
     async fn reject(&mut self, response: &Response) -> Result<Option<ServeOutcome>, Disconnected> {
+        answering::answer_all(self).await?;
         let Connection {
             socket, snapshot, ..
         } = &*self.connection;
@@ -299,19 +308,6 @@ impl<'a> Requests<'a> {
         ServeOutcome::Follow(plan.input)
     }
 
-    /// Caches the current poll; without `replay` it cannot be replayed.
-    fn cache_poll(&mut self, replay: Option<Box<PollReplay>>, location: LocationAddress) {
-        let Connection {
-            socket,
-            snapshot,
-            poll_cache,
-            ..
-        } = &mut *self.connection;
-        let broker = socket.broker();
-        self.replay
-            .cache_poll(poll_cache, broker, snapshot, replay, location);
-    }
-
     /// Answers the request at the front of `input` from the cache. Returns its length, or `None` if
     /// it is not in the cache.
     fn replay_front(&mut self, input: &[u8]) -> Option<usize> {
@@ -330,6 +326,7 @@ impl<'a> Requests<'a> {
             key: socket.key(),
             outlet: socket.outlet(),
             snapshot,
+            has_unanswered: !self.unanswered.is_empty(),
             polls: poll_cache,
             writer: &mut self.writer,
         };
@@ -355,6 +352,10 @@ impl<'a> Requests<'a> {
     async fn end_replay(&mut self, end: ReplayEnd) -> Result<Option<ServeOutcome>, Disconnected> {
         match end {
             ReplayEnd::Closes => self.close().await,
+            ReplayEnd::Waits(request) => {
+                self.unanswered.push(*request);
+                Ok(None)
+            }
             ReplayEnd::Follows(location) => {
                 self.connection.subscription.location = location;
                 Ok(Some(ServeOutcome::Follow(ClientInput::Requests {
@@ -379,9 +380,8 @@ impl Waiting for Requests<'_> {
     }
 
     async fn begin(&mut self) -> Result<(), Disconnected> {
-        self.flush().await?;
-        self.reserve(self.writer.capacity())
-            .map_err(|_out_of_memory| Disconnected)
+        answering::answer_all(self).await?;
+        self.prepare_wait().await
     }
 
     async fn read_body(

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 
 use super::super::socket::{ClientSocket, with_scratch};
 use super::super::{Connection, Disconnected};
-use super::Requests;
+use super::{Requests, answering};
 use crate::server::broker::Incident;
 use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::Interruption;
@@ -189,8 +189,18 @@ impl Requests<'_> {
         Ok(())
     }
 
+    /// Prepares a wait of unknown length: sends the responses to earlier requests, and reserves the
+    /// memory of the current one.
+    pub(super) async fn prepare_wait(&mut self) -> Result<(), Disconnected> {
+        self.flush().await?;
+        self.writer.record_wait();
+        self.reserve(self.writer.capacity())
+            .map_err(|_out_of_memory| Disconnected)
+    }
+
     /// Waits for the rest of a head.
     pub(super) async fn fill_head(&mut self) -> Result<(), Disconnected> {
+        answering::answer_all(self).await?;
         self.flush().await?;
         let is_first = self.head_since.is_none();
         let now = self.connection.socket.shard().running_time();

@@ -10,16 +10,19 @@ use super::super::socket::LINGER_BYTES;
 use super::super::{Connection, Disconnected};
 use super::batches::BatchUpload;
 use super::parts::PartSender;
-use super::{Requests, ServeOutcome};
+use super::{Requests, ServeOutcome, answering};
 use crate::server::broker::Incident;
+use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::response::{Response, ResponseContext};
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::pages;
 use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::route::{NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::message_hook;
+use crate::server::push_stream::subscribe::PollReplay;
 
 impl Requests<'_> {
     /// Carries out the result of routing. What few requests need is boxed, so that the others do
@@ -28,6 +31,7 @@ impl Requests<'_> {
         &mut self,
         routed: RoutedRequest,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
+        answering::answer_all(self).await?;
         let RoutedRequest {
             next,
             body,
@@ -36,8 +40,13 @@ impl Requests<'_> {
         } = routed;
         match next {
             NextStep::Read(plan, hook) => {
-                let response = self.publish(plan, hook, body, &mut context).await?;
-                self.finish(response, context).await
+                let outcome = self.publish(plan, hook, body, &mut context).await?;
+                answering::respond(self, outcome, context).await
+            }
+            NextStep::Wait(pending) => {
+                context.connection.keep_alive &= self.discard_body(&body).await?;
+                let outcome = PublishOutcome::Pending(pending);
+                answering::respond(self, outcome, context).await
             }
             NextStep::Respond(response) => {
                 self.respond_without_body(response, &body, context).await
@@ -95,6 +104,23 @@ impl Requests<'_> {
         self.finish(response, context).await
     }
 
+    /// Caches the current poll; without `replay` it cannot be replayed.
+    pub(super) fn cache_poll(
+        &mut self,
+        replay: Option<Box<PollReplay>>,
+        location: LocationAddress,
+    ) {
+        let Connection {
+            socket,
+            snapshot,
+            poll_cache,
+            ..
+        } = &mut *self.connection;
+        let broker = socket.broker();
+        self.replay
+            .cache_poll(poll_cache, broker, snapshot, replay, location);
+    }
+
     /// Queues and logs a rendered response.
     fn write_rendered(&mut self, bytes: &[u8], log: Option<Box<LogEntry>>) {
         let start = self.writer.len();
@@ -124,7 +150,7 @@ impl Requests<'_> {
             location,
             mut context,
         } = routed;
-        let response = match next {
+        let outcome = match next {
             NextStep::Read(plan, None) => {
                 let body = self.take_body(pending.length);
                 self.execute(plan, pending.max_bytes, body, &mut context)
@@ -133,9 +159,9 @@ impl Requests<'_> {
                 if !response.close {
                     self.take_body(pending.length);
                 }
-                response
+                PublishOutcome::Ready(response)
             }
-            NextStep::SendPrepared(bytes, keeps_alive, replay) => {
+            NextStep::SendPrepared(bytes, keeps_alive, replay) if self.unanswered.is_empty() => {
                 self.cache_poll(replay, location);
                 self.write_rendered(&bytes, context.log);
                 return Ok(keeps_alive);
@@ -149,8 +175,16 @@ impl Requests<'_> {
                 }));
             }
         };
-        let response = context.complete(response);
-        Ok(self.write_response(&response, context.connection, context.log))
+        match outcome {
+            PublishOutcome::Ready(response) if self.unanswered.is_empty() => {
+                let response = context.complete(response);
+                Ok(self.write_response(&response, context.connection, context.log))
+            }
+            outcome => {
+                answering::leave_unanswered(self, outcome, context);
+                Ok(true)
+            }
+        }
     }
 
     /// Reads the message of a publisher, and carries out its plan, unless a hook decides otherwise.
@@ -160,7 +194,7 @@ impl Requests<'_> {
         hook: Option<Box<Result<HookCall, HookError>>>,
         body: RequestBody,
         context: &mut ResponsePlan,
-    ) -> Result<Response, Disconnected> {
+    ) -> Result<PublishOutcome, Disconnected> {
         self.held = plan.own_bytes();
         let max_body = body.pending().max_bytes;
         let body = match body {
@@ -175,7 +209,7 @@ impl Requests<'_> {
                 Box::pin(message_hook::publish(&plan, *hook, body, backend, broker)).await
             }
             (Ok(body), None) => self.execute(plan, max_body, body, context),
-            (Err(response), _) => response.with_headers(plan.headers()),
+            (Err(response), _) => PublishOutcome::Ready(response.with_headers(plan.headers())),
         })
     }
 
@@ -186,16 +220,16 @@ impl Requests<'_> {
         max_body: u64,
         body: Bytes,
         context: &mut ResponsePlan,
-    ) -> Response {
+    ) -> PublishOutcome {
         context.record_body(&body);
         let Connection {
             socket, snapshot, ..
         } = &*self.connection;
-        let response = plan.finish(socket.broker(), body);
+        let outcome = plan.finish(socket.broker(), body);
         self.writer.record_published(socket.shard());
         self.replay
             .cache_publish(socket.broker(), snapshot, plan, max_body, context);
-        response
+        outcome
     }
 
     /// Discards an unused body, so that the next request can be read; the response closes the

@@ -11,9 +11,11 @@ use super::cached_request::{CachedRequest, RequestCache};
 use super::head_template::{Holes, TemplateMatch};
 use super::response_cache::ResponseHeadCache;
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
+use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::request::Request;
 use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::route::ResponsePlan;
+use crate::server::http::unanswered::UnansweredRequest;
 use crate::server::observe::failpoints;
 
 /// Most digits of a `Content-Length` that is matched.
@@ -133,6 +135,7 @@ pub(super) fn replay(
     let ReplayContext {
         shard,
         outlet,
+        has_unanswered,
         writer,
         ..
     } = context;
@@ -153,13 +156,15 @@ pub(super) fn replay(
     let bytes = head_bytes + text.len();
     let text = Bytes::copy_from_slice(text);
     let is_last = bytes == input.len() && writer.is_empty();
-    let delivering = if is_last {
-        shard.begin_inline_delivery(outlet, writer.has_waited())
-    } else {
-        None
-    };
-    let response = plan.finish(broker, text);
+    let delivering = is_last
+        .then(|| shard.begin_inline_delivery(outlet, writer.has_waited()))
+        .flatten();
+    let outcome = plan.finish(broker, text);
     plan.release_channels();
+    let response = match outcome {
+        PublishOutcome::Ready(response) if !*has_unanswered => response,
+        outcome => return Some(leave_unanswered(bytes, outcome, context)),
+    };
     let keeps_alive = head.write(response, context, writer.out());
     match delivering {
         Some(delivering) => writer.write_inline(outlet, &delivering),
@@ -169,6 +174,20 @@ pub(super) fn replay(
         bytes,
         end: (!keeps_alive).then_some(ReplayEnd::Closes),
     })
+}
+
+/// Leaves a replayed request unanswered for now.
+#[cold]
+fn leave_unanswered(bytes: usize, outcome: PublishOutcome, plan: &ResponsePlan) -> Replayed {
+    let request = UnansweredRequest {
+        outcome,
+        context: plan.without_log(),
+        received: 0,
+    };
+    Replayed {
+        bytes,
+        end: Some(ReplayEnd::Waits(Box::new(request))),
+    }
 }
 
 #[cfg(test)]

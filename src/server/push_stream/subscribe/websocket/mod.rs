@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 pub use self::socket::PushStreamSocket;
 use super::{channels, rejection_for, resume};
 use crate::protocol::{DELETED_ID, EXPLAIN};
-use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
+use crate::server::broker::{AttachError, Broker, Channel, NewMessage, StoreOptions, Tickets};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
@@ -63,25 +63,21 @@ impl WebSocketPublisher {
     }
 
     /// Publishes `text` to every channel of the connection.
-    ///
-    /// # Errors
-    /// A limit on memory or channels is reached; the caller closes the connection.
-    pub fn publish(&self, broker: &Broker, text: Bytes) -> Result<(), CreateError> {
+    pub fn publish(&self, broker: &Broker, text: Bytes) -> Tickets {
         if text.is_empty() {
-            return Ok(());
+            return Tickets::Ready(Ok(SmallVec::new()));
         }
         let message = NewMessage {
             text,
             ..NewMessage::default()
         };
+        let options = StoreOptions::new(self.store);
         // A deleted channel no longer belongs to the connection.
-        for (channel, message) in message
+        let published = message
             .for_each(&self.channels)
             .filter(|(channel, _)| channel.deletion_text().is_none())
-        {
-            broker.publish(channel, message, self.store)?;
-        }
-        Ok(())
+            .map(|(channel, message)| broker.publish(channel, message, options));
+        Tickets::collect(published)
     }
 }
 

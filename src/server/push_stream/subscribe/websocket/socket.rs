@@ -4,7 +4,8 @@ use bytes::BytesMut;
 
 use super::WebSocketPublisher;
 use super::inbound::{Inbound, InboundAction};
-use crate::server::broker::Broker;
+use crate::server::broker::{Broker, Tickets};
+use crate::server::endpoint::PublishOutcome;
 use crate::server::endpoint::websocket_input::{IncomingMessage, InputAction, WebSocketInput};
 
 /// The websocket of a push-stream client.
@@ -33,11 +34,19 @@ impl WebSocketInput for PushStreamSocket {
         })
     }
 
-    fn publish(&self, broker: &Broker, message: IncomingMessage) -> Option<InputAction> {
-        self.publisher
-            .publish(broker, message.text)
-            .is_err()
-            .then(|| InputAction::Close(Vec::new()))
+    fn publish(
+        &self,
+        broker: &Broker,
+        message: IncomingMessage,
+    ) -> PublishOutcome<Option<InputAction>> {
+        // A limit is reached, or the outcome is unknown.
+        let close = |failed: bool| failed.then(|| InputAction::Close(Vec::new()));
+        match self.publisher.publish(broker, message.text) {
+            Tickets::Ready(result) => PublishOutcome::Ready(close(result.is_err())),
+            Tickets::Pending(tickets) => {
+                PublishOutcome::pending(async move { close(tickets.settle().await.is_err()) })
+            }
+        }
     }
 
     fn pending_bytes(&self) -> usize {

@@ -17,16 +17,19 @@
 //! before it stay published. `channel` has the syntax of `?id=` without percent-encoding, and is
 //! optional if `?id=` names a channel. Blank lines are skipped. No sockets: `http` reads the body.
 
+mod line;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
 use smallvec::SmallVec;
 
+use self::line::BatchLine;
 use super::{check_publish_channel, rejection_for};
-use crate::server::broker::{Broker, Channel, NewMessage};
+use crate::server::broker::{
+    Broker, Channel, ChannelInfo, NewMessage, PendingTickets, StoreOptions, Tickets,
+};
 use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::channels_path;
@@ -39,6 +42,9 @@ const LINES_PER_TURN: usize = 256;
 
 /// Maximum number of bytes processed before other connections get a turn.
 const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// Maximum number of lines that wait for their acknowledgement together.
+const MAX_UNACKNOWLEDGED: usize = 256;
 
 /// The limits on one line.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +72,10 @@ pub struct Batch {
     published: u64,
     /// The channel of the last line, which the next line often names, too.
     last: Option<Arc<Channel>>,
+    /// Lines that are not acknowledged, with their numbers, in order.
+    unacknowledged: VecDeque<(u64, PendingTickets<ChannelInfo>)>,
+    /// The first line that was not acknowledged, with its number.
+    failed: Option<(u64, Failure)>,
 }
 
 /// Why a batch ends early.
@@ -82,19 +92,10 @@ pub struct Failure {
 pub enum Progress {
     /// The turn is over; there may be more complete lines.
     Yield,
+    /// Lines have to be acknowledged first ([`Batch::acknowledge`]).
+    Wait,
     /// All complete lines are published.
     Done,
-}
-
-/// A line. Unknown fields are rejected, so that a misspelt one is not lost silently.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    channel: Option<String>,
-    text: Option<String>,
-    base64: Option<String>,
-    event_id: Option<String>,
-    event_type: Option<String>,
 }
 
 impl Failure {
@@ -140,6 +141,8 @@ impl Batch {
             lines: 0,
             published: 0,
             last: None,
+            unacknowledged: VecDeque::new(),
+            failed: None,
         }
     }
 
@@ -170,6 +173,10 @@ impl Batch {
         let mut at = 0;
         let mut progress = Progress::Yield;
         for _ in 0..LINES_PER_TURN {
+            if self.unacknowledged.len() >= MAX_UNACKNOWLEDGED {
+                progress = Progress::Wait;
+                break;
+            }
             let end = memchr::memchr(b'\n', &pending[self.scanned.max(at)..])
                 .map(|end| self.scanned.max(at) + end);
             let line = &pending[at..end.unwrap_or(pending.len())];
@@ -210,43 +217,8 @@ impl Batch {
         if line.is_empty() {
             return Ok(());
         }
-        let Line {
-            channel,
-            text,
-            base64,
-            event_id,
-            event_type,
-        } = parse(line)?;
-        let text = match (text, base64) {
-            (Some(text), None) => Bytes::from(text),
-            (None, Some(base64)) => Bytes::from(
-                STANDARD
-                    .decode(base64)
-                    .map_err(|error| Failure::new(400, format!("invalid \"base64\": {error}")))?,
-            ),
-            (Some(_), Some(_)) => {
-                return Err(Failure::new(
-                    400,
-                    "the line has both \"text\" and \"base64\"",
-                ));
-            }
-            (None, None) => {
-                return Err(Failure::new(
-                    400,
-                    "the line has neither \"text\" nor \"base64\"",
-                ));
-            }
-        };
-        if text.is_empty() {
-            return Err(Rejection::EmptyBody.into());
-        }
-        let message = NewMessage {
-            text,
-            event_id: header("event_id", event_id)?,
-            event_type: header("event_type", event_type)?,
-            ..NewMessage::default()
-        };
-        match channel {
+        let BatchLine { channel, message } = BatchLine::parse(line)?;
+        let tickets = match channel {
             Some(channel) => {
                 self.publish_to(broker, &channels_path::split(Bytes::from(channel)), message)?
             }
@@ -254,10 +226,16 @@ impl Batch {
                 let ids = std::mem::take(&mut self.default_ids);
                 let result = self.publish_to(broker, &ids, message);
                 self.default_ids = ids;
-                result?;
+                result?
             }
+        };
+        match tickets {
+            Tickets::Ready(result) => {
+                result.map_err(rejection_for)?;
+                self.published += 1;
+            }
+            Tickets::Pending(tickets) => self.unacknowledged.push_back((self.lines, tickets)),
         }
-        self.published += 1;
         Ok(())
     }
 
@@ -266,7 +244,7 @@ impl Batch {
         broker: &Broker,
         ids: &[ChannelRef],
         message: NewMessage,
-    ) -> Result<(), Failure> {
+    ) -> Result<Tickets, Failure> {
         if ids.is_empty() {
             return Err(Rejection::NoChannelId.into());
         }
@@ -282,18 +260,59 @@ impl Batch {
                     if broker.is_events_channel(id) {
                         return Err(Rejection::EventsChannel.into());
                     }
-                    broker.find_or_create(id).map_err(rejection_for)?
+                    let channel = broker.find_or_create(id);
+                    channel.map_err(|error| rejection_for(error.into()))?
                 }
             };
             channels.push(channel);
         }
-        for (channel, message) in message.for_each(&channels) {
-            broker
-                .publish(channel, message, self.store)
-                .map_err(rejection_for)?;
-        }
+        let options = StoreOptions::new(self.store);
+        let tickets = broker.publish_to_all(&channels, message, options);
         self.last = channels.pop();
-        Ok(())
+        Ok(tickets)
+    }
+
+    /// Waits until at most half of the lines that may wait together are not acknowledged.
+    ///
+    /// # Errors
+    /// The first line that was not acknowledged; it ends the batch.
+    pub async fn acknowledge(&mut self) -> Result<(), Failure> {
+        while self.unacknowledged.len() > MAX_UNACKNOWLEDGED / 2 {
+            self.acknowledge_next().await;
+        }
+        self.failed
+            .clone()
+            .map_or(Ok(()), |(_, failure)| Err(failure))
+    }
+
+    /// Waits until all lines are acknowledged or have failed. Returns the result of the batch, of
+    /// which `read` is the result of reading and publishing its lines: the line that failed first
+    /// counts. Lines that were published together with it may follow it.
+    ///
+    /// # Errors
+    /// The first line that failed.
+    pub async fn settle(&mut self, read: Result<(), Failure>) -> Result<(), Failure> {
+        while !self.unacknowledged.is_empty() {
+            self.acknowledge_next().await;
+        }
+        let Some((line, failure)) = self.failed.take() else {
+            return read;
+        };
+        self.lines = line;
+        Err(failure)
+    }
+
+    async fn acknowledge_next(&mut self) {
+        let Some((line, tickets)) = self.unacknowledged.pop_front() else {
+            return;
+        };
+        match tickets.settle().await {
+            Ok(_) => self.published += 1,
+            Err(error) if self.failed.is_none() => {
+                self.failed = Some((line, rejection_for(error).into()));
+            }
+            Err(_) => {}
+        }
     }
 
     /// The response to the batch.
@@ -321,37 +340,5 @@ impl Batch {
     /// Counts the next line as failed, if the body ends with an error before the line is complete.
     pub fn fail_next_line(&mut self) {
         self.lines += 1;
-    }
-}
-
-fn parse(line: &[u8]) -> Result<Line, Failure> {
-    let line = std::str::from_utf8(line).map_err(|error| {
-        Failure::new(
-            400,
-            format!("the line is not UTF-8 after {} bytes", error.valid_up_to()),
-        )
-    })?;
-    // serde would read a list as the values of the fields.
-    if !line.starts_with('{') {
-        return Err(Failure::new(400, "the line is not a JSON object"));
-    }
-    serde_json::from_str(line).map_err(|error| {
-        let text = error.to_string();
-        let what = text
-            .rsplit_once(" at line ")
-            .map_or(text.as_str(), |(what, _)| what);
-        Failure::new(400, format!("{what} (column {})", error.column()))
-    })
-}
-
-/// Checks a value that event streams write as one line, and that a header carries otherwise: it
-/// must not contain a line break.
-fn header(name: &str, value: Option<String>) -> Result<Option<Bytes>, Failure> {
-    match value.filter(|value| !value.is_empty()) {
-        Some(value) if value.contains(['\r', '\n', '\0']) => Err(Failure::new(
-            400,
-            format!("\"{name}\" contains a line break or NUL"),
-        )),
-        value => Ok(value.map(Bytes::from)),
     }
 }
