@@ -7,6 +7,7 @@
 pub(in crate::server) mod basic_auth;
 pub(in crate::server) mod browser_guard;
 pub(in crate::server) mod client_address;
+pub mod grant;
 pub(in crate::server) mod host_names;
 pub(in crate::server) mod password;
 pub(in crate::server) mod rules;

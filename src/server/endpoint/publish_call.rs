@@ -1,6 +1,7 @@
 //! The call of a publisher location, and its outcome.
 
 use super::outcome::{PendingPublish, PublishOutcome};
+use crate::server::access::grant::Grant;
 use crate::server::broker::Broker;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::exchange::request::Request;
@@ -14,6 +15,8 @@ pub struct PublishCall<'a> {
     pub variables: &'a dyn Variables,
     /// The settings of the location, after its conditions.
     pub settings: &'a LocationSettings,
+    /// What the request may do.
+    pub grant: Grant,
     /// `admin` mode.
     pub admin: bool,
     /// The broker.

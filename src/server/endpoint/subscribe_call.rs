@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::formats::Formats;
 use super::one_shot::ResponseWire;
+use crate::server::access::grant::Grant;
 use crate::server::broker::Broker;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::exchange::compression::Compression;
@@ -55,6 +56,8 @@ pub struct SubscribeCall<'a> {
     pub variables: &'a RequestVariables<'a>,
     /// The endpoint and the settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
+    /// What the request may do.
+    pub grant: Grant,
     /// The mode of a push-stream location.
     pub mode: SubscriberMode,
     /// Has the channels, and counts rejections.

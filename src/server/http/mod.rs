@@ -3,8 +3,8 @@
 //! The way of a request: `listen` binds addresses and accepts connections. A `connection` serves
 //! requests on a shard: `h1` parses, `route` finds the location, checks access and calls the
 //! endpoint, and the connection carries out the result; responses go through its `writer`. A
-//! request in the `replay` cache skips `h1` and `route`. A connection with a subscription follows, with
-//! its `client_input`.
+//! request in the `replay` cache skips `h1` and `route`. A connection with a subscription follows,
+//! with its `client_input`.
 //!
 //! Responses are written byte by byte in nginx's order and spelling, which no HTTP library offers.
 //! Heads are parsed with `httparse`, `pages` are served by axum, `static_files` are read by

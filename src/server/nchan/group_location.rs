@@ -12,6 +12,7 @@
 use super::info::{self, group_body};
 use super::publish::publish_failed;
 use super::{cors, groups};
+use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::{PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::GroupMethods;
@@ -26,7 +27,8 @@ pub(crate) fn respond(
     verbs: GroupMethods,
 ) -> PublishOutcome {
     let cors = cors::of_request(settings, call.variables);
-    let outcome = if cors.is_rejected {
+    let is_foreign_page = call.grant.check_page().is_err();
+    let outcome = if is_foreign_page {
         PublishOutcome::Ready(nchan::empty(Status::FORBIDDEN))
     } else {
         match try_respond(call, settings, verbs, &cors) {
@@ -34,7 +36,7 @@ pub(crate) fn respond(
             Err(response) => PublishOutcome::Ready(*response),
         }
     };
-    if call.request.method == "OPTIONS" && !cors.is_rejected {
+    if call.request.method == "OPTIONS" && !is_foreign_page {
         outcome
     } else {
         outcome.map(move |response| response.with_headers(&cors.lines))
@@ -68,9 +70,15 @@ fn try_respond(
     let Some(group) = settings.channel_group.evaluate_name(call.variables) else {
         return Err(Box::new(nchan::empty(Status::INTERNAL)));
     };
-    let is_forged_event_group =
-        call.request.method != "GET" && nchan::is_forged_event_group(settings, &group);
-    if !is_allowed || is_forged_event_group || group.as_ref() == b"m" || group.contains(&b'/') {
+    let action = if call.request.method == "GET" {
+        Action::ReadInfo
+    } else {
+        Action::Delete
+    };
+    let prefix = [group.as_ref(), b"/"].concat();
+    let facts = ChannelFacts::of_name(call.broker, &prefix);
+    let is_denied = !is_allowed || may(&call.grant, action, &facts).is_err();
+    if is_denied || group.as_ref() == b"m" || group.contains(&b'/') {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     if call.request.method == "POST" {

@@ -24,15 +24,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+pub use crate::server::access::grant::EVENTS_GROUP;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::config::{Expression, NchanSettings, Variables};
 use crate::server::exchange::response::{Response, Status};
 
 /// Maximum number of channels in one request.
 pub const MAX_CHANNELS: usize = 255;
-
-/// The group of the channels that carry events about other channels.
-pub const EVENTS_GROUP: &[u8] = b"meta";
 
 /// The Vary header of responses to subscribers.
 pub const VARY: &[u8] = b"Vary: If-None-Match, If-Modified-Since\r\n";
@@ -103,13 +101,6 @@ pub fn channels(
         keys,
         group: group.into(),
     })
-}
-
-/// Whether the request, rather than the configuration, names the group of events. A client could
-/// otherwise forge or delete events that others attribute to the server.
-#[must_use]
-pub fn is_forged_event_group(settings: &NchanSettings, group: &[u8]) -> bool {
-    group == EVENTS_GROUP && settings.channel_group.as_literal().is_none()
 }
 
 /// Splits a value at the delimiter; empty pieces count.

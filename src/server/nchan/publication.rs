@@ -14,6 +14,7 @@ use super::info::NchanChannelStats;
 use super::variables::NchanValues;
 use super::{NamedChannels, deflate, groups, text};
 use crate::message::unix_now;
+use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
     Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, PublishError,
@@ -28,6 +29,7 @@ use crate::server::exchange::response::{Response, Status};
 /// The channels and settings for the messages of a request or websocket.
 #[derive(Clone, Debug)]
 pub struct Publication {
+    grant: Grant,
     channels: SmallVec<[Arc<Channel>; 1]>,
     /// The group of the channels.
     group: Bytes,
@@ -122,6 +124,7 @@ impl Publication {
     pub fn new(
         settings: &Arc<NchanSettings>,
         named: &NamedChannels,
+        grant: Grant,
         broker: &Broker,
         variables: &dyn Variables,
         publisher_type: &'static str,
@@ -156,6 +159,7 @@ impl Publication {
         let event = ChannelEvent::new(settings, variables, &values);
         let event_type = settings.eventsource_event.clone().or(event_type);
         Ok(Self {
+            grant,
             channels,
             group,
             settings: Arc::clone(settings),
@@ -185,11 +189,12 @@ impl Publication {
     /// Returns false if the channel does not exist or does not accept messages.
     #[must_use]
     pub fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
-        let found = broker
-            .find(&channel_key(&self.group, id))
-            .filter(|channel| {
-                !channel.is_events && id.len() as u64 <= self.settings.max_channel_id_length
-            });
+        let key = channel_key(&self.group, id);
+        let found = broker.find(&key).filter(|channel| {
+            let facts = ChannelFacts::of_found(broker, &key, Some(channel));
+            id.len() as u64 <= self.settings.max_channel_id_length
+                && may(&self.grant, Action::Publish, &facts).is_ok()
+        });
         self.channels = found.into_iter().collect();
         !self.channels.is_empty()
     }

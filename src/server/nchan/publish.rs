@@ -23,6 +23,7 @@ use super::publication::{
 use super::variables::NchanValues;
 use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
+use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::{Broker, ChannelInfo, PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
@@ -69,7 +70,7 @@ fn try_respond(
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
 ) -> Result<PublishReply<NchanPublishing>, Box<Response>> {
-    if cors.is_rejected {
+    if call.grant.check_page().is_err() {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     let is_post = matches!(call.request.method, "POST" | "PUT");
@@ -81,13 +82,20 @@ fn try_respond(
         }));
     }
     let named = nchan::channels(settings, &settings.publisher_ids, call.variables)?;
-    let is_forbidden = named.keys.len() > call.max_channels
-        || named
-            .keys
-            .iter()
-            .any(|key| call.broker.is_events_channel(key));
-    let changes = is_post || call.request.method == "DELETE";
-    if is_forbidden || (changes && nchan::is_forged_event_group(settings, &named.group)) {
+    let action = match call.request.method {
+        "POST" | "PUT" => Action::Publish,
+        "DELETE" => Action::Delete,
+        _ => Action::ReadInfo,
+    };
+    let is_denied = named.keys.iter().any(|key| {
+        may(
+            &call.grant,
+            action,
+            &ChannelFacts::of_name(call.broker, key),
+        )
+        .is_err()
+    });
+    if named.keys.len() > call.max_channels || is_denied {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     if is_post {
@@ -117,6 +125,7 @@ fn publish(
     let publication = Publication::new(
         settings,
         named,
+        call.grant,
         call.broker,
         call.variables,
         "http",

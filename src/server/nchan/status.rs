@@ -1,12 +1,17 @@
 //! `nchan_stub_status` (nhpm-nchan.md, section 2.10).
 
+use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::Broker;
 use crate::server::exchange::response::{Response, Status};
+use crate::server::nchan;
 
 /// The statistics of the server. Fields that do not apply to pushctl (Redis, worker processes) are
 /// zero.
 #[must_use]
-pub fn respond(broker: &Broker) -> Response {
+pub fn respond(grant: Grant, broker: &Broker) -> Response {
+    if may(&grant, Action::List, &ChannelFacts::of_name(broker, b"")).is_err() {
+        return nchan::empty(Status::FORBIDDEN);
+    }
     let summary = broker.counters().summary();
     let kibibytes = |bytes: u64| bytes.div_ceil(1024);
     let subscribers: u64 = summary.shards.iter().map(|shard| shard.subscribers).sum();

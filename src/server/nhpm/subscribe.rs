@@ -14,6 +14,7 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use super::cursor;
+use crate::server::access::grant::{Action, ChannelFacts, Denial, may};
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
     AttachError, Channel, ChannelReader, ChannelStart, Cursor, Message, read_snapshot,
@@ -58,13 +59,18 @@ pub(in crate::server) fn respond(
         _ => return SubscribeReply::Respond(nhpm::not_allowed("GET, OPTIONS")),
     }
     let key = channel_key(&settings.channel_group, &id);
-    if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
+    let found = call.broker.find(&key);
+    let facts = ChannelFacts::of_found(call.broker, &key, found.as_deref());
+    let permission = may(&call.grant, Action::Subscribe, &facts);
+    let is_missing = permission == Err(Denial::Missing);
+    let is_denied = permission.is_err() && !is_missing;
+    if id.len() as u64 > settings.max_channel_id_length || is_denied {
         return SubscribeReply::Respond(rejection(Status::FORBIDDEN));
     }
     call.broker
         .requests()
         .keep_alive(&key, settings.channel_timeout);
-    if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
+    if is_missing {
         return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
     }
     let Ok(channel) = call.broker.find_or_create(&key) else {

@@ -6,6 +6,7 @@
 //! | [`channels_path`], [`cursor`] | which channels a request names, and from where it resumes |
 //! | [`render`], [`info`], [`summary`] | bodies: messages, channel infos, statistics |
 //! | [`explain`], [`cors`] | rejections and cross-origin headers |
+//! | `permission` | what clients may do with channels |
 
 pub mod channels_path;
 pub mod cors;
@@ -13,6 +14,7 @@ pub mod cursor;
 pub mod explain;
 mod id_escape;
 pub mod info;
+mod permission;
 pub mod publish;
 pub mod render;
 pub mod statistics;

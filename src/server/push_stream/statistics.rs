@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::channels_path;
 use super::explain::Rejection;
 use super::info;
+use super::permission;
 use super::summary::{Worker, summary_body};
+use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::endpoint::notation::AcceptedNotation;
@@ -75,6 +77,7 @@ pub fn respond(
     request: &Request<'_>,
     variables: &dyn Variables,
     settings: &LocationSettings,
+    grant: Grant,
     broker: &Broker,
 ) -> StatisticsReply {
     if request.method != "GET" {
@@ -97,18 +100,26 @@ pub fn respond(
         .unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
+        if may(&grant, Action::List, &ChannelFacts::of_name(broker, b"")).is_err() {
+            return StatisticsReply::Respond(forbidden());
+        }
         return StatisticsReply::Respond(summarise(broker, notation, with_details, headers));
     }
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
-        if broker
-            .settings()
-            .max_channel_id_length
-            .is_some_and(|limit| id.len() as u64 > limit)
-        {
-            return StatisticsReply::Respond(Rejection::IdTooLong.response(VERSION_LINES, false));
+        if let Err(rejection) = permission::check_length(broker, id) {
+            return StatisticsReply::Respond(rejection.response(VERSION_LINES, false));
         }
         if let Some(prefix) = listed_prefix(id) {
+            if may(
+                &grant,
+                Action::List,
+                &ChannelFacts::of_name(broker, &prefix),
+            )
+            .is_err()
+            {
+                return StatisticsReply::Respond(forbidden());
+            }
             return StatisticsReply::List(Box::new(Listing {
                 broker: broker.clone(),
                 prefix,
@@ -116,6 +127,9 @@ pub fn respond(
                 with_details,
                 headers,
             }));
+        }
+        if may(&grant, Action::ReadInfo, &ChannelFacts::of_name(broker, id)).is_err() {
+            return StatisticsReply::Respond(forbidden());
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
@@ -126,6 +140,10 @@ pub fn respond(
         with_details,
         headers,
     ))
+}
+
+fn forbidden() -> Response {
+    Rejection::ForbiddenId.response(VERSION_LINES, false)
 }
 
 /// Responds with the counters of the whole server.

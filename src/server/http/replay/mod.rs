@@ -7,8 +7,8 @@
 //!
 //! What a response depends on is observed while the first request is routed
 //! ([`Reads`](crate::server::config::expression::reads::Reads)): it is cached if the configuration
-//! reads the variable parts only as channel or cursor. A new directive needs no decision here, if it
-//! reads the request through variables. Code that reads a clock, a file or shared state calls
+//! reads the variable parts only as channel or cursor. A new directive needs no decision here, if
+//! it reads the request through variables. Code that reads a clock, a file or shared state calls
 //! `record_changing`.
 
 mod cached_request;

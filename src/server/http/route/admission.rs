@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::visit::{Entrance, Visit};
 use super::{NextStep, RequestBody, Waiting};
+use crate::server::access::grant::Grant;
 use crate::server::access::rules::{self, Access, Verdict};
 use crate::server::config::Endpoint;
 use crate::server::config::expression::regex_pattern;
@@ -18,7 +19,7 @@ use crate::server::http::return_response;
 use crate::server::http::rewriting::PhaseEnd;
 use crate::server::http::upstream::auth_request::AuthSubrequest;
 use crate::server::http::upstream::hooks;
-use crate::server::nchan::negotiation;
+use crate::server::nchan::{cors, negotiation};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream;
 
@@ -144,9 +145,9 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             (Endpoint::None, None) => Ok(Entrance::Files),
             (endpoint, _) if is_follower(endpoint, self.request) => {
                 let rejected = self.discard_body().await?;
-                Ok(rejected.map_or(Entrance::Endpoint, Entrance::Ended))
+                Ok(rejected.map_or_else(|| self.grant(), Entrance::Ended))
             }
-            _ => Ok(Entrance::Endpoint),
+            _ => Ok(self.grant()),
         }
     }
 
@@ -177,6 +178,21 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             NextStep::SendAndClose(Vec::new()),
             NextStep::Respond,
         )))
+    }
+
+    /// Lets the request enter its endpoint, with what it may do there.
+    fn grant(&self) -> Entrance<'s> {
+        let settings = self.located.destination.settings;
+        let grant = Grant::at(settings);
+        let is_foreign_page = match &settings.endpoint {
+            Endpoint::Nchan { settings, .. }
+            | Endpoint::NchanGroup { settings, .. }
+            | Endpoint::NchanSubscriberInfo(settings) => {
+                self.with(|variables| cors::of_request(settings, variables).is_rejected)
+            }
+            _ => false,
+        };
+        Entrance::Endpoint(grant.of_page(!is_foreign_page))
     }
 
     /// Responds as the rewrite phase has decided.

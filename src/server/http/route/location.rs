@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::subscribing::{NewFollower, message_hook};
 use super::{EndpointRequest, NextStep, Router};
+use crate::server::access::grant::Grant;
 use crate::server::config::{Endpoint, LocationSettings, SubscriberMode};
 use crate::server::endpoint::{PublishCall, PublishReply, SubscribeCall};
 use crate::server::exchange::request::Request;
@@ -27,11 +28,16 @@ impl Router<'_> {
         let variables = incoming.variables;
         let request = variables.request;
         match &settings.endpoint {
-            Endpoint::NchanStubStatus => NextStep::Respond(status::respond(self.shard.broker())),
-            Endpoint::Statistics => {
-                statistics::respond(request, variables, settings, self.shard.broker()).into()
+            Endpoint::NchanStubStatus => {
+                NextStep::Respond(status::respond(incoming.grant, self.shard.broker()))
             }
-            endpoint if is_publish(endpoint, request) => self.publish(settings, variables),
+            Endpoint::Statistics => {
+                let broker = self.shard.broker();
+                statistics::respond(request, variables, settings, incoming.grant, broker).into()
+            }
+            endpoint if is_publish(endpoint, request) => {
+                self.publish(settings, variables, incoming.grant)
+            }
             _ => self.subscribe_at(settings, incoming),
         }
     }
@@ -41,11 +47,13 @@ impl Router<'_> {
         &self,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
+        grant: Grant,
     ) -> NextStep {
         let call = PublishCall {
             request: variables.request,
             variables,
             settings,
+            grant,
             admin: matches!(settings.endpoint, Endpoint::Publisher { admin: true }),
             broker: self.shard.broker(),
             max_channels: self.snapshot.limits.max_channels_per_request,
@@ -94,6 +102,7 @@ impl Router<'_> {
             request,
             variables,
             settings,
+            grant: incoming.grant,
             mode,
             broker: self.shard.broker(),
             formats: &self.snapshot.formats,

@@ -31,6 +31,7 @@ pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 use self::visit::Visit;
 use super::listen::listener_snapshot::ListenerSnapshot;
 use crate::server::access::client_address;
+use crate::server::access::grant::Grant;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::{AddedHeaders, Gate};
 use crate::server::config::{LocationSettings, VirtualServer, WebSettings};
@@ -59,13 +60,14 @@ pub(super) struct Router<'s> {
 enum Responder {
     /// Routing itself, with this step.
     Router(NextStep),
-    /// The endpoint of the location.
-    Endpoint,
+    /// The endpoint of the location, with this grant.
+    Endpoint(Grant),
 }
 
 /// A request at an endpoint.
 struct EndpointRequest<'a> {
     variables: &'a RequestVariables<'a>,
+    grant: Grant,
     added: &'a AddedHeaders,
     compression: &'a Compression,
 }
@@ -121,10 +123,13 @@ impl<'s> Router<'s> {
             let compression = Compression::for_request(settings.gzip.as_ref(), variables.request);
             let next = match responder {
                 Responder::Router(next) => next,
-                Responder::Endpoint if regex_pattern::has_failure() => NextStep::internal_error(),
-                Responder::Endpoint => {
+                Responder::Endpoint(_) if regex_pattern::has_failure() => {
+                    NextStep::internal_error()
+                }
+                Responder::Endpoint(grant) => {
                     let incoming = EndpointRequest {
                         variables,
+                        grant,
                         added: &added,
                         compression: &compression,
                     };

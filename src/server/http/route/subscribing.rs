@@ -112,7 +112,7 @@ impl NewFollower<'_, '_> {
         match family {
             FamilyFollower::PushStream(None) | FamilyFollower::Nhpm => {}
             FamilyFollower::PushStream(Some(publisher)) => {
-                let socket = publisher.to(&channels).open();
+                let socket = publisher.to(call.broker, &channels).open();
                 plan.input = ClientInput::WebSocket(OpenWebSocket::new(socket, None));
             }
             FamilyFollower::Nchan(NchanFollower { hooks, socket }) => {

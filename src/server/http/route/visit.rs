@@ -3,6 +3,7 @@
 
 use super::{Located, NextStep, Redirection, Responder, RoutedRequest, Router, Waiting};
 use crate::server::access::browser_guard::BrowserGuard;
+use crate::server::access::grant::Grant;
 use crate::server::access::host_names::ListenerTraits;
 use crate::server::config::ProxySettings;
 use crate::server::exchange::request::Request;
@@ -13,8 +14,8 @@ use crate::server::exchange::variables::RequestVariables;
 pub(super) enum Entrance<'s> {
     /// It does not enter, or is answered already.
     Ended(NextStep),
-    /// It enters its location, which has an endpoint.
-    Endpoint,
+    /// It enters its location, which has an endpoint, with this grant.
+    Endpoint(Grant),
     /// It is for a static file.
     Files,
     /// It is for a back-end.
@@ -42,7 +43,7 @@ impl<W: Waiting> Visit<'_, '_, W> {
         };
         let responder = match admission {
             Entrance::Ended(next) => Responder::Router(next),
-            Entrance::Endpoint => Responder::Endpoint,
+            Entrance::Endpoint(grant) => Responder::Endpoint(grant),
             Entrance::Files => match self.find_file().await? {
                 Ok(next) => Responder::Router(next),
                 Err(redirection) => return Ok(Err(redirection)),

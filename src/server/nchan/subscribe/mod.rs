@@ -27,6 +27,7 @@ use super::message_id::MessageId;
 use super::negotiation::{self, Mode, RequestedAction};
 use super::variables::{NchanValues, NchanVariables};
 use super::{NamedChannels, VARY, cors, groups};
+use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::{AttachError, ChannelStart, GroupInfo};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, Roles};
@@ -130,7 +131,7 @@ pub(in crate::server) fn respond_to_other_method(
         .and(Roles::LONGPOLL)
         .and(Roles::INTERVALPOLL)
         .and(Roles::PUBLISH);
-    if !is_options || cors.is_rejected || !roles.has(answers) {
+    if !is_options || call.grant.check_page().is_err() || !roles.has(answers) {
         return nchan::empty(Status::FORBIDDEN).with_headers(&cors.lines);
     }
     let subscribes = roles.has(
@@ -155,7 +156,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
     ) -> Result<Self, Box<Response>> {
         let cors = cors::of_request(settings, call.variables);
         let with_cors = |response: Response| Box::new(response.with_headers(&cors.lines));
-        if cors.is_rejected {
+        if call.grant.check_page().is_err() {
             return Err(with_cors(nchan::empty(Status::FORBIDDEN)));
         }
         if settings.redis {
@@ -196,14 +197,15 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
         let group = self.group_info()?;
         for key in &self.named.keys {
             let found = broker.find(key);
-            let is_missing = found.is_none() && self.settings.existing_channels_only;
+            let facts = ChannelFacts::of_found(broker, key, found.as_deref());
+            let permission = may(&self.call.grant, Action::Subscribe, &facts);
             let max = self.settings.max_channel_subscribers.unwrap_or(u64::MAX);
             let is_full = self.mode != Mode::IntervalPoll
                 && found
                     .as_ref()
                     .is_some_and(|channel| channel.subscriptions() >= max);
             let check = group.map_or(Ok(()), |group| group.check_subscription(found.is_none()));
-            if is_missing || is_full || check.is_err() || broker.is_events_channel(key) {
+            if permission.is_err() || is_full || check.is_err() {
                 return Err(forbidden());
             }
         }

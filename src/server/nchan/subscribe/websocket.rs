@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ids::MessageIds;
 use super::socket::NchanSocket;
 use super::{NchanFollower, NchanReply, NchanSubscribeCall, SubscriberHooks};
+use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::model::nchan::Roles;
 use crate::server::config::{Endpoint, NchanSettings};
@@ -122,7 +123,7 @@ pub(super) fn respond_to_publisher(
 ) -> Result<NchanReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
     let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
-    if cors.is_rejected {
+    if call.grant.check_page().is_err() {
         return Err(rejected(Status::FORBIDDEN));
     }
     if settings.redis {
@@ -172,17 +173,17 @@ fn publication(
     let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
     let named =
         nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
-    if nchan::is_forged_event_group(settings, &named.group)
-        || named
-            .keys
-            .iter()
-            .any(|key| call.broker.is_events_channel(key))
-    {
+    let is_denied = |key: &bytes::Bytes| {
+        let facts = ChannelFacts::of_name(call.broker, key);
+        may(&call.grant, Action::Publish, &facts).is_err()
+    };
+    if named.keys.iter().any(is_denied) {
         return Err(with_cors(Box::new(nchan::empty(Status::FORBIDDEN))));
     }
     Publication::new(
         settings,
         &named,
+        call.grant,
         call.broker,
         call.variables,
         "websocket",

@@ -25,16 +25,18 @@ use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
 use super::explain::Rejection;
 use super::info;
+use super::permission;
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
-use crate::server::broker::{Broker, ChannelInfo, CreateError, PublishError};
+use crate::server::access::grant::Action;
+use crate::server::broker::{ChannelInfo, CreateError, PublishError};
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::{PublishCall, PublishReply};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
 
-pub(in crate::server) use self::plan::Action;
 pub use self::plan::Plan;
+pub(in crate::server) use self::plan::PlanAction;
 use self::plan::ReplyTraits;
 
 /// Whether the body of a request is a batch of messages.
@@ -118,16 +120,18 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
     if ids.is_empty() {
         return Err(Rejection::NoChannelId);
     }
-    let publishes = matches!(call.request.method, "POST" | "PUT");
+    let action = match call.request.method {
+        "GET" => Action::ReadInfo,
+        "DELETE" => Action::Delete,
+        _ => Action::Publish,
+    };
+    let publishes = action == Action::Publish;
     let mut channels = SmallVec::new();
     for ChannelRef { id, .. } in &ids {
-        check_publish_channel(call.broker, id)?;
+        permission::check(&call.grant, action, call.broker, id)?;
         if publishes {
             let channel = call.broker.find_or_create(id);
             channels.push(channel.map_err(|error| rejection_for(error.into()))?);
-        }
-        if call.request.method != "GET" && call.broker.is_events_channel(id) {
-            return Err(Rejection::EventsChannel);
         }
     }
     let notation = info::accepted(call.request.header("accept"));
@@ -138,14 +142,14 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
     }
     let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
     let action = if publishes {
-        Action::Publish {
+        PlanAction::Publish {
             channels,
             event_id: header(EVENT_ID),
             event_type: header(EVENT_TYPE),
             store: call.settings.store_messages,
         }
     } else {
-        Action::Delete { ids }
+        PlanAction::Delete { ids }
     };
     let reply = ReplyTraits {
         notation,
@@ -154,7 +158,7 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
     };
     let path = call.settings.channels_path.as_ref();
     let channel_argument = path.and_then(|path| path.as_argument()).cloned();
-    let plan = Plan::new(action, reply, channel_argument);
+    let plan = Plan::new(call.grant, action, reply, channel_argument);
     Ok(PublishReply::Read(Box::new(plan)))
 }
 
@@ -163,7 +167,8 @@ fn batch(call: &PublishCall<'_>, ids: SmallVec<[ChannelRef; 1]>, headers: Header
         max_channels: call.max_channels,
         max_line_bytes: usize::try_from(call.max_body).unwrap_or(usize::MAX),
     };
-    Batch::new(ids, call.settings.store_messages, headers, limits)
+    let store = call.settings.store_messages;
+    Batch::new(call.grant, ids, store, headers, limits)
 }
 
 fn respond_info(
@@ -193,24 +198,6 @@ fn headers(call: &PublishCall<'_>) -> HeaderList {
     } else {
         [NO_CACHE, &cors].concat().into()
     }
-}
-
-/// Checks that clients may publish to, or delete, a channel with this id.
-pub(in crate::server) fn check_publish_channel(
-    broker: &Broker,
-    id: &[u8],
-) -> Result<(), Rejection> {
-    if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-        return Err(Rejection::ForbiddenId);
-    }
-    if broker
-        .settings()
-        .max_channel_id_length
-        .is_some_and(|max| id.len() as u64 > max)
-    {
-        return Err(Rejection::IdTooLong);
-    }
-    Ok(())
 }
 
 fn rejection_for(error: PublishError) -> Rejection {

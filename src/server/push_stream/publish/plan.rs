@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{check_publish_channel, rejection_for};
+use super::rejection_for;
+use crate::server::access::grant::{Action, Grant};
 use crate::server::broker::{
     Broker, Channel, ChannelInfo, NewMessage, PublishError, StoreOptions, Ticket, Tickets,
 };
@@ -16,10 +17,12 @@ use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::{Rejection, explain_line};
 use crate::server::push_stream::info;
+use crate::server::push_stream::permission;
 
 /// What to do with the body of a request, and how to respond.
 pub struct Plan {
-    action: Action,
+    grant: Grant,
+    action: PlanAction,
     reply: ReplyTraits,
     /// See [`Plan::channel_argument`].
     channel_argument: Option<Bytes>,
@@ -35,7 +38,7 @@ pub(in crate::server) struct ReplyTraits {
 }
 
 /// What to do with a body.
-pub(in crate::server) enum Action {
+pub(in crate::server) enum PlanAction {
     Publish {
         channels: SmallVec<[Arc<Channel>; 1]>,
         event_id: Option<Bytes>,
@@ -49,11 +52,13 @@ pub(in crate::server) enum Action {
 
 impl Plan {
     pub(in crate::server) fn new(
-        action: Action,
+        grant: Grant,
+        action: PlanAction,
         reply: ReplyTraits,
         channel_argument: Option<Bytes>,
     ) -> Self {
         Self {
+            grant,
             action,
             reply,
             channel_argument,
@@ -64,8 +69,8 @@ impl Plan {
     #[must_use]
     pub fn channel_argument(&self) -> Option<&Bytes> {
         match self.action {
-            Action::Publish { .. } => self.channel_argument.as_ref(),
-            Action::Delete { .. } => None,
+            PlanAction::Publish { .. } => self.channel_argument.as_ref(),
+            PlanAction::Delete { .. } => None,
         }
     }
 
@@ -73,19 +78,19 @@ impl Plan {
     /// if the channel does not exist or does not accept messages.
     #[must_use]
     pub fn redirect(&mut self, broker: &Broker, id: &[u8]) -> bool {
-        let Action::Publish { channels, .. } = &mut self.action else {
+        let PlanAction::Publish { channels, .. } = &mut self.action else {
             return false;
         };
-        let found = broker
-            .find(id)
-            .filter(|channel| !channel.is_events && check_publish_channel(broker, id).is_ok());
+        let found = broker.find(id).filter(|channel| {
+            permission::check_found(&self.grant, Action::Publish, broker, id, Some(channel)).is_ok()
+        });
         *channels = found.into_iter().collect();
         !channels.is_empty()
     }
 
     /// Releases the channels; the plan can be directed to another one.
     pub fn release_channels(&mut self) {
-        if let Action::Publish { channels, .. } = &mut self.action {
+        if let PlanAction::Publish { channels, .. } = &mut self.action {
             channels.clear();
         }
     }
@@ -100,7 +105,7 @@ impl Plan {
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         let action = match &self.action {
-            Action::Publish {
+            PlanAction::Publish {
                 channels,
                 event_id,
                 event_type,
@@ -109,7 +114,7 @@ impl Plan {
                 let text = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
                 size_of_val(&channels[..]) + text(event_id) + text(event_type)
             }
-            Action::Delete { ids } => channels_path::own_bytes(ids),
+            PlanAction::Delete { ids } => channels_path::own_bytes(ids),
         };
         size_of::<Self>() + self.reply.headers.len() + action
     }
@@ -117,11 +122,11 @@ impl Plan {
     /// Executes the plan on the body.
     pub fn finish(&self, broker: &Broker, body: Bytes) -> PublishOutcome {
         match &self.action {
-            Action::Delete { ids } => self.delete(broker, ids, &body),
-            Action::Publish { .. } if body.is_empty() => {
+            PlanAction::Delete { ids } => self.delete(broker, ids, &body),
+            PlanAction::Publish { .. } if body.is_empty() => {
                 PublishOutcome::Ready(self.reply.reject(Rejection::EmptyBody))
             }
-            Action::Publish {
+            PlanAction::Publish {
                 channels,
                 event_id,
                 event_type,

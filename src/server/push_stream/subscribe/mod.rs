@@ -31,10 +31,12 @@ use super::channels_path;
 use super::channels_path::ChannelRef;
 use super::cors::cors_lines;
 use super::explain::Rejection;
+use super::permission;
 use crate::protocol::MODE;
+use crate::server::access::grant::{Action, Grant};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError};
+use crate::server::config::SubscriberMode;
 use crate::server::config::expression::percent::percent_decode;
-use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{NO_CACHE, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
@@ -141,7 +143,7 @@ fn channels(call: &SubscribeCall<'_>) -> Result<Channels, Rejection> {
     }
     for ChannelRef { id, .. } in &requested {
         check_subscribe_channel(
-            call.settings,
+            &call.grant,
             call.broker,
             id,
             call.broker.find(id).as_deref(),
@@ -193,35 +195,26 @@ fn callback(call: &SubscribeCall<'_>) -> Option<Bytes> {
     Some(Bytes::from(percent_decode(callback).into_owned()))
 }
 
-/// Checks that a client may subscribe to the channel with this id, which may not exist yet.
+/// Checks that a client may subscribe to the channel with this id, which may not exist yet, and
+/// that the channel has room.
 fn check_subscribe_channel(
-    settings: &LocationSettings,
+    grant: &Grant,
     broker: &Broker,
     id: &[u8],
     channel: Option<&Channel>,
 ) -> Result<(), Rejection> {
-    let limits = broker.settings();
-    if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-        return Err(Rejection::ForbiddenId);
+    let permission = permission::check_found(grant, Action::Subscribe, broker, id, channel);
+    // As in the module, a full channel is reported before the events channel.
+    if matches!(permission, Ok(()) | Err(Rejection::EventsSubscription)) {
+        let max = broker
+            .settings()
+            .max_subscribers_per_channel
+            .unwrap_or(u64::MAX);
+        if channel.is_some_and(|channel| channel.subscriptions() >= max) {
+            return Err(Rejection::TooManySubscribers);
+        }
     }
-    if limits
-        .max_channel_id_length
-        .is_some_and(|max| id.len() as u64 > max)
-    {
-        return Err(Rejection::IdTooLong);
-    }
-    let is_authorized = || channel.is_some_and(Channel::has_stored_messages);
-    if settings.authorized_channels_only && !broker.is_wildcard(id) && !is_authorized() {
-        return Err(Rejection::NotAuthorized);
-    }
-    let max = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
-    if channel.is_some_and(|channel| channel.subscriptions() >= max) {
-        return Err(Rejection::TooManySubscribers);
-    }
-    if broker.is_events_channel(id) && !settings.allow_connections_to_events_channel {
-        return Err(Rejection::EventsSubscription);
-    }
-    Ok(())
+    permission
 }
 
 fn rejection_for(error: &AttachError) -> Rejection {

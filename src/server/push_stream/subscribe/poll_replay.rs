@@ -9,6 +9,7 @@ use smallvec::smallvec;
 use super::long_polling;
 use super::long_polling::BacklogState;
 use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
+use crate::server::access::grant::Grant;
 use crate::server::broker::Broker;
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::endpoint::formats::Formats;
@@ -22,6 +23,7 @@ use crate::server::push_stream::cursor::CursorPlace;
 
 /// A poll without its cursor.
 pub struct PollReplay {
+    grant: Grant,
     settings: Arc<LocationSettings>,
     /// Id of the channel.
     id: Bytes,
@@ -54,6 +56,7 @@ impl PollReplay {
             return None;
         };
         Some(Self {
+            grant: call.grant,
             settings: Arc::clone(call.settings),
             id: id.clone(),
             format: long_polling::format(call),
@@ -85,7 +88,7 @@ impl PollReplay {
         tag: &[u8],
     ) -> Option<SubscribeReply> {
         let channel = broker.find(&self.id)?;
-        check_subscribe_channel(&self.settings, broker, &self.id, Some(&channel)).ok()?;
+        check_subscribe_channel(&self.grant, broker, &self.id, Some(&channel)).ok()?;
         let cursor = self.place.read(&self.settings, date, tag);
         let channels = smallvec![ChannelRequest::new(channel)];
         let cursor = resume::located(broker, cursor, &channels);

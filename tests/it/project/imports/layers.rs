@@ -20,7 +20,12 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("server::exchange", &["server::config", "server::observe"]),
     layer(
         "server::access",
-        &["server::config", "server::exchange", "server::observe"],
+        &[
+            "server::broker",
+            "server::config",
+            "server::exchange",
+            "server::observe",
+        ],
     ),
     layer(
         "server::fanout",

@@ -26,7 +26,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use self::line::BatchLine;
-use super::{check_publish_channel, rejection_for};
+use super::rejection_for;
+use crate::server::access::grant::{Action, Grant};
 use crate::server::broker::{
     Broker, Channel, ChannelInfo, NewMessage, PendingTickets, StoreOptions, Tickets,
 };
@@ -35,6 +36,7 @@ use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
 use crate::server::push_stream::explain::Rejection;
+use crate::server::push_stream::permission;
 
 /// Maximum number of lines published before other connections get a turn (about half a
 /// millisecond).
@@ -58,6 +60,7 @@ pub struct BatchLimits {
 /// A batch whose lines are arriving.
 #[derive(Debug)]
 pub struct Batch {
+    grant: Grant,
     /// Channels of lines without `channel`.
     default_ids: SmallVec<[ChannelRef; 1]>,
     store: bool,
@@ -126,12 +129,14 @@ impl Batch {
     /// lines of its response.
     #[must_use]
     pub fn new(
+        grant: Grant,
         default_ids: SmallVec<[ChannelRef; 1]>,
         store: bool,
         headers: HeaderList,
         limits: BatchLimits,
     ) -> Self {
         Self {
+            grant,
             default_ids,
             store,
             headers,
@@ -256,10 +261,7 @@ impl Batch {
             let channel = match self.last.take().filter(|last| last.id == *id) {
                 Some(last) => last,
                 None => {
-                    check_publish_channel(broker, id)?;
-                    if broker.is_events_channel(id) {
-                        return Err(Rejection::EventsChannel.into());
-                    }
+                    permission::check(&self.grant, Action::Publish, broker, id)?;
                     let channel = broker.find_or_create(id);
                     channel.map_err(|error| rejection_for(error.into()))?
                 }

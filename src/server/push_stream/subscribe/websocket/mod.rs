@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 pub use self::socket::PushStreamSocket;
 use super::{channels, rejection_for, resume};
 use crate::protocol::{DELETED_ID, EXPLAIN};
+use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::{AttachError, Broker, Channel, NewMessage, StoreOptions, Tickets};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::websocket_frame as frame;
@@ -36,7 +37,7 @@ const POLICY_VIOLATION: u16 = 1008;
 /// Publishes the texts that a client sends, where the location allows it.
 #[derive(Clone, Debug)]
 pub struct WebSocketPublisher {
-    is_allowed: bool,
+    grant: Grant,
     as_module: bool,
     /// The channels to which texts are published; empty until the connection follows them.
     channels: SmallVec<[Arc<Channel>; 1]>,
@@ -44,13 +45,16 @@ pub struct WebSocketPublisher {
 }
 
 impl WebSocketPublisher {
-    /// Sets the channels to publish to, if publishing is allowed; never the events channel.
+    /// Sets the channels to publish to: those of the subscription to which the client may publish.
     #[must_use]
-    pub fn to(mut self, channels: &[ChannelRequest]) -> Self {
+    pub fn to(mut self, broker: &Broker, channels: &[ChannelRequest]) -> Self {
         let own = channels
             .iter()
             .map(|requested| &requested.channel)
-            .filter(|channel| self.is_allowed && !channel.is_events);
+            .filter(|channel| {
+                let facts = ChannelFacts::of_found(broker, &channel.id, Some(channel));
+                may(&self.grant, Action::Publish, &facts).is_ok()
+            });
         self.channels = own.cloned().collect();
         self
     }
@@ -108,7 +112,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
         }
     };
     let publishing = WebSocketPublisher {
-        is_allowed: call.settings.websocket_allow_publish,
+        grant: call.grant,
         as_module: !call.settings.is_json(),
         channels: SmallVec::new(),
         store: call.settings.store_messages,
