@@ -14,6 +14,10 @@ use crate::server::exchange::response::{ChunkHead, Framing};
 /// of 256 to 4,095 bytes. The payload of other pieces is moved.
 const USUAL_HEAD_BYTES: usize = 5;
 
+/// Spare memory that every frame may have, in bytes. Beyond it, a frame that waits for full sockets
+/// should not be much larger than its content.
+const SPARE_BYTES: usize = 4 * 1024;
+
 /// The framing after each piece.
 const PIECE_END: &[u8] = b"\r\n";
 
@@ -185,8 +189,12 @@ impl PayloadBuffer {
         if self.joins_pieces {
             self.end_piece(ChunkHead::MAX_BYTES);
         }
+        let length = self.bytes.len();
+        if self.bytes.capacity() - length > SPARE_BYTES.max(length / 4) {
+            self.bytes.shrink_to_fit();
+        }
         let payload = match self.pieces {
-            1 => Payload::Piece(ChunkHead::MAX_BYTES, self.bytes.len() - PIECE_END.len()),
+            1 => Payload::Piece(ChunkHead::MAX_BYTES, length - PIECE_END.len()),
             _ => Payload::Pieces(OnceCell::new()),
         };
         PayloadFrame {
@@ -302,6 +310,24 @@ mod tests {
         let joined = frame.framed(Framing::Raw).as_ptr();
         assert_eq!(frame.framed(Framing::Raw).as_ptr(), joined);
         assert_eq!(frame.capacity(), frame.bytes.capacity() + payload.len());
+    }
+
+    #[test]
+    fn large_frames_have_little_spare_memory() {
+        for (capacity, length) in [
+            (100_000, 10),
+            (0, 300_000),
+            (1_000, 1_000),
+            (300_000, 200_000),
+        ] {
+            let mut buffer = PayloadBuffer::with_capacity(capacity);
+            buffer.piece(|out| (0..length).for_each(|_| out.push(b'x')));
+            let frame = buffer.finish();
+            assert!(
+                frame.capacity() <= length + SPARE_BYTES.max(length / 3),
+                "{length}"
+            );
+        }
     }
 
     #[test]
