@@ -1,7 +1,7 @@
 //! The call of a publisher location, and its outcome.
 
 use super::outcome::{PendingPublish, PublishOutcome};
-use crate::server::access::grant::Grant;
+use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::Broker;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::exchange::request::Request;
@@ -25,6 +25,23 @@ pub struct PublishCall<'a> {
     pub max_channels: usize,
     /// Maximum length of a message, in bytes.
     pub max_body: u64,
+}
+
+impl PublishCall<'_> {
+    /// What the method of the request does with a channel.
+    pub(in crate::server) fn action(&self) -> Action {
+        match self.request.method {
+            "POST" | "PUT" => Action::Publish,
+            "DELETE" => Action::Delete,
+            _ => Action::ReadInfo,
+        }
+    }
+
+    /// Whether the client may do that with the channel of this name.
+    pub(in crate::server) fn is_permitted(&self, name: &[u8]) -> bool {
+        let facts = ChannelFacts::of_name(self.broker, name);
+        may(&self.grant, self.action(), &facts).is_ok()
+    }
 }
 
 /// Outcome of a publisher's request. `P` is the plan of the protocol family.

@@ -70,15 +70,8 @@ fn try_respond(
     let Some(group) = settings.channel_group.evaluate_name(call.variables) else {
         return Err(Box::new(nchan::empty(Status::INTERNAL)));
     };
-    let action = if call.request.method == "GET" {
-        Action::ReadInfo
-    } else {
-        Action::Delete
-    };
-    let prefix = [group.as_ref(), b"/"].concat();
-    let facts = ChannelFacts::of_name(call.broker, &prefix);
-    let is_denied = !is_allowed || may(&call.grant, action, &facts).is_err();
-    if is_denied || group.as_ref() == b"m" || group.contains(&b'/') {
+    let is_permitted = is_allowed && may_enter(call, &group);
+    if !is_permitted || group.as_ref() == b"m" || group.contains(&b'/') {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     if call.request.method == "POST" {
@@ -106,4 +99,15 @@ fn try_respond(
         }
     }
     Ok(PublishOutcome::Ready(respond()))
+}
+
+/// Whether the request may read, or else change, this group.
+fn may_enter(call: &PublishCall<'_>, group: &[u8]) -> bool {
+    let action = match call.request.method {
+        "GET" => Action::ReadInfo,
+        _ => Action::Delete,
+    };
+    let prefix = [group, b"/"].concat();
+    let facts = ChannelFacts::of_name(call.broker, &prefix);
+    may(&call.grant, action, &facts).is_ok()
 }

@@ -23,7 +23,6 @@ use super::publication::{
 use super::variables::NchanValues;
 use super::{NamedChannels, cors};
 use crate::protocol::EVENTSOURCE_EVENT;
-use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::{Broker, ChannelInfo, PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
@@ -82,20 +81,8 @@ fn try_respond(
         }));
     }
     let named = nchan::channels(settings, &settings.publisher_ids, call.variables)?;
-    let action = match call.request.method {
-        "POST" | "PUT" => Action::Publish,
-        "DELETE" => Action::Delete,
-        _ => Action::ReadInfo,
-    };
-    let is_denied = named.keys.iter().any(|key| {
-        may(
-            &call.grant,
-            action,
-            &ChannelFacts::of_name(call.broker, key),
-        )
-        .is_err()
-    });
-    if named.keys.len() > call.max_channels || is_denied {
+    let is_permitted = named.keys.iter().all(|key| call.is_permitted(key));
+    if named.keys.len() > call.max_channels || !is_permitted {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     if is_post {

@@ -16,7 +16,6 @@ use bytes::Bytes;
 
 use super::info;
 use crate::message::unix_now;
-use crate::server::access::grant::{Action, ChannelFacts, may};
 use crate::server::broker::channel_key::channel_key;
 use crate::server::broker::{
     Attributes, Broker, Channel, ChannelInfo, NewMessage, PublishError, StoreOptions, Ticket,
@@ -48,14 +47,7 @@ pub(in crate::server) fn respond(
         return PublishReply::Respond(nhpm::no_channel_id());
     }
     let key = channel_key(&settings.channel_group, &id);
-    let action = match call.request.method {
-        "POST" | "PUT" => Action::Publish,
-        "DELETE" => Action::Delete,
-        _ => Action::ReadInfo,
-    };
-    let facts = ChannelFacts::of_name(call.broker, &key);
-    let is_denied = may(&call.grant, action, &facts).is_err();
-    if id.len() as u64 > settings.max_channel_id_length || is_denied {
+    if id.len() as u64 > settings.max_channel_id_length || !call.is_permitted(&key) {
         return PublishReply::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
     }
     call.broker

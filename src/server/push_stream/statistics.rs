@@ -100,26 +100,18 @@ pub fn respond(
         .unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
-        if may(&grant, Action::List, &ChannelFacts::of_name(broker, b"")).is_err() {
-            return StatisticsReply::Respond(forbidden());
+        if let Err(rejection) = check(grant, Action::List, broker, b"") {
+            return StatisticsReply::Respond(reject(rejection));
         }
         return StatisticsReply::Respond(summarise(broker, notation, with_details, headers));
     }
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
-        if let Err(rejection) = permission::check_length(broker, id) {
-            return StatisticsReply::Respond(rejection.response(VERSION_LINES, false));
-        }
-        if let Some(prefix) = listed_prefix(id) {
-            if may(
-                &grant,
-                Action::List,
-                &ChannelFacts::of_name(broker, &prefix),
-            )
-            .is_err()
-            {
-                return StatisticsReply::Respond(forbidden());
-            }
+        let prefix = match listed_prefix(grant, broker, id) {
+            Ok(prefix) => prefix,
+            Err(rejection) => return StatisticsReply::Respond(reject(rejection)),
+        };
+        if let Some(prefix) = prefix {
             return StatisticsReply::List(Box::new(Listing {
                 broker: broker.clone(),
                 prefix,
@@ -127,9 +119,6 @@ pub fn respond(
                 with_details,
                 headers,
             }));
-        }
-        if may(&grant, Action::ReadInfo, &ChannelFacts::of_name(broker, id)).is_err() {
-            return StatisticsReply::Respond(forbidden());
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
@@ -142,8 +131,8 @@ pub fn respond(
     ))
 }
 
-fn forbidden() -> Response {
-    Rejection::ForbiddenId.response(VERSION_LINES, false)
+fn reject(rejection: Rejection) -> Response {
+    rejection.response(VERSION_LINES, false)
 }
 
 /// Responds with the counters of the whole server.
@@ -160,11 +149,24 @@ fn summarise(
 }
 
 /// Prefix of the channels that `id` lists: `ALL` or `PREFIX*`. `None` for a single channel.
-fn listed_prefix(id: &Bytes) -> Option<Bytes> {
-    if id == "ALL" {
-        return Some(Bytes::new());
+fn listed_prefix(grant: Grant, broker: &Broker, id: &Bytes) -> Result<Option<Bytes>, Rejection> {
+    permission::check_length(broker, id)?;
+    let prefix = if id == "ALL" {
+        Some(Bytes::new())
+    } else {
+        memchr::memchr(b'*', id).map(|star| id.slice(..star))
+    };
+    match &prefix {
+        Some(prefix) => check(grant, Action::List, broker, prefix)?,
+        None => check(grant, Action::ReadInfo, broker, id)?,
     }
-    memchr::memchr(b'*', id).map(|star| id.slice(..star))
+    Ok(prefix)
+}
+
+/// Checks that the client may read about the channels with this name or prefix.
+fn check(grant: Grant, action: Action, broker: &Broker, name: &[u8]) -> Result<(), Rejection> {
+    let facts = ChannelFacts::of_name(broker, name);
+    may(&grant, action, &facts).map_err(|_denial| Rejection::ForbiddenId)
 }
 
 fn workers(summary: &BrokerSummary) -> Vec<Worker> {

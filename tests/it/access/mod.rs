@@ -6,6 +6,7 @@ mod auth_request;
 mod basic_auth;
 mod browser;
 mod builtin_locations;
+mod denied_channels;
 mod guarded_locations;
 mod loopback_names;
 mod script_safety;

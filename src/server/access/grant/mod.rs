@@ -2,9 +2,9 @@
 //!
 //! The access phase ([`route`](crate::server::http) asks the guard of web pages, the gates, the
 //! rules of the location, its hook and its allowed origins) ends with a [`Grant`], which travels
-//! with the request: with its call, its plan, its batch, its websocket and its replays. All code that
-//! touches a channel for a client asks [`may`] before. Each protocol family renders a [`Denial`] as
-//! its module does.
+//! with the request: with its call, its plan, its batch, its websocket and its replays. All code
+//! that touches a channel for a client asks [`may`] before. Each protocol family renders a
+//! [`Denial`] as its module does.
 //!
 //! Limits are no matter of access, and are checked elsewhere: lengths of ids, numbers of channels,
 //! subscribers and messages, memory, limits of groups.

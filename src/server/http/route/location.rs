@@ -62,7 +62,7 @@ impl Router<'_> {
         if push_stream::publish::is_batch(variables.request, settings) {
             return match push_stream::publish::respond_to_batch(&call) {
                 Ok(batch) => NextStep::ReadBatch(batch),
-                Err(response) => NextStep::Respond(response),
+                Err(response) => NextStep::Respond(*response),
             };
         }
         match &settings.endpoint {

@@ -70,11 +70,11 @@ pub fn respond(call: &PublishCall<'_>) -> PublishReply<Plan> {
 ///
 /// # Errors
 /// The response to a request that names too many channels.
-pub fn respond_to_batch(call: &PublishCall<'_>) -> Result<Box<Batch>, Response> {
+pub fn respond_to_batch(call: &PublishCall<'_>) -> Result<Box<Batch>, Box<Response>> {
     let headers = headers(call);
     match requested_channels(call) {
         Ok(ids) => Ok(Box::new(batch(call, ids, headers))),
-        Err(rejection) => Err(reject(rejection, &headers)),
+        Err(rejection) => Err(Box::new(reject(rejection, &headers))),
     }
 }
 
@@ -120,11 +120,7 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
     if ids.is_empty() {
         return Err(Rejection::NoChannelId);
     }
-    let action = match call.request.method {
-        "GET" => Action::ReadInfo,
-        "DELETE" => Action::Delete,
-        _ => Action::Publish,
-    };
+    let action = call.action();
     let publishes = action == Action::Publish;
     let mut channels = SmallVec::new();
     for ChannelRef { id, .. } in &ids {
