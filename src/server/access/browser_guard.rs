@@ -277,10 +277,7 @@ fn preflight(request: &Request<'_>) -> Response {
     {
         headers.extend_from_slice(b"Access-Control-Allow-Private-Network: true\r\n");
     }
-    Response {
-        bodiless: true,
-        ..Response::header_only(Status(204), headers)
-    }
+    Response::bodiless(Status(204), headers)
 }
 
 fn misdirected(name: &[u8]) -> Response {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
-use crate::server::exchange::response::{Response, ResponseContext, ResponseWriter};
+use crate::server::exchange::response::{
+    Response, ResponseContext, ResponseWriter, Status, WrittenResponse,
+};
 use crate::server::fanout::{Encoder, Format};
 
 /// A format that many followers share.
@@ -99,8 +101,14 @@ pub struct Formats {
     boundary: OnceCell<String>,
 }
 
-/// An encoded response, and whether its connection stays open.
-pub(in crate::server) type PreparedResponse = (Rc<Vec<u8>>, bool);
+/// A response that was written for all clients that get it.
+#[derive(Clone, Debug)]
+pub struct PreparedResponse {
+    /// Its bytes on the wire.
+    pub(in crate::server) bytes: Rc<Vec<u8>>,
+    pub(in crate::server) status: Status,
+    pub(in crate::server) written: WrittenResponse,
+}
 
 /// Maximum number of cached responses to polls: many clients poll from the same position in the
 /// same second.
@@ -170,10 +178,15 @@ impl Formats {
             return Some(response);
         }
         let mut bytes = Vec::new();
-        let keeps_alive = writer.write_response(&make()?, key.traits.connection, &mut bytes);
-        let response = (Rc::new(bytes), keeps_alive);
+        let made = make()?;
+        let written = writer.write_response(&made, key.traits.connection, &mut bytes);
+        let response = PreparedResponse {
+            bytes: Rc::new(bytes),
+            status: made.head.status,
+            written,
+        };
         let mut cached = self.responses.borrow_mut();
-        if response.0.len() <= MAX_CACHED_RESPONSE_BYTES {
+        if response.bytes.len() <= MAX_CACHED_RESPONSE_BYTES {
             cached.truncate(MAX_CACHED_RESPONSES - 1);
             // Holding the settings keeps their address unique.
             cached.push_front((key, Arc::clone(settings), response.clone()));

@@ -43,7 +43,9 @@ pub(in crate::server) fn format<E: OneShotEncoder>(
 impl<E> WrittenResponses<E> {
     fn write(&self, response: &Response, out: &mut PayloadBuffer) {
         let ResponseWire { writer, connection } = self.wire;
-        out.piece(|out| writer.write_response(response, connection, out));
+        out.piece(|out| {
+            writer.write_response(response, connection, out);
+        });
     }
 }
 

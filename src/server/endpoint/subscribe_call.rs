@@ -1,9 +1,8 @@
 //! The call of a subscriber location, and its outcome.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use super::formats::Formats;
+use super::formats::{Formats, PreparedResponse};
 use super::one_shot::ResponseWire;
 use crate::server::access::grant::Grant;
 use crate::server::broker::Broker;
@@ -20,8 +19,8 @@ use crate::server::fanout::{SlowConsumerSettings, Subscription};
 pub enum SubscribeReply<E = ()> {
     /// A response; the connection then reads the next request.
     Respond(Response),
-    /// An encoded response, and whether the connection stays open.
-    Prepared(Rc<Vec<u8>>, bool),
+    /// A response that is written already.
+    Prepared(PreparedResponse),
     /// A websocket that is closed at once.
     RejectWebSocket(RejectedWebSocket),
     /// The connection becomes a follower.
@@ -41,7 +40,7 @@ impl<E> SubscribeReply<E> {
     pub(in crate::server) fn map<F>(self, convert: impl FnOnce(E) -> F) -> SubscribeReply<F> {
         match self {
             Self::Respond(response) => SubscribeReply::Respond(response),
-            Self::Prepared(bytes, keeps_alive) => SubscribeReply::Prepared(bytes, keeps_alive),
+            Self::Prepared(response) => SubscribeReply::Prepared(response),
             Self::RejectWebSocket(rejected) => SubscribeReply::RejectWebSocket(rejected),
             Self::Follow(subscription, more) => SubscribeReply::Follow(subscription, convert(more)),
         }

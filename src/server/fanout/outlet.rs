@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::end_reason::EndReason;
-use super::tap::Tap;
+use super::tap::{FindHeadEnd, Tap};
 
 use crate::server::broker::Incident;
 
@@ -63,8 +63,8 @@ impl Outlet {
     }
 
     /// Starts recording the written bytes.
-    pub fn begin_tap(&self) {
-        self.tap.replace(Some(Box::default()));
+    pub fn begin_tap(&self, find_head_end: FindHeadEnd) {
+        self.tap.replace(Some(Box::new(Tap::new(find_head_end))));
     }
 
     /// Ends the record and returns it, if there is one.

@@ -150,7 +150,7 @@ impl RequestReader {
         match parsed {
             ParsedHead::Incomplete => return false,
             ParsedHead::Bad(response) => {
-                self.parts.push(RequestPart::Bad(response.status.0));
+                self.parts.push(RequestPart::Bad(response.head.status.0));
                 self.state = ReaderState::Closed;
             }
             ParsedHead::Complete(taken, length, part) => {

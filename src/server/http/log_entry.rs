@@ -11,8 +11,10 @@ use crate::server::config::expression::VariableSnapshot;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::logs::{AccessLog, LogEscape};
 use crate::server::config::{Expression, Variables, WebSettings};
+use crate::server::exchange::response::{Status, header_list};
 use crate::server::exchange::variables;
 use crate::server::fanout::{EndReason, Tap};
+use crate::server::http::h1::response;
 use crate::server::observe::access_log;
 use crate::server::observe::access_log::MAX_HEADER_BYTES;
 
@@ -139,17 +141,17 @@ impl LogEntry {
         }
     }
 
-    /// Records the response: its bytes up to the end of the head or further, and the number of
-    /// bytes that follow them. Without any, the connection is closed without a response.
-    pub(in crate::server) fn record_response(&mut self, written: &[u8], following: u64) {
-        let Some(end) = memchr::memmem::find(written, b"\r\n\r\n") else {
-            self.response.status = NO_RESPONSE;
-            return;
-        };
-        let head = &written[..end + 4];
+    /// Records that the connection is closed without a response.
+    pub(in crate::server) fn record_no_response(&mut self) {
+        self.response.status = NO_RESPONSE;
+    }
+
+    /// Records the response: its head as it was written, and the number of bytes of both head and
+    /// body.
+    pub(in crate::server) fn record_response(&mut self, status: Status, head: &[u8], sent: u64) {
         self.response = LoggedResponse {
-            status: parse_status(head).unwrap_or(CLIENT_CLOSED),
-            bytes: written.len() as u64 + following,
+            status: status.0,
+            bytes: sent,
             head: head[..head.len().min(MAX_HEADER_BYTES)].to_vec(),
             head_bytes: head.len() as u64,
             is_complete: true,
@@ -165,7 +167,7 @@ impl LogEntry {
             Some(EndReason::Conflict) if self.is_nchan => Some(409),
             _ => None,
         };
-        let sent_status = parse_status(&tap.head);
+        let sent_status = response::read_status(&tap.head).map(|status| status.0);
         let status = if is_dropped {
             CLIENT_CLOSED
         } else {
@@ -180,11 +182,6 @@ impl LogEntry {
             is_complete: !is_dropped,
         };
     }
-}
-
-/// Reads the status of a rendered head.
-fn parse_status(head: &[u8]) -> Option<u16> {
-    std::str::from_utf8(head.get(9..12)?).ok()?.parse().ok()
 }
 
 /// Prepares a line; `None` if its condition is false already.
@@ -342,11 +339,10 @@ fn format_seconds(time: Duration) -> String {
 fn find_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let is_same =
         |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
-    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
-        let (known, value) = line.split_at(memchr::memchr(b':', line)?);
+    header_list::pairs(response::header_lines(head)).find_map(|(known, value)| {
         let is_it =
             known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
-        is_it.then(|| value[1..].trim_ascii())
+        is_it.then_some(value)
     })
 }
 

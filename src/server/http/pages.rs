@@ -49,8 +49,5 @@ pub(in crate::server) async fn render(method: &str, target: &str) -> Response {
         }
         page.extend_from_slice(&piece);
     }
-    Response {
-        content_type,
-        ..Response::sized(Status::OK, "", &b""[..], page)
-    }
+    Response::sized(Status::OK, "", &b""[..], page).with_content_type(content_type)
 }

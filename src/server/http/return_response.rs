@@ -20,18 +20,13 @@ pub(in crate::server) fn render(
         (301 | 302 | 303 | 307 | 308, text) => {
             redirection(directive.status, &text.unwrap_or_default(), request)
         }
-        (204 | 304, _) => Response {
-            bodiless: true,
-            ..Response::header_only(Status(directive.status), &b""[..])
-        },
+        (204 | 304, _) => Response::bodiless(Status(directive.status), &b""[..]),
         (status, None) if status >= 400 => error(status),
         (status, text) => {
             let body = ResponseBody::Sized(text.unwrap_or_default().into());
-            Response {
-                content_type: Some(types.of(&request.path)),
-                body,
-                ..Response::header_only(Status(status), &b""[..])
-            }
+            Response::header_only(Status(status), &b""[..])
+                .with_content_type(Some(types.of(&request.path)))
+                .with_body(body)
         }
     };
     Some(response)

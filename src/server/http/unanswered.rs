@@ -31,7 +31,7 @@ impl UnansweredRequest {
     /// Returns whether no further request of the connection is served.
     fn is_last(&self) -> bool {
         let closes = match &self.outcome {
-            PublishOutcome::Ready(response) => response.close,
+            PublishOutcome::Ready(response) => response.head.close,
             PublishOutcome::Pending(_) => false,
         };
         closes || !self.context.connection.keep_alive

@@ -54,7 +54,7 @@ pub(in crate::server) fn respond(
     match try_respond(call, settings, &cors) {
         Ok(answer) => answer,
         Err(response) => {
-            let is_page = response.content_type.as_deref() == Some(b"text/html");
+            let is_page = response.head.content_type.as_deref() == Some(b"text/html");
             PublishReply::Respond(if is_page {
                 *response
             } else {

@@ -11,7 +11,7 @@ pub(in crate::server) mod subscribe;
 
 use bytes::Bytes;
 
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HttpDate, Response, ResponseBody, Status};
 
 /// The response to a request without a channel id, whatever its method.
 #[must_use]
@@ -60,10 +60,8 @@ pub fn message_lines(tag: u32) -> Vec<u8> {
 /// A response with this message.
 #[must_use]
 pub fn message_response(message: &super::broker::Message) -> Response {
-    Response {
-        content_type: message.content_type().cloned(),
-        last_modified: Some(message.position.http_date()),
-        body: crate::server::exchange::response::ResponseBody::Sized(Bytes::clone(&message.text)),
-        ..Response::header_only(Status::OK, message_lines(message.channel_tag))
-    }
+    Response::header_only(Status::OK, message_lines(message.channel_tag))
+        .with_content_type(message.content_type().cloned())
+        .with_last_modified(Some(HttpDate::of(message.position.time)))
+        .with_body(ResponseBody::Sized(Bytes::clone(&message.text)))
 }

@@ -220,7 +220,7 @@ fn subscription(
 
 impl NhpmLongPollEncoder {
     fn with_added(&self, response: Response) -> Response {
-        let is_good = matches!(response.status.0, 200 | 304);
+        let is_good = matches!(response.head.status.0, 200 | 304);
         if is_good && !self.added.is_empty() {
             response.with_headers(&self.added)
         } else {
@@ -248,9 +248,10 @@ impl OneShotEncoder for NhpmLongPollEncoder {
             | EndReason::UnansweredPing
             | EndReason::Interrupted => Status::NOT_MODIFIED,
         });
-        self.with_added(Response {
-            close: ending == EndReason::Shutdown,
-            ..response
+        self.with_added(if ending == EndReason::Shutdown {
+            response.closing()
+        } else {
+            response
         })
     }
 }

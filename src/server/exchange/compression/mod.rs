@@ -188,21 +188,22 @@ impl Compression {
     /// Compresses a response, if the settings and the client allow it.
     #[must_use]
     pub fn apply(&self, response: Response, is_head: bool) -> Response {
-        if self.settings.is_none() || response.bodiless {
+        if self.settings.is_none() {
             return response;
         }
         let length = match &response.body {
             // nginx does not compress a response without a body.
+            ResponseBody::None => return response,
             ResponseBody::Pieces(_) => None,
             body if body.is_empty() => return response,
             body => Some(body.len()),
         };
         let decision = self.decide(&ResponseFacts {
-            status: response.status.0,
-            content_type: response.content_type.as_deref().unwrap_or_default(),
+            status: response.head.status.0,
+            content_type: response.head.content_type.as_deref().unwrap_or_default(),
             length,
-            has_last_modified: response.last_modified.is_some(),
-            headers: &response.headers,
+            has_last_modified: response.head.last_modified.is_some(),
+            headers: &response.head.headers,
         });
         let response = response.with_headers(decision.lines());
         let Some(level) = decision.level else {
@@ -210,16 +211,10 @@ impl Compression {
         };
         if is_head {
             // As in nginx, the head has neither a length nor a transfer coding.
-            return Response {
-                body: ResponseBody::Sized(Bytes::new()),
-                bodiless: true,
-                ..response
-            };
+            return response.with_body(ResponseBody::None);
         }
-        Response {
-            body: ResponseBody::Pieces(vec![Bytes::from(member(level, &response.body))]),
-            ..response
-        }
+        let compressed = Bytes::from(member(level, &response.body));
+        response.with_body(ResponseBody::Pieces(vec![compressed]))
     }
 }
 
@@ -267,6 +262,7 @@ fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     let mut out = HEADER.to_vec();
     let mut sum = Checksum::default();
     match body {
+        ResponseBody::None => {}
         ResponseBody::Sized(body) => sum = block(level, body, &mut out),
         ResponseBody::Buffer(body) => sum = block(level, body, &mut out),
         ResponseBody::Pieces(pieces) => {

@@ -176,7 +176,7 @@ fn short_responses_and_other_types_and_statuses_are_not_compressed() {
         (206, "text/html", 2000, false),
     ] {
         let sent = compression.apply(response(status, content_type, length), false);
-        let is_compressed = sent.headers.ends_with(b"Content-Encoding: gzip\r\n");
+        let is_compressed = sent.head.headers.ends_with(b"Content-Encoding: gzip\r\n");
         assert_eq!(is_compressed, expected, "{status} {content_type} {length}");
         if let (ResponseBody::Pieces(pieces), true) = (&sent.body, is_compressed) {
             assert_eq!(unzipped(&pieces.concat()), vec![b'a'; length]);

@@ -1,7 +1,5 @@
 //! Framing of bodies whose length is not known in advance.
 
-use super::ResponseBody;
-
 /// The head of an HTTP/1.1 chunk: its length and a line end.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkHead {
@@ -97,28 +95,6 @@ impl Framing {
     pub fn last(self, out: &mut Vec<u8>) {
         if self == Framing::Chunked {
             out.extend_from_slice(b"0\r\n\r\n");
-        }
-    }
-}
-
-impl ResponseBody {
-    /// Returns the length on the wire, in bytes.
-    #[must_use]
-    pub fn sent_bytes(&self, framing: Framing) -> u64 {
-        match self {
-            ResponseBody::Sized(_) | ResponseBody::Buffer(_) => self.len(),
-            ResponseBody::Pieces(pieces) => {
-                let mut ends = Vec::new();
-                framing.last(&mut ends);
-                pieces
-                    .iter()
-                    .filter(|piece| !piece.is_empty())
-                    .for_each(|piece| {
-                        framing.begin(piece.len(), &mut ends);
-                        framing.end(&mut ends);
-                    });
-                ends.len() as u64 + self.len()
-            }
         }
     }
 }

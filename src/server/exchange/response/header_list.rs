@@ -33,10 +33,7 @@ impl HeaderList {
 
     /// The names and values of the lines, without the whitespace around them.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.split(|byte| *byte == b'\n').filter_map(|line| {
-            let colon = memchr::memchr(b':', line)?;
-            Some((&line[..colon], line[colon + 1..].trim_ascii()))
-        })
+        pairs(&self.0)
     }
 
     /// Whether both are clones of one list, or have equal lines.
@@ -87,6 +84,31 @@ impl From<Cow<'static, [u8]>> for HeaderList {
     }
 }
 
+/// The names and values of header lines, without the whitespace around them.
+pub(in crate::server) fn pairs(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
+/// Appends `name value CRLF`. Control bytes of the value are dropped, so that it cannot add header
+/// lines.
+pub fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let is_clean = |byte: &u8| (*byte >= b' ') | (*byte == b'\t');
+    out.extend_from_slice(name);
+    // A loop without an early exit is vectorised.
+    if value
+        .iter()
+        .fold(true, |clean, byte| clean & is_clean(byte))
+    {
+        out.extend_from_slice(value);
+    } else {
+        out.extend(value.iter().filter(|byte| is_clean(byte)));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +123,16 @@ mod tests {
         assert_eq!(&clone[..], b"A: 1\r\nB:2 \r\n");
         let pairs: Vec<_> = clone.iter().collect();
         assert_eq!(pairs, [(&b"A"[..], &b"1"[..]), (b"B", b"2")]);
+    }
+
+    #[test]
+    fn a_header_value_cannot_add_a_header() {
+        let mut out = Vec::new();
+        push_line(
+            b"Access-Control-Allow-Origin: ",
+            b"a\r\nSet-Cookie: b\0",
+            &mut out,
+        );
+        assert_eq!(out, b"Access-Control-Allow-Origin: aSet-Cookie: b\r\n");
     }
 }

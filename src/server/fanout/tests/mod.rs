@@ -12,7 +12,7 @@ use crate::message::Position;
 use crate::server::broker::{Broker, Cursor, LogCursor, NewMessage, StoreOptions};
 use crate::server::config::{BrokerSettings, SlowPolicy};
 use crate::server::exchange::response::{
-    Framing, Response, ResponseContext, ResponseWriter, SubscriptionHead,
+    Framing, Response, ResponseContext, ResponseWriter, SubscriptionHead, WrittenResponse,
 };
 
 /// More followers than a turn serves.
@@ -53,7 +53,7 @@ impl Encoder for Plain {
 struct NoHeads;
 
 impl ResponseWriter for NoHeads {
-    fn write_response(&self, _: &Response, _: ResponseContext, _: &mut Vec<u8>) -> bool {
+    fn write_response(&self, _: &Response, _: ResponseContext, _: &mut Vec<u8>) -> WrittenResponse {
         unreachable!("the formats write text")
     }
 

@@ -1,7 +1,8 @@
 //! Responses to subscribers as HTTP/1 sends them.
 
+use super::response::{self, Announced};
 use crate::server::exchange::response::{
-    Framing, Head, Response, ResponseContext, ResponseWriter, Status, StreamHead, SubscriptionHead,
+    Framing, Response, ResponseContext, ResponseWriter, SubscriptionHead, WrittenResponse,
 };
 
 /// Room for a head and a short first payload.
@@ -16,8 +17,8 @@ impl ResponseWriter for Http1Writer {
         response: &Response,
         context: ResponseContext,
         out: &mut Vec<u8>,
-    ) -> bool {
-        response.write(context, out)
+    ) -> WrittenResponse {
+        response::write(response, context, out)
     }
 
     fn write_head(&self, head: &SubscriptionHead, framing: Framing, out: &mut Vec<u8>) {
@@ -25,7 +26,12 @@ impl ResponseWriter for Http1Writer {
             SubscriptionHead::None => {}
             SubscriptionHead::Stream(head) => {
                 out.reserve(ROOM_BYTES);
-                write_stream_head(head, framing, out);
+                let announced = Announced {
+                    length: None,
+                    is_chunked: framing == Framing::Chunked,
+                    keeps_alive: !head.close,
+                };
+                response::write_head(head, &announced, out);
             }
             SubscriptionHead::Upgrade(headers) => {
                 out.reserve(ROOM_BYTES);
@@ -37,23 +43,10 @@ impl ResponseWriter for Http1Writer {
     }
 }
 
-fn write_stream_head(head: &StreamHead, framing: Framing, out: &mut Vec<u8>) {
-    Head {
-        status: Status::OK,
-        has_standard_reason: false,
-        content_type: head.content_type.as_deref(),
-        content_length: None,
-        last_modified: None,
-        chunked: framing == Framing::Chunked,
-        keep_alive: head.keep_alive,
-        headers: &head.headers,
-    }
-    .write(out);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::exchange::response::{ResponseHead, Status};
 
     fn written(head: SubscriptionHead, framing: Framing) -> String {
         let mut head = head;
@@ -73,10 +66,10 @@ mod tests {
             ),
             (Framing::Raw, false, "Connection: close\r\n"),
         ] {
-            let head = StreamHead {
+            let head = ResponseHead {
                 content_type: Some("text/plain".into()),
-                keep_alive,
-                headers: b"X-Own: 1\r\n".into(),
+                close: !keep_alive,
+                ..ResponseHead::new(Status::OK, b"X-Own: 1\r\n")
             };
             let written = written(SubscriptionHead::Stream(head), framing);
             assert!(written.starts_with("HTTP/1.1 200 OK\r\nServer: "));

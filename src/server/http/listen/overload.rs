@@ -5,10 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
-/// The whole response.
-const RESPONSE: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n\
-                        Connection: close\r\n\r\n";
+use crate::server::http::h1::response::OVERLOADED;
 
 /// Most bytes of a request that are discarded: closing a socket with unread bytes could discard the
 /// response.
@@ -48,7 +45,7 @@ where
 {
     let sent = socket
         .set_nonblocking()
-        .and_then(|()| socket.write_all(RESPONSE))
+        .and_then(|()| socket.write_all(OVERLOADED))
         .and_then(|()| socket.shutdown());
     let mut buffer = [0; 4096];
     let mut unread = 0;

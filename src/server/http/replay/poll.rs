@@ -134,9 +134,9 @@ pub(super) fn replay(input: &[u8], context: &mut ReplayContext<'_>) -> Option<Re
     failpoints::point("request");
     failpoints::point("repeated poll");
     let end = match reply {
-        SubscribeReply::Prepared(bytes, keeps_alive) => {
-            context.writer.out().extend_from_slice(&bytes);
-            (!keeps_alive).then_some(ReplayEnd::Closes)
+        SubscribeReply::Prepared(response) => {
+            context.writer.out().extend_from_slice(&response.bytes);
+            (!response.written.keeps_alive).then_some(ReplayEnd::Closes)
         }
         SubscribeReply::Follow(subscription, ()) => {
             let outlet = Rc::clone(context.outlet);

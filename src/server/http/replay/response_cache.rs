@@ -4,7 +4,10 @@
 use bytes::Bytes;
 
 use crate::message::unix_now;
-use crate::server::exchange::response::{self, HeaderList, Response, ResponseBody, Status};
+use crate::server::exchange::response::{
+    HeaderList, Response, ResponseBody, Status, USUAL_HEAD_BYTES,
+};
+use crate::server::http::h1::response;
 use crate::server::http::route::ResponsePlan;
 
 /// The head of a response. Completing and writing one costs more than comparing what it depends on.
@@ -23,7 +26,7 @@ struct CachedHead {
 
 impl ResponseHeadCache {
     /// Bytes of heap memory.
-    pub(super) const BYTES: usize = response::USUAL_HEAD_BYTES;
+    pub(super) const BYTES: usize = USUAL_HEAD_BYTES;
 
     /// Completes a response by `plan`, which is the same for all responses of the cache, and
     /// appends it to `out`. Returns whether the connection stays open.
@@ -34,7 +37,7 @@ impl ResponseHeadCache {
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(body) = usual_body(&response, plan) else {
-            return plan.complete(response).write(plan.connection, out);
+            return write_completed(response, plan, out);
         };
         let now = unix_now();
         if let Some(cached) = &self.0
@@ -47,13 +50,13 @@ impl ResponseHeadCache {
         let mut cached = CachedHead {
             bytes: Vec::new(),
             second: now,
-            status: response.status,
-            content_type: response.content_type.clone(),
-            headers: response.headers.clone(),
+            status: response.head.status,
+            content_type: response.head.content_type.clone(),
+            headers: response.head.headers.clone(),
             body_bytes: body.len(),
         };
         let start = out.len();
-        let keeps_alive = plan.complete(response).write(plan.connection, out);
+        let keeps_alive = write_completed(response, plan, out);
         cached
             .bytes
             .extend_from_slice(&out[start..out.len() - cached.body_bytes]);
@@ -66,17 +69,21 @@ impl CachedHead {
     fn is_head_of(&self, response: &Response, body: &[u8], now: u64) -> bool {
         self.second == now
             && self.body_bytes == body.len()
-            && self.status == response.status
-            && self.content_type == response.content_type
-            && self.headers.is_same(&response.headers)
+            && self.status == response.head.status
+            && self.content_type == response.head.content_type
+            && self.headers.is_same(&response.head.headers)
     }
+}
+
+/// Completes and appends a response. Returns whether the connection stays open.
+fn write_completed(response: Response, plan: &ResponsePlan, out: &mut Vec<u8>) -> bool {
+    response::write(&plan.complete(response), plan.connection, out).keeps_alive
 }
 
 /// The body of a response whose head depends on nothing else than what is compared.
 fn usual_body<'r>(response: &'r Response, plan: &ResponsePlan) -> Option<&'r [u8]> {
-    let is_usual = response.last_modified.is_none()
-        && !response.bodiless
-        && !response.close
+    let is_usual = response.head.last_modified.is_none()
+        && !response.head.close
         && !plan.connection.is_head
         && !plan.compression.is_enabled();
     match &response.body {

@@ -13,7 +13,7 @@ use crate::server::config::Endpoint;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::web::AuthRequest;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, ResponseContext, Status};
+use crate::server::exchange::response::{Response, Status};
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::return_response;
 use crate::server::http::rewriting::PhaseEnd;
@@ -174,10 +174,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             return Ok(None);
         }
         let rejection = hooks::rejection(wanted, response);
-        Ok(Some(rejection.map_or(
-            NextStep::SendAndClose(Vec::new()),
-            NextStep::Respond,
-        )))
+        Ok(Some(rejection.map_or(NextStep::Close, NextStep::Respond)))
     }
 
     /// Lets the request enter its endpoint, with what it may do there.
@@ -202,7 +199,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             PhaseEnd::Return(directive) => {
                 let types = &destination.settings.types;
                 return_response::render(directive, variables.request, types, variables)
-                    .map_or(NextStep::SendAndClose(Vec::new()), NextStep::Respond)
+                    .map_or(NextStep::Close, NextStep::Respond)
             }
             PhaseEnd::Redirect(status, address) => NextStep::Respond(return_response::redirection(
                 *status,
@@ -225,14 +222,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             return Ok(None);
         }
         if let Err(response) = self.waiting.read_body(pending).await? {
-            let mut bytes = Vec::new();
-            let connection = ResponseContext {
-                minor_version: 1,
-                keep_alive: false,
-                is_head: false,
-            };
-            response.write(connection, &mut bytes);
-            return Ok(Some(NextStep::SendAndClose(bytes)));
+            return Ok(Some(NextStep::Reject(response)));
         }
         self.located.body = RequestBody::Read(Bytes::new());
         // A follower writes to the socket itself, so everything before it must have been written.

@@ -29,7 +29,7 @@ impl<W: Waiting> Visit<'_, '_, W> {
         }
         Ok(match Box::pin(file.find()).await {
             FileOutcome::Respond(response) => Ok(NextStep::Respond(response)),
-            FileOutcome::Stream(response, body) => Ok(NextStep::Stream(Box::new((response, body)))),
+            FileOutcome::Stream(head, body) => Ok(NextStep::Stream(Box::new((head, body)))),
             FileOutcome::Redirect(path) => Err(Redirection {
                 path,
                 query: None,

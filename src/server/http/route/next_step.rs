@@ -1,13 +1,12 @@
 //! Results of routing: what the connection does next, and how it responds.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 
 use crate::server::config::model::web::AddedHeaders;
-use crate::server::endpoint::{PendingPublish, PublishOutcome};
+use crate::server::endpoint::formats::PreparedResponse;
+use crate::server::endpoint::{PendingPublish, PublishOutcome, RejectedWebSocket};
 use crate::server::exchange::compression::Compression;
-use crate::server::exchange::response::{Response, ResponseContext, Status};
+use crate::server::exchange::response::{Response, ResponseContext, ResponseHead, Status};
 use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::listen::location_index::LocationAddress;
@@ -31,11 +30,14 @@ pub(in crate::server) enum NextStep {
     Read(PublishPlan, Option<Box<Result<HookCall, HookError>>>),
     /// Read the body line by line; each line is a message.
     ReadBatch(Box<Batch>),
-    /// Send these bytes, a whole response to a poll; the flag is whether the connection stays
-    /// open.
-    SendPrepared(Rc<Vec<u8>>, bool, Option<Box<PollReplay>>),
-    /// Send these bytes and close the connection.
-    SendAndClose(Vec<u8>),
+    /// Send this response to a poll.
+    SendPrepared(PreparedResponse, Option<Box<PollReplay>>),
+    /// Send this response as it is, and close the connection.
+    Reject(Response),
+    /// Open a websocket, and close it and the connection.
+    RejectWebSocket(RejectedWebSocket),
+    /// Close the connection without a response.
+    Close,
     /// Follow: the subscription is attached already.
     Follow(FollowPlan),
     /// Respond with the page for this method and target.
@@ -43,7 +45,7 @@ pub(in crate::server) enum NextStep {
     /// Make a list of channels, and send it.
     List(Box<Listing>),
     /// Send this head and the file after it.
-    Stream(Box<(Response, FileBody)>),
+    Stream(Box<(ResponseHead, FileBody)>),
 }
 
 impl NextStep {
@@ -168,7 +170,7 @@ impl ResponsePlan {
 
     /// Adds the header lines, and compresses the body.
     pub(in crate::server) fn complete(&self, response: Response) -> Response {
-        let lines = self.added.for_status(response.status.0);
+        let lines = self.added.for_status(response.head.status.0);
         let response = response.with_page_type(&self.page_type);
         let response = if lines.is_empty() {
             response

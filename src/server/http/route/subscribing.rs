@@ -8,11 +8,11 @@ use super::{FollowPlan, NextStep, Router};
 use crate::server::broker::AttachError;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, NchanSettings};
-use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::Framing;
+use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::Subscription;
 use crate::server::http::client_input::{ClientInput, OpenWebSocket};
+use crate::server::http::h1::response::find_head_end;
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::hooks;
 use crate::server::http::upstream::hooks::Notices;
@@ -54,7 +54,7 @@ impl NewFollower<'_, '_> {
     /// Answers a subscriber. The result of a poll is prepared for a replay if polls are cached.
     pub(super) fn subscribe(&self, call: &SubscribeCall<'_>, added: &AddedHeaders) -> NextStep {
         if !call.settings.web.access_logs.is_empty() {
-            self.router.outlet.begin_tap();
+            self.router.outlet.begin_tap(find_head_end);
         }
         let replay = || {
             let replay = self.router.caches_polls.then(|| PollReplay::of(call));
@@ -74,10 +74,8 @@ impl NewFollower<'_, '_> {
                 }
             }
             SubscribeReply::Respond(response) => NextStep::Respond(response),
-            SubscribeReply::Prepared(bytes, keeps_alive) => {
-                NextStep::SendPrepared(bytes, keeps_alive, replay())
-            }
-            SubscribeReply::RejectWebSocket(rejected) => reject_websocket(call, rejected),
+            SubscribeReply::Prepared(response) => NextStep::SendPrepared(response, replay()),
+            SubscribeReply::RejectWebSocket(rejected) => NextStep::RejectWebSocket(rejected),
         };
         // Without a follower there is nothing to record.
         drop(self.router.outlet.take_tap());
@@ -149,7 +147,7 @@ impl NewFollower<'_, '_> {
             }
             Err(_out_of_memory) => {
                 self.router.shard.release(self.router.key);
-                NextStep::SendAndClose(Vec::new())
+                NextStep::Close
             }
         }
     }
@@ -222,16 +220,7 @@ fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> NextStep {
         }
         _ => match push_stream::subscribe::reject(call, error) {
             SubscribeRejection::Respond(response) => NextStep::Respond(response),
-            SubscribeRejection::WebSocket(rejected) => reject_websocket(call, rejected),
+            SubscribeRejection::WebSocket(rejected) => NextStep::RejectWebSocket(rejected),
         },
     }
-}
-
-/// Opens a websocket and closes it.
-fn reject_websocket(call: &SubscribeCall<'_>, rejected: RejectedWebSocket) -> NextStep {
-    let RejectedWebSocket { head, frames } = rejected;
-    let mut bytes = Vec::new();
-    call.writer.write_head(&head, Framing::Raw, &mut bytes);
-    bytes.extend_from_slice(&frames);
-    NextStep::SendAndClose(bytes)
 }

@@ -37,7 +37,7 @@ use crate::server::config::{LocationSettings, Variables, WebSettings};
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HttpDate, Response, ResponseHead, Status};
 use conditions::{Conditions, Validators};
 
 /// A request for a static file.
@@ -62,7 +62,7 @@ pub(in crate::server) struct FileRequest {
 pub(in crate::server) enum FileOutcome {
     Respond(Response),
     /// The head, and the body that follows it.
-    Stream(Response, FileBody),
+    Stream(ResponseHead, FileBody),
     /// The path of the index file, to which the request is redirected.
     Redirect(Vec<u8>),
 }
@@ -192,11 +192,10 @@ impl FileRequest {
         };
         if let Some(status) = self.conditions.status(&file, self.web.unmodified) {
             return match status {
-                Status::NOT_MODIFIED => FileOutcome::Respond(Response {
-                    content_type: None,
-                    bodiless: true,
-                    ..self.head(status, &file, etag_line)
-                }),
+                Status::NOT_MODIFIED => FileOutcome::Respond(
+                    Response::bodiless(status, etag_line.into_bytes())
+                        .with_last_modified(Some(HttpDate::of(modified))),
+                ),
                 status => error_page(status),
             };
         }
@@ -297,12 +296,12 @@ impl FileRequest {
         }
     }
 
-    /// A response with the headers of the file, without a body.
-    fn head(&self, status: Status, file: &Validators, headers: String) -> Response {
-        Response {
+    /// The head of a response with the file.
+    fn head(&self, status: Status, file: &Validators, headers: String) -> ResponseHead {
+        ResponseHead {
             content_type: Some(self.content_type.clone()),
-            last_modified: Some(file.last_modified.clone()),
-            ..Response::header_only(status, headers.into_bytes())
+            last_modified: Some(HttpDate::of(file.modified)),
+            ..ResponseHead::new(status, headers.into_bytes())
         }
     }
 

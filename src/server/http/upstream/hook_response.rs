@@ -103,12 +103,13 @@ impl HookResponse {
         for RawHeader { name, value } in self.for_client() {
             push_line(format!("{name}: ").as_bytes(), value, &mut lines);
         }
-        Response {
-            content_type: self.content_type(),
-            body: ResponseBody::Sized(self.body.clone()),
-            bodiless: self.status == 204,
-            ..Response::header_only(Status(self.status), lines)
-        }
+        let body = match self.status {
+            204 => ResponseBody::None,
+            _ => ResponseBody::Sized(self.body.clone()),
+        };
+        Response::header_only(Status(self.status), lines)
+            .with_content_type(self.content_type())
+            .with_body(body)
     }
 
     /// Returns the headers for the client, in their order.
@@ -166,8 +167,9 @@ impl KeptHeaders {
 
     /// Sets the content type of a response that has none.
     pub(in crate::server) fn complete(&self, response: &mut Response) {
-        if !response.bodiless && response.content_type.is_none() {
-            response.content_type.clone_from(&self.content_type);
+        let content_type = &mut response.head.content_type;
+        if response.body != ResponseBody::None && content_type.is_none() {
+            content_type.clone_from(&self.content_type);
         }
     }
 }

@@ -58,10 +58,7 @@ pub(in crate::server) async fn publish(
             MessageDecision::Publish(text, content_type) => {
                 return plan.finish_with(broker, text, content_type);
             }
-            MessageDecision::Drop => Response {
-                bodiless: true,
-                ..Response::header_only(Status(204), &b""[..])
-            },
+            MessageDecision::Drop => Response::bodiless(Status(204), &b""[..]),
             MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
             MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
             MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),

@@ -13,7 +13,7 @@ use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::one_shot::{self, OneShotEncoder};
-use crate::server::exchange::response::{Response, ResponseBody, Status, push_line};
+use crate::server::exchange::response::{HttpDate, Response, ResponseBody, Status, push_line};
 use crate::server::fanout::{
     Channels, DeliveryBatch, EndReason, FollowerPolicy, ResumePoint, Subscription,
 };
@@ -56,7 +56,7 @@ pub(super) fn interval_poll(
     let mut lines = Vec::new();
     match &subscribing.id {
         Some(id) => {
-            response.last_modified = responder.last_modified(id);
+            response.head.last_modified = responder.last_modified(id);
             responder.push_etag(id, &mut lines);
         }
         None if settings.compound_etag => responder.push_etag(&MessageId::single(0, 0), &mut lines),
@@ -196,8 +196,8 @@ impl PollResponder {
         }
     }
 
-    fn last_modified(&self, id: &MessageId) -> Option<String> {
-        (!self.settings.compound_etag).then(|| crate::message::http_date(id.time))
+    fn last_modified(&self, id: &MessageId) -> Option<HttpDate> {
+        (!self.settings.compound_etag).then(|| HttpDate::of(id.time))
     }
 
     fn push_etag(&self, id: &MessageId, out: &mut Vec<u8>) {
@@ -224,12 +224,10 @@ impl PollResponder {
             [message] => (message.content_type().cloned(), message.text.clone()),
             messages => self.join_messages(messages),
         };
-        Response {
-            content_type,
-            last_modified: self.last_modified(id),
-            body: ResponseBody::Sized(body),
-            ..Response::header_only(Status::OK, lines)
-        }
+        Response::header_only(Status::OK, lines)
+            .with_content_type(content_type)
+            .with_last_modified(self.last_modified(id))
+            .with_body(ResponseBody::Sized(body))
     }
 
     /// Joins several messages into one body, and returns its content type.
@@ -302,10 +300,11 @@ impl OneShotEncoder for NchanLongPollEncoder {
     fn end(&self, ending: EndReason, _: ResumePoint) -> Response {
         let gone = || self.responder.without_messages(Status(410), &self.position);
         match ending {
-            EndReason::TimeToLive => Response {
-                has_standard_reason: true,
-                ..self.responder.without_messages(Status(408), &self.position)
-            },
+            EndReason::TimeToLive => {
+                let mut response = self.responder.without_messages(Status(408), &self.position);
+                response.head.has_standard_reason = true;
+                response
+            }
             EndReason::Interrupted => self.responder.without_messages(Status::BAD_REQUEST, b""),
             EndReason::Shutdown => gone().closing(),
             EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => gone(),

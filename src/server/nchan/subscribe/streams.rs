@@ -11,7 +11,9 @@ use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::FormatKind;
-use crate::server::exchange::response::{Framing, StreamHead, SubscriptionHead, push_line};
+use crate::server::exchange::response::{
+    Framing, ResponseHead, Status, SubscriptionHead, push_line,
+};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription,
@@ -97,15 +99,15 @@ pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channe
 
 fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> SubscriptionHead {
     let mode = subscribing.mode;
-    SubscriptionHead::Stream(StreamHead {
+    SubscriptionHead::Stream(ResponseHead {
         content_type: match mode {
             Mode::EventSource => Some(Bytes::from_static(b"text/event-stream; charset=utf-8")),
             Mode::Multipart => Some(format!("multipart/mixed; boundary={boundary}").into()),
             _ => None,
         },
         // HTTP/1.0 has no chunks: the end of the connection ends the stream.
-        keep_alive: mode != Mode::RawStream && subscribing.call.request.minor_version > 0,
-        headers: subscribing.cors.lines.clone().into(),
+        close: mode == Mode::RawStream || subscribing.call.request.minor_version == 0,
+        ..ResponseHead::new(Status::OK, subscribing.cors.lines.clone())
     })
 }
 

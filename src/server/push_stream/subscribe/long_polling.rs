@@ -26,7 +26,7 @@ use crate::server::endpoint::one_shot::{self, OneShotEncoder};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{
-    NO_CACHE, Response, ResponseBody, ResponseContext, Status,
+    HttpDate, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
 };
 use crate::server::fanout::{
     Channels, DeliveryBatch, EndReason, FollowerPolicy, Gap, ResumePoint, Subscription,
@@ -55,8 +55,8 @@ pub(in crate::server) fn respond(
     channels: Channels,
     cursor: Cursor,
 ) -> PushStreamReply {
-    if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
-        return SubscribeReply::Prepared(bytes, keeps);
+    if let Some(response) = prepared(call, &channels, &cursor) {
+        return SubscribeReply::Prepared(response);
     }
     if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
         return SubscribeReply::Respond(response);
@@ -222,10 +222,9 @@ impl LongPollEncoder {
             piece
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
-        let response = Response {
-            body: ResponseBody::Pieces(pieces),
-            ..self.head(Status::OK, gaps, position)
-        };
+        let response = self
+            .without_messages(Status::OK, gaps, position)
+            .with_body(ResponseBody::Pieces(pieces));
         self.compression.apply(response, false)
     }
 
@@ -238,12 +237,10 @@ impl LongPollEncoder {
         }
     }
 
-    fn head(&self, status: Status, gaps: &[Gap], position: Position) -> Response {
-        Response {
-            content_type: Some(self.content_type.clone()),
-            last_modified: Some(position.http_date()),
-            ..Response::header_only(status, self.headers(position, gaps))
-        }
+    fn without_messages(&self, status: Status, gaps: &[Gap], position: Position) -> Response {
+        Response::header_only(status, self.headers(position, gaps))
+            .with_content_type(Some(self.content_type.clone()))
+            .with_last_modified(Some(HttpDate::of(position.time)))
     }
 
     fn headers(&self, position: Position, gaps: &[Gap]) -> Vec<u8> {
@@ -282,7 +279,7 @@ impl OneShotEncoder for LongPollEncoder {
             }
             None if gaps.is_empty() => None,
             // A template cannot show a gap, so that only the header reports it.
-            None => Some(self.head(Status::NOT_MODIFIED, gaps, batch.horizon)),
+            None => Some(self.without_messages(Status::NOT_MODIFIED, gaps, batch.horizon)),
         }
     }
 
@@ -297,9 +294,11 @@ impl OneShotEncoder for LongPollEncoder {
             let view = MessageView::special(TIMEOUT_ID, b"", TIMED_OUT);
             return self.response(&[], std::iter::once(view), cursor);
         }
-        Response {
-            close: ending == EndReason::Shutdown || !self.keeps_connection,
-            ..self.head(Status::NOT_MODIFIED, &[], cursor)
+        let response = self.without_messages(Status::NOT_MODIFIED, &[], cursor);
+        if ending == EndReason::Shutdown || !self.keeps_connection {
+            response.closing()
+        } else {
+            response
         }
     }
 }

@@ -94,8 +94,8 @@ impl PollReplay {
         let cursor = resume::located(broker, cursor, &channels);
         match long_polling::backlog_state(&channels[0].channel, &cursor) {
             BacklogState::Messages(content) => {
-                let (bytes, keeps) = formats.cached_response(&self.response_traits, content)?;
-                Some(SubscribeReply::Prepared(bytes, keeps))
+                let cached = formats.cached_response(&self.response_traits, content);
+                cached.map(SubscribeReply::Prepared)
             }
             BacklogState::Nothing => {
                 let format = self.format.clone();

@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::streaming::renderer;
 use super::{callback, cors};
-use crate::message::{Position, http_date};
+use crate::message::Position;
 use crate::protocol::MISSED;
 use crate::server::broker::{
     ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
 };
 use crate::server::config::SubscriberMode;
 use crate::server::endpoint::SubscribeCall;
-use crate::server::exchange::response::{NO_CACHE, Response, ResponseBody, Status};
+use crate::server::exchange::response::{HttpDate, NO_CACHE, Response, ResponseBody, Status};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
@@ -83,12 +83,11 @@ pub(in crate::server) fn respond_from_backlog(
         &missed_line(reported),
     ]
     .concat();
-    Some(Response {
-        content_type: Some(content_type(call, callback.as_ref())),
-        last_modified: Some(position.http_date()),
-        body,
-        ..Response::header_only(status, headers)
-    })
+    let response = Response::header_only(status, headers)
+        .with_content_type(Some(content_type(call, callback.as_ref())))
+        .with_last_modified(Some(HttpDate::of(position.time)))
+        .with_body(body);
+    Some(response)
 }
 
 /// The cursor of a response: never before the cursor of the request.
@@ -245,9 +244,8 @@ fn not_modified(call: &SubscribeCall<'_>, cursor: &Cursor) -> Response {
     if let Some(tag) = cursor.tag {
         headers.extend_from_slice(format!("Etag: W/{tag}\r\n").as_bytes());
     }
-    Response {
-        content_type: Some(content_type(call, callback(call).as_ref())),
-        last_modified: cursor.time.filter(|time| *time > 0).map(http_date),
-        ..Response::header_only(Status::NOT_MODIFIED, headers)
-    }
+    let time = cursor.time.filter(|time| *time > 0);
+    Response::header_only(Status::NOT_MODIFIED, headers)
+        .with_content_type(Some(content_type(call, callback(call).as_ref())))
+        .with_last_modified(time.map(HttpDate::of))
 }

@@ -13,7 +13,7 @@ use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
 use crate::server::exchange::response::{
-    Framing, HeaderList, NO_CACHE, Status, StreamHead, SubscriptionHead,
+    Framing, HeaderList, NO_CACHE, ResponseHead, Status, SubscriptionHead,
 };
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
@@ -163,10 +163,10 @@ fn head(
 ) -> SubscriptionHead {
     let mut headers = HeaderList::from(headers);
     headers.push_lines(decision.lines());
-    SubscriptionHead::Stream(StreamHead {
+    SubscriptionHead::Stream(ResponseHead {
         content_type: Some(content_type),
-        keep_alive,
-        headers,
+        close: !keep_alive,
+        ..ResponseHead::new(Status::OK, headers)
     })
 }
 

@@ -4,7 +4,7 @@
 use futures_util::FutureExt;
 
 use super::super::Disconnected;
-use super::{Requests, ServeOutcome};
+use super::{Requests, ServeOutcome, writing};
 use crate::server::endpoint::PublishOutcome;
 use crate::server::http::route::ResponsePlan;
 use crate::server::http::unanswered::UnansweredRequest;
@@ -67,7 +67,7 @@ async fn wait_and_answer(requests: &mut Requests<'_>) -> Result<(), Disconnected
         };
         let response = context.complete(response);
         requests.received = received;
-        if !requests.write_response(&response, context.connection, context.log) {
+        if !writing::write_response(requests, &response, context.connection, context.log) {
             return requests.close().await;
         }
         if requests.writer.is_full() {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 
 use super::super::Disconnected;
-use super::Requests;
-use super::reading::{Awaited, CONTINUE};
+use super::reading::Awaited;
+use super::{Requests, writing};
 use crate::server::exchange::response::ResponseContext;
 use crate::server::http::h1::chunked_body::{ChunkError, ChunkedReader};
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::h1::response::CONTINUE;
 use crate::server::http::route::{PendingBody, ResponsePlan};
 use crate::server::observe::limits_log::Limit;
 use crate::server::push_stream::publish::batch::{Batch, Failure, Progress};
@@ -77,7 +78,7 @@ impl<'r, 'a> BatchUpload<'r, 'a> {
                 keep_alive: false,
                 ..connection
             };
-            requests.write_response(&response.closing(), connection, log);
+            writing::write_response(requests, &response.closing(), connection, log);
             requests.flush().await?;
             if requests.connection.socket.outlet().shutdown_write().is_ok() {
                 body.discard(requests).await?;

@@ -10,6 +10,7 @@ mod malformed_request;
 mod parts;
 mod reading;
 mod responding;
+mod writing;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::server::config::expression::reads::Reads;
 use crate::server::config::expression::regex_pattern;
 use crate::server::exchange::owned_request::OwnedRequest;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, ResponseContext};
+use crate::server::exchange::response::Response;
 use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::head::{self, ParsedHead};
 use crate::server::http::listen::listener_snapshot::ListenerSnapshot;
@@ -276,12 +277,7 @@ impl<'a> Requests<'a> {
             socket, snapshot, ..
         } = &*self.connection;
         let log = malformed_request::log_entry(snapshot, socket.peer(), socket.input());
-        let connection = ResponseContext {
-            minor_version: 1,
-            keep_alive: false,
-            is_head: false,
-        };
-        self.write_response(response, connection, log);
+        writing::write_rejection(self, response, log);
         self.close().await
     }
 

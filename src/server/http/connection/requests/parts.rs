@@ -4,9 +4,12 @@ use bytes::Bytes;
 use tokio::task::yield_now;
 
 use super::super::Disconnected;
-use super::{Requests, ServeOutcome};
+use super::{Requests, ServeOutcome, writing};
 use crate::server::exchange::compression::{self, Deflating};
-use crate::server::exchange::response::{Framing, Head, Response, ResponseBody, ResponseContext};
+use crate::server::exchange::response::{
+    Framing, Response, ResponseBody, ResponseContext, ResponseHead,
+};
+use crate::server::http::h1::response::{self, Announced};
 use crate::server::http::lists;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::route::ResponsePlan;
@@ -61,18 +64,20 @@ impl<'r, 'a> PartSender<'r, 'a> {
         connection: ResponseContext,
         log: Option<Box<LogEntry>>,
     ) -> Result<bool, Disconnected> {
-        let connection = self.requests.begin_response(connection);
+        let connection = writing::begin_response(self.requests, connection);
         let start = self.requests.writer.len();
-        let (keeps_alive, framing) = response.write_head(connection, self.requests.writer.out());
-        let has_body = !connection.is_head && !response.bodiless;
-        let body_bytes = if has_body {
-            response.body.sent_bytes(framing)
-        } else {
+        let (keeps_alive, framing) =
+            response::write_head_of(response, connection, self.requests.writer.out());
+        let head = start..self.requests.writer.len();
+        let body_bytes = if connection.is_head {
             0
+        } else {
+            response::body_bytes(&response.body, framing)
         };
-        self.requests.log(log, start, body_bytes);
+        writing::log_response(self.requests, log, response.head.status, head, body_bytes);
         match &response.body {
-            _ if !has_body => {}
+            _ if connection.is_head => {}
+            ResponseBody::None => {}
             ResponseBody::Sized(body) => self.send_parts(body).await?,
             ResponseBody::Buffer(body) => self.send_parts(body).await?,
             ResponseBody::Pieces(pieces) => {
@@ -104,7 +109,7 @@ impl<'r, 'a> PartSender<'r, 'a> {
     /// Sends a file piece by piece.
     pub(super) async fn send_file(
         mut self,
-        response: Response,
+        mut head: ResponseHead,
         file: FileBody,
         context: ResponsePlan,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
@@ -114,28 +119,23 @@ impl<'r, 'a> PartSender<'r, 'a> {
             mut log,
             ..
         } = context;
-        let status = response.status;
-        let response = response.with_headers(added.for_status(status.0));
+        let status = head.status;
+        head.headers.push_lines(added.for_status(status.0));
         let framing = file
             .level()
             .map_or(Framing::Raw, |_| Framing::of(connection.minor_version));
         // A compressed response has no length: in HTTP/1.0 it ends with the connection.
         let keep_alive = connection.keep_alive
-            && !response.close
+            && !head.close
             && (file.level().is_none() || framing == Framing::Chunked);
         let start = self.requests.writer.len();
-        Head {
-            has_standard_reason: false,
-            status: response.status,
-            content_type: response.content_type.as_deref(),
-            content_length: file.level().is_none().then_some(file.length()),
-            last_modified: response.last_modified.as_deref(),
-            chunked: framing == Framing::Chunked && !connection.is_head,
-            keep_alive,
-            headers: &response.headers,
-        }
-        .write(self.requests.writer.out());
-        let head = log
+        let announced = Announced {
+            length: file.level().is_none().then_some(file.length()),
+            is_chunked: framing == Framing::Chunked && !connection.is_head,
+            keeps_alive: keep_alive,
+        };
+        response::write_head(&head, &announced, self.requests.writer.out());
+        let written_head = log
             .as_ref()
             .map(|_| self.requests.writer.since(start).to_vec());
         let sent = match file.level() {
@@ -143,9 +143,9 @@ impl<'r, 'a> PartSender<'r, 'a> {
             None => self.send_plain(file).await?,
             Some(level) => self.send_compressed(file, level, framing).await?,
         };
-        if let (Some(log), Some(head)) = (&mut log, head) {
+        if let (Some(log), Some(head)) = (&mut log, written_head) {
             log.add_received(self.requests.received);
-            log.record_response(&head, sent);
+            log.record_response(status, &head, head.len() as u64 + sent);
         }
         self.requests.end_response(keep_alive).await
     }

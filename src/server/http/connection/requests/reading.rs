@@ -15,12 +15,10 @@ use crate::server::exchange::response::{Response, Status};
 use crate::server::fanout::Interruption;
 use crate::server::http::h1::chunked_body::{ChunkError, ChunkedReader};
 use crate::server::http::h1::headers::BodyLength;
+use crate::server::http::h1::response::CONTINUE;
 use crate::server::http::pace::Pace;
 use crate::server::http::route::PendingBody;
 use crate::server::observe::limits_log::Limit;
-
-/// The response that asks for the body.
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Requests<'_> {
     /// As [`ClientSocket::poll_fill`], at the start of a request.

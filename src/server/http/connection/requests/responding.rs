@@ -10,7 +10,7 @@ use super::super::socket::LINGER_BYTES;
 use super::super::{Connection, Disconnected};
 use super::batches::BatchUpload;
 use super::parts::PartSender;
-use super::{Requests, ServeOutcome, answering};
+use super::{Requests, ServeOutcome, answering, writing};
 use crate::server::broker::Incident;
 use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::response::{Response, ResponseContext};
@@ -56,13 +56,21 @@ impl Requests<'_> {
                 self.respond_without_body(response, &body, context).await
             }
             NextStep::Follow(plan) => Ok(Some(self.follow(plan, context.log, location))),
-            NextStep::SendPrepared(bytes, keeps_alive, replay) => {
+            NextStep::SendPrepared(response, replay) => {
                 self.cache_poll(replay, location);
-                self.write_rendered(&bytes, context.log);
+                let keeps_alive = writing::write_prepared(self, &response, context.log);
                 self.end_response(keeps_alive).await
             }
-            NextStep::SendAndClose(bytes) => {
-                self.write_rendered(&bytes, context.log);
+            NextStep::Reject(response) => {
+                writing::write_rejection(self, &response, context.log);
+                self.close().await
+            }
+            NextStep::RejectWebSocket(rejected) => {
+                writing::write_rejected_websocket(self, &rejected, context.log);
+                self.close().await
+            }
+            NextStep::Close => {
+                writing::log_no_response(self, context.log);
                 self.close().await
             }
             NextStep::ReadBatch(batch) => {
@@ -75,9 +83,9 @@ impl Requests<'_> {
                 Box::pin(sender.send_list(*listing, keep_alive, context)).await
             }
             NextStep::Stream(file) => {
-                let (response, file) = *file;
-                let response = self.without_body(response, &body).await?;
-                Box::pin(PartSender::new(self).send_file(response, file, context)).await
+                let (mut head, file) = *file;
+                head.close |= !self.discard_body(&body).await?;
+                Box::pin(PartSender::new(self).send_file(head, file, context)).await
             }
         }
     }
@@ -121,13 +129,6 @@ impl Requests<'_> {
             .cache_poll(poll_cache, broker, snapshot, replay, location);
     }
 
-    /// Queues and logs a rendered response.
-    fn write_rendered(&mut self, bytes: &[u8], log: Option<Box<LogEntry>>) {
-        let start = self.writer.len();
-        self.writer.out().extend_from_slice(bytes);
-        self.log(log, start, 0);
-    }
-
     /// Answers a request that needs no wait. Returns whether the connection can serve another one.
     ///
     /// # Errors
@@ -156,15 +157,14 @@ impl Requests<'_> {
                 self.execute(plan, pending.max_bytes, body, &mut context)
             }
             NextStep::Respond(response) => {
-                if !response.close {
+                if !response.head.close {
                     self.take_body(pending.length);
                 }
                 PublishOutcome::Ready(response)
             }
-            NextStep::SendPrepared(bytes, keeps_alive, replay) if self.unanswered.is_empty() => {
+            NextStep::SendPrepared(response, replay) if self.unanswered.is_empty() => {
                 self.cache_poll(replay, location);
-                self.write_rendered(&bytes, context.log);
-                return Ok(keeps_alive);
+                return Ok(writing::write_prepared(self, &response, context.log));
             }
             next => {
                 return Err(Box::new(RoutedRequest {
@@ -178,7 +178,12 @@ impl Requests<'_> {
         match outcome {
             PublishOutcome::Ready(response) if self.unanswered.is_empty() => {
                 let response = context.complete(response);
-                Ok(self.write_response(&response, context.connection, context.log))
+                Ok(writing::write_response(
+                    self,
+                    &response,
+                    context.connection,
+                    context.log,
+                ))
             }
             outcome => {
                 answering::leave_unanswered(self, outcome, context);
@@ -239,7 +244,7 @@ impl Requests<'_> {
         response: Response,
         body: &RequestBody,
     ) -> Result<Response, Disconnected> {
-        if response.close {
+        if response.head.close {
             return Ok(response);
         }
         self.held = response.own_bytes();
@@ -282,7 +287,7 @@ impl Requests<'_> {
         connection: ResponseContext,
         log: Option<Box<LogEntry>>,
     ) -> Result<Option<ServeOutcome>, Disconnected> {
-        let keeps_alive = self.write_response(&response, connection, log);
+        let keeps_alive = writing::write_response(self, &response, connection, log);
         // Not held while the connection lingers.
         drop(response);
         self.end_response(keeps_alive).await
@@ -297,39 +302,6 @@ impl Requests<'_> {
             Ok(None)
         } else {
             self.close().await
-        }
-    }
-
-    /// Writes and logs a response. Returns whether the connection can serve another request.
-    pub(super) fn write_response(
-        &mut self,
-        response: &Response,
-        connection: ResponseContext,
-        log: Option<Box<LogEntry>>,
-    ) -> bool {
-        let connection = self.begin_response(connection);
-        let start = self.writer.len();
-        let keeps_alive = response.write(connection, self.writer.out());
-        self.log(log, start, 0);
-        keeps_alive
-    }
-
-    /// Returns how a response is sent.
-    pub(super) fn begin_response(&mut self, connection: ResponseContext) -> ResponseContext {
-        self.held = 0;
-        // The server may have begun to stop since the request was routed.
-        ResponseContext {
-            keep_alive: connection.keep_alive && self.connection.socket.accepts_requests(),
-            ..connection
-        }
-    }
-
-    /// Logs the response that was written from `start` on; `following` bytes of it are still to be
-    /// written.
-    pub(super) fn log(&self, log: Option<Box<LogEntry>>, start: usize, following: u64) {
-        if let Some(mut log) = log {
-            log.add_received(self.received);
-            log.record_response(self.writer.since(start), following);
         }
     }
 

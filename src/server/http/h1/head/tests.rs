@@ -19,7 +19,7 @@ fn outcome(bytes: &str) -> String {
     match parsed {
         ParsedHead::Incomplete => "incomplete".to_owned(),
         ParsedHead::Complete(_, length, text) => format!("{text} {length:?}"),
-        ParsedHead::Bad(response) => response.status.0.to_string(),
+        ParsedHead::Bad(response) => response.head.status.0.to_string(),
     }
 }
 
