@@ -134,9 +134,9 @@ impl LogEntry {
         self.received += bytes;
     }
 
-    /// Keeps the body, if a line needs it.
+    /// Keeps the body, if there is one and a line needs it.
     pub(in crate::server) fn record_body(&mut self, body: &Bytes) {
-        if self.lines.iter().any(|line| line.uses("request_body")) {
+        if !body.is_empty() && self.lines.iter().any(|line| line.uses("request_body")) {
             self.body = Some(body.clone());
         }
     }

@@ -7,6 +7,7 @@ mod gaps;
 mod ledger;
 mod poll_replay;
 mod poll_replay_limits;
+mod replayed_cursor;
 mod restarts;
 mod resume;
 mod slow_consumer_gaps;

@@ -6,3 +6,4 @@ mod hook_responses;
 mod hooks;
 mod servers;
 mod tls;
+mod waiting_requests;

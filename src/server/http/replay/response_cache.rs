@@ -25,8 +25,8 @@ struct CachedHead {
 }
 
 impl ResponseHeadCache {
-    /// Bytes of heap memory.
-    pub(super) const BYTES: usize = USUAL_HEAD_BYTES;
+    /// Bytes of heap memory besides the header lines of the location.
+    pub(super) const USUAL_BYTES: usize = USUAL_HEAD_BYTES;
 
     /// Completes a response by `plan`, which is the same for all responses of the cache, and
     /// appends it to `out`. Returns whether the connection stays open.

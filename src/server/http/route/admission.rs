@@ -78,7 +78,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             Ok(result) => result,
             Err(unchecked) => {
                 self.waiting.begin().await?;
-                if regex_pattern::has_failure() {
+                if self.has_failing_header() {
                     return Ok(Access::failed());
                 }
                 unchecked.check().await
@@ -101,7 +101,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
     /// requests as well.
     async fn send_auth_request(&mut self, settings: &Arc<AuthRequest>) -> rules::RuleResult {
         let subrequest = self.with(|variables| AuthSubrequest::new(settings, variables));
-        if regex_pattern::has_failure() {
+        if self.has_failing_header() {
             return rules::RuleResult::Failed;
         }
         let result = subrequest.send(&self.router.snapshot.backend).await;
@@ -165,7 +165,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
         self.waiting.begin().await?;
         let call =
             self.with(|variables| hooks::build_authorization(uri, settings, variables, wanted));
-        if regex_pattern::has_failure() {
+        if self.has_failing_header() {
             return Ok(Some(NextStep::internal_error()));
         }
         let backend = &self.router.snapshot.backend;

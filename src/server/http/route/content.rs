@@ -14,12 +14,12 @@ use crate::server::http::upstream::proxy_request::{self, CallTraits};
 
 impl<W: Waiting> Visit<'_, '_, W> {
     /// Looks for a static file, where the location has files.
-    pub(super) async fn find_file(&self) -> Result<Result<NextStep, Redirection>, W::Stop> {
+    pub(super) async fn find_file(&mut self) -> Result<Result<NextStep, Redirection>, W::Stop> {
         let settings = self.located.destination.settings;
         let Some(root) = &settings.web.root else {
             return Ok(Ok(NextStep::error_page(Status::NOT_FOUND)));
         };
-        self.waiting.permit()?;
+        self.waiting.begin().await?;
         let file =
             self.with(|variables| FileRequest::new(root, settings, variables.request, variables));
         // The index of an index: nginx gives up after ten.
@@ -44,7 +44,10 @@ impl<W: Waiting> Visit<'_, '_, W> {
         &mut self,
         proxy: &ProxySettings,
     ) -> Result<Result<NextStep, Redirection>, W::Stop> {
-        self.waiting.permit()?;
+        self.waiting.begin().await?;
+        if self.has_failing_header() {
+            return Ok(Ok(NextStep::internal_error()));
+        }
         let call = self.with(|variables| {
             let request = variables.request;
             let traits = CallTraits {
@@ -54,7 +57,7 @@ impl<W: Waiting> Visit<'_, '_, W> {
             };
             proxy_request::build_call(proxy, request, variables, &traits)
         });
-        // A redirected request is not passed to a back-end again.
+        // A request that a back-end has redirected is not passed to one again.
         if self.located.kept().is_some() || regex_pattern::has_failure() {
             return Ok(Ok(NextStep::internal_error()));
         }

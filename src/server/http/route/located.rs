@@ -33,8 +33,10 @@ pub(in crate::server) struct Located<'s> {
     /// The connection ends with this request.
     is_last: bool,
     pub(super) body: RequestBody,
-    /// Why the request was redirected here.
-    cause: Option<RedirectCause>,
+    /// The request was for a directory, and is now for its index.
+    is_index: bool,
+    /// Headers of the back-end that has redirected the request.
+    kept: Option<KeptHeaders>,
     /// Start of the request, if it is logged.
     pub(super) began: Option<Instant>,
 }
@@ -107,15 +109,12 @@ impl<'s> Located<'s> {
 
     /// Headers of the back-end that has redirected the request.
     pub(super) fn kept(&self) -> Option<&KeptHeaders> {
-        match &self.cause {
-            Some(RedirectCause::BackEnd(kept)) => Some(kept),
-            Some(RedirectCause::Index) | None => None,
-        }
+        self.kept.as_ref()
     }
 
     /// Returns whether the request was for a directory, and is now for its index.
     pub(super) fn is_index(&self) -> bool {
-        matches!(self.cause, Some(RedirectCause::Index))
+        self.is_index
     }
 }
 
@@ -144,7 +143,7 @@ impl<'s> Router<'s> {
             path: kept.map(Cow::into_owned),
             query: None,
         };
-        self.locate_in(server, request, target, body, None)
+        self.locate_in(server, request, target, body, false)
     }
 
     /// Finds the location to which a request is redirected.
@@ -152,20 +151,27 @@ impl<'s> Router<'s> {
         &self,
         request: &Request<'_>,
         redirection: Redirection,
-        body: RequestBody,
+        from: &mut Located<'s>,
     ) -> Located<'s> {
         let Redirection { path, query, cause } = redirection;
         let target = LocatedTarget {
             path: Some(path),
             query,
         };
-        self.locate_in(
-            self.find_server(request),
-            request,
-            target,
-            body,
-            Some(cause),
-        )
+        let server = self.find_server(request);
+        let located = self.locate_in(server, request, target, from.body.clone(), true);
+        let before = from.kept.take();
+        match cause {
+            RedirectCause::Index => Located {
+                is_index: true,
+                kept: before,
+                ..located
+            },
+            RedirectCause::BackEnd(kept) => Located {
+                kept: Some(kept),
+                ..located
+            },
+        }
     }
 
     /// Returns whether the connection ends with this request.
@@ -182,7 +188,7 @@ impl<'s> Router<'s> {
         request: &Request<'_>,
         target: LocatedTarget,
         body: RequestBody,
-        cause: Option<RedirectCause>,
+        is_internal: bool,
     ) -> Located<'s> {
         failpoints::point("request");
         // A failure may be left from an expression that was evaluated after routing.
@@ -192,7 +198,6 @@ impl<'s> Router<'s> {
             server.captures(|| request.host().unwrap_or_default()),
             Vec::new(),
         );
-        let is_internal = cause.is_some();
         let peer = request.endpoints;
         let own = Request {
             path: Cow::Borrowed(target.path.as_deref().unwrap_or(&request.path)),
@@ -223,7 +228,8 @@ impl<'s> Router<'s> {
             target,
             is_last: self.is_last(web),
             body,
-            cause,
+            is_index: false,
+            kept: None,
         }
     }
 }

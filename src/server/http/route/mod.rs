@@ -41,7 +41,7 @@ use crate::server::exchange::response::ResponseContext;
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 
-/// Most internal redirects of a request; nginx takes more of them for a cycle.
+/// Most internal redirects of a request; as nginx, it takes more of them for a cycle.
 const MAX_REDIRECTS: usize = 10;
 
 /// The parts of a connection that routing needs.
@@ -81,7 +81,7 @@ impl<'s> Router<'s> {
         request: &Request<'_>,
         waiting: &mut W,
     ) -> Result<RoutedRequest, W::Stop> {
-        for _ in 0..MAX_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let mut visit = Visit {
                 router: self,
                 located: &mut *located,
@@ -91,8 +91,7 @@ impl<'s> Router<'s> {
             match visit.respond().await? {
                 Ok(routed) => return Ok(routed),
                 Err(redirection) => {
-                    let body = located.body.clone();
-                    *located = self.locate_redirected(request, redirection, body);
+                    *located = self.locate_redirected(request, redirection, located);
                 }
             }
         }

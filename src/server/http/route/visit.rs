@@ -6,6 +6,7 @@ use crate::server::access::browser_guard::BrowserGuard;
 use crate::server::access::grant::Grant;
 use crate::server::access::host_names::ListenerTraits;
 use crate::server::config::ProxySettings;
+use crate::server::config::expression::regex_pattern;
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::Status;
 use crate::server::exchange::variables::RequestVariables;
@@ -79,6 +80,16 @@ impl<W: Waiting> Visit<'_, '_, W> {
             } = *variables;
             BrowserGuard::of(server, request, peer, listener)
         })
+    }
+
+    /// Whether a header line that the location adds cannot be evaluated. A request that will fail
+    /// must not call a back-end before.
+    pub(super) fn has_failing_header(&self) -> bool {
+        let web = &self.located.destination.settings.web;
+        if !web.added_headers.is_empty() {
+            self.with(|variables| drop(web.added(variables)));
+        }
+        regex_pattern::has_failure()
     }
 
     /// Calls `work` with the variables of the request as its location sees it.

@@ -15,9 +15,6 @@ pub(in crate::server) trait Waiting {
     /// Why it is not routed any further.
     type Stop;
 
-    /// Returns whether steps that wait are permitted.
-    fn permit(&self) -> Result<(), Self::Stop>;
-
     /// Prepares a wait of unknown length: sends the responses to earlier requests, and reserves the
     /// memory of this one.
     async fn begin(&mut self) -> Result<(), Self::Stop>;
@@ -35,10 +32,6 @@ pub(in crate::server) struct MustWait;
 
 impl Waiting for NoWaiting {
     type Stop = MustWait;
-
-    fn permit(&self) -> Result<(), MustWait> {
-        Err(MustWait)
-    }
 
     async fn begin(&mut self) -> Result<(), MustWait> {
         Err(MustWait)

@@ -11,7 +11,7 @@ use super::long_polling::BacklogState;
 use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
 use crate::server::access::grant::Grant;
 use crate::server::broker::Broker;
-use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::config::{Endpoint, LocationSettings, Variables};
 use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
 use crate::server::endpoint::formats::SharedFormat;
@@ -19,7 +19,7 @@ use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::fanout::{ChannelRequest, Subscription};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
-use crate::server::push_stream::cursor::CursorPlace;
+use crate::server::push_stream::cursor::{CursorPlace, HEADERS};
 
 /// A poll without its cursor.
 pub struct PollReplay {
@@ -44,6 +44,11 @@ impl PollReplay {
             return None;
         }
         let place = CursorPlace::of(call.settings, call.variables)?;
+        // With `underscores_in_headers`, another header may be the one that is read.
+        let is_same = |name: &&str| call.variables.header(name) == call.request.header(name);
+        if place == CursorPlace::Headers && !HEADERS.iter().all(is_same) {
+            return None;
+        }
         let path = call.settings.channels_path.as_ref()?;
         let path = path.evaluate(call.variables);
         let [

@@ -197,12 +197,12 @@ impl<'a> Requests<'a> {
             Reads::take();
             let router = self.router(snapshot, caches_polls);
             let mut located = router.locate(request, length);
-            // Without waiting it is ready at once.
-            match router
+            let routed = router
                 .route(&mut located, request, &mut NoWaiting)
                 .now_or_never()
-            {
-                Some(Ok(routed)) => {
+                .expect("only `Waiting` awaits anything, and it does not wait here");
+            match routed {
+                Ok(routed) => {
                     let holes = if self.served_any {
                         self.replay.find_holes(input, request, &routed)
                     } else {
@@ -210,9 +210,7 @@ impl<'a> Requests<'a> {
                     };
                     Route::Routed(routed, holes)
                 }
-                Some(Err(MustWait)) | None => {
-                    Route::Waits(Box::new(OwnedRequest::of(request)), located)
-                }
+                Err(MustWait) => Route::Waits(Box::new(OwnedRequest::of(request)), located),
             }
         };
         let max_bytes = snapshot.limits.max_header_bytes;
@@ -370,10 +368,6 @@ impl<'a> Requests<'a> {
 
 impl Waiting for Requests<'_> {
     type Stop = Disconnected;
-
-    fn permit(&self) -> Result<(), Disconnected> {
-        Ok(())
-    }
 
     async fn begin(&mut self) -> Result<(), Disconnected> {
         answering::answer_all(self).await?;

@@ -19,7 +19,9 @@ use crate::server::http::listen::location_index::LocationAddress;
 use crate::server::http::log_entry::LogEntry;
 use crate::server::http::pages;
 use crate::server::http::publish_plan::PublishPlan;
-use crate::server::http::route::{NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest};
+use crate::server::http::route::{
+    NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest, Waiting,
+};
 use crate::server::http::upstream::backend_request::{HookCall, HookError};
 use crate::server::http::upstream::message_hook;
 use crate::server::push_stream::subscribe::PollReplay;
@@ -209,6 +211,7 @@ impl Requests<'_> {
         Ok(match (body, hook) {
             (Ok(body), Some(hook)) => {
                 context.record_body(&body);
+                Waiting::begin(self).await?;
                 let backend = &self.connection.snapshot.backend;
                 let broker = self.connection.socket.broker();
                 Box::pin(message_hook::publish(&plan, *hook, body, backend, broker)).await

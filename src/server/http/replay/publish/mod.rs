@@ -109,7 +109,9 @@ impl CachedPublish {
     /// Bytes of heap memory.
     pub(super) fn own_bytes(&self) -> usize {
         let added = &self.context.added;
-        self.plan.own_bytes() + added.good.len() + added.any.len() + ResponseHeadCache::BYTES
+        let plan = self.plan.own_bytes() + added.good.len() + added.any.len();
+        // The head of the response has the headers of the plan, too.
+        2 * plan + ResponseHeadCache::USUAL_BYTES
     }
 }
 
