@@ -126,6 +126,7 @@ impl BodyOutlet {
     /// Writes as much of `frame` as the socket accepts. The rest becomes pending. Returns true if
     /// that has filled the socket.
     pub(super) fn write(&mut self, frame: &Rc<PayloadFrame>) -> bool {
+        let frame = frame.for_framing(self.framing);
         if let Some(pending) = &mut self.pending {
             pending.frames.push_back(Rc::clone(frame));
             pending.ends_with_reply = false;

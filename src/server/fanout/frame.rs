@@ -5,6 +5,7 @@
 //! for all outlets, unless an unframed one needs several pieces.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 use crate::server::exchange::buffer_pool;
 use crate::server::exchange::checksum::Checksum;
@@ -37,8 +38,8 @@ pub(super) struct PayloadFrame {
 enum Payload {
     /// In one piece, in the range of the frame's bytes that begins and ends here.
     Piece(usize, usize),
-    /// In several pieces, which the first unframed outlet joins.
-    Pieces(OnceCell<Box<[u8]>>),
+    /// In several pieces, which the first unframed outlet joins to this frame.
+    Pieces(OnceCell<Rc<PayloadFrame>>),
 }
 
 /// Where an encoder appends payload, piece by piece.
@@ -78,17 +79,27 @@ impl PayloadFrame {
         self.bytes.len() - self.chunks_from
     }
 
+    /// The frame whose memory an outlet with this framing keeps until it is sent.
+    pub(super) fn for_framing<'a>(self: &'a Rc<Self>, framing: Framing) -> &'a Rc<Self> {
+        match (framing, &self.payload) {
+            (Framing::Raw, Payload::Pieces(joined)) => joined.get_or_init(|| self.join()),
+            _ => self,
+        }
+    }
+
     /// The bytes to send with this framing.
     pub(super) fn framed(&self, framing: Framing) -> &[u8] {
         match (framing, &self.payload) {
             (Framing::Chunked, _) => &self.bytes[self.chunks_from..],
             (Framing::Raw, Payload::Piece(start, end)) => &self.bytes[*start..*end],
-            (Framing::Raw, Payload::Pieces(joined)) => joined.get_or_init(|| self.join()),
+            (Framing::Raw, Payload::Pieces(joined)) => {
+                joined.get_or_init(|| self.join()).framed(framing)
+            }
         }
     }
 
     /// The payload without the framing of its pieces.
-    fn join(&self) -> Box<[u8]> {
+    fn join(&self) -> Rc<Self> {
         let mut rest = &self.bytes[self.chunks_from..];
         let mut joined = Vec::with_capacity(rest.len());
         while let Some((length, after_head)) = ChunkHead::parse(rest) {
@@ -96,16 +107,21 @@ impl PayloadFrame {
             joined.extend_from_slice(piece);
             rest = &after_piece[PIECE_END.len()..];
         }
-        joined.into()
+        Rc::new(Self::unframed(joined))
     }
 
-    /// Memory of its bytes.
+    /// Memory of its bytes, without those for other framings.
     pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Memory of its bytes for all framings.
+    pub(super) fn capacity_of_all(&self) -> usize {
         let joined = match &self.payload {
-            Payload::Pieces(joined) => joined.get().map_or(0, |joined| joined.len()),
+            Payload::Pieces(joined) => joined.get().map_or(0, |joined| joined.capacity()),
             Payload::Piece(..) => 0,
         };
-        self.bytes.capacity() + joined
+        self.capacity() + joined
     }
 
     /// Checksum of the payload before it was compressed.
@@ -304,12 +320,16 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_for_unframed_outlets_counts_as_memory_and_is_made_once() {
+    fn unframed_outlets_share_one_copy_and_keep_only_that() {
         let (frame, payload) = frame(PayloadBuffer::with_capacity(0), &[10, 20]);
-        assert_eq!(frame.capacity(), frame.bytes.capacity());
-        let joined = frame.framed(Framing::Raw).as_ptr();
-        assert_eq!(frame.framed(Framing::Raw).as_ptr(), joined);
-        assert_eq!(frame.capacity(), frame.bytes.capacity() + payload.len());
+        let frame = Rc::new(frame);
+        let [first, second] = [(); 2].map(|()| Rc::clone(frame.for_framing(Framing::Raw)));
+        assert!(Rc::ptr_eq(&first, &second));
+        assert!(Rc::ptr_eq(frame.for_framing(Framing::Chunked), &frame));
+        assert_eq!(frame.framed(Framing::Raw).as_ptr(), first.bytes.as_ptr());
+        assert_eq!(frame.capacity_of_all(), frame.capacity() + first.capacity());
+        drop(frame);
+        assert_eq!(first.framed(Framing::Raw), payload);
     }
 
     #[test]

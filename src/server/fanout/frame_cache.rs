@@ -140,7 +140,7 @@ impl FrameCache {
         self.frames
             .iter()
             .filter_map(|cached| cached.held.as_ref())
-            .map(|frame| frame.capacity())
+            .map(|frame| frame.capacity_of_all())
             .sum()
     }
 
