@@ -77,6 +77,8 @@ impl ShardThread {
                     Ok(runtime) => runtime,
                     Err(error) => return drop(started.send(Err(error))),
                 };
+                // Held until the connections that are left are dropped: they are logged then.
+                let is_running = input.stop.clone();
                 // `start` waits for this message.
                 drop(started.send(Ok(())));
                 let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
@@ -87,6 +89,8 @@ impl ShardThread {
                 let worker = ShardWorker::new(shard, &generation);
                 drop(generation);
                 runtime.block_on(worker.run(input));
+                drop(runtime);
+                drop(is_running);
             })?;
         has_started.recv().map_err(io::Error::other)??;
         Ok(Self { commands, stop })

@@ -1,7 +1,7 @@
 //! Requests that wait for a back-end: what is sent before the wait, how far redirections lead, and
 //! that a request that fails anyway calls nobody.
 
-use crate::support::{self, Directory, Reply, ScriptedBackend, Server};
+use crate::support::{self, Directory, Reply, ScriptedBackend, Server, wait_until};
 
 /// A configuration with these locations and a hook: without one, `proxy_pass` is left to the front.
 fn conf(http: &str, locations: &str) -> String {
@@ -121,4 +121,60 @@ fn a_request_that_a_back_end_has_redirected_to_another_one_fails_as_in_its_new_l
     assert_eq!(response.head.get("X-In"), Some("second"));
     assert_eq!(backend.take().len(), 1);
     server.stop();
+}
+
+#[test]
+fn a_request_that_is_cut_off_while_it_waits_is_logged() {
+    let backend = ScriptedBackend::start(|_| Reply::Silence);
+    let directory = Directory::new("logs");
+    let log = directory.path().join("access.log");
+    let http = format!(
+        "log_format cut '$uri $status'; access_log {} cut;",
+        log.display()
+    );
+    let locations = "
+        location /proxied { proxy_pass http://BACKEND; }
+        location /checked { auth_request /hook; nchan_publisher; nchan_channel_id a; }
+        location /authorized { nchan_publisher; nchan_channel_id a;
+            nchan_authorize_request /hook; }
+        location /passed { nchan_publisher; nchan_channel_id a;
+            nchan_publisher_upstream_request /hook; }
+        location /hook { internal; proxy_pass http://BACKEND; }"
+        .replace("BACKEND", &backend.address);
+    let paths = [
+        "/authorized",
+        "/checked",
+        "/passed",
+        "/proxied",
+        "/proxied/part",
+    ];
+    for is_client in [false, true] {
+        let _ = std::fs::remove_file(&log);
+        let text = conf(&http, &locations);
+        let server = Server::try_with_conf(&text, &["--grace", "100ms"]).expect("it starts");
+        let clients: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let length = if *path == "/proxied/part" { 2 } else { 1 };
+                let mut client = server.connect();
+                client.send(format!(
+                    "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nx"
+                ));
+                client
+            })
+            .collect();
+        wait_until("the back-end has the requests", || {
+            backend.request_count() == 4
+        });
+        if is_client {
+            drop(clients);
+        }
+        server.stop();
+        backend.take();
+        let text = std::fs::read_to_string(&log).expect("a log");
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.sort_unstable();
+        let expected = paths.map(|path| format!("{path} 499"));
+        assert_eq!(lines, expected, "by the client: {is_client}");
+    }
 }

@@ -18,6 +18,7 @@ mod next_step;
 mod subscribing;
 mod visit;
 mod waiting;
+mod waiting_request;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) use next_step::{
     FollowPlan, NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest,
 };
 pub(super) use waiting::{MustWait, NoWaiting, Waiting};
+pub(super) use waiting_request::WaitingRequest;
 
 use self::visit::Visit;
 use super::listen::listener_snapshot::ListenerSnapshot;

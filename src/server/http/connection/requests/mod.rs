@@ -34,7 +34,8 @@ use crate::server::http::replay::{
     self, Holes, ReplayContext, ReplayEnd, ReplayState, RequestCache,
 };
 use crate::server::http::route::{
-    FollowPlan, Located, MustWait, NextStep, NoWaiting, PendingBody, RoutedRequest, Router, Waiting,
+    FollowPlan, Located, MustWait, NextStep, NoWaiting, PendingBody, RoutedRequest, Router,
+    Waiting, WaitingRequest,
 };
 use crate::server::http::unanswered::UnansweredRequests;
 use crate::server::http::writer::Writer;
@@ -259,13 +260,14 @@ impl<'a> Requests<'a> {
     async fn route_waiting<'s>(
         &mut self,
         request: &OwnedRequest,
-        mut located: Located<'s>,
+        located: Located<'s>,
         snapshot: &'s ListenerSnapshot,
     ) -> Result<RoutedRequest, Disconnected> {
         let headers = request.headers();
-        let request = request.request(&headers);
         let router = self.router(snapshot, false);
-        router.route(&mut located, &request, self).await
+        WaitingRequest::new(located, request.request(&headers))
+            .route(&router, self)
+            .await
     }
 
     /// Rejects the malformed request in the buffer, and closes the connection.
