@@ -80,7 +80,7 @@ impl PayloadFrame {
     }
 
     /// The frame whose memory an outlet with this framing keeps until it is sent.
-    pub(super) fn for_framing<'a>(self: &'a Rc<Self>, framing: Framing) -> &'a Rc<Self> {
+    pub(super) fn for_framing(self: &Rc<Self>, framing: Framing) -> &Rc<Self> {
         match (framing, &self.payload) {
             (Framing::Raw, Payload::Pieces(joined)) => joined.get_or_init(|| self.join()),
             _ => self,
