@@ -15,6 +15,13 @@ const LOCATIONS: &str = r#"
         push_stream_header_template "H|"; push_stream_footer_template "|F";
         push_stream_message_template "<~text~>"; }"#;
 
+fn server() -> Server {
+    Server::with_conf(&conf(
+        "push_stream_shared_memory_size 100m; gzip on; gzip_types text/plain;",
+        LOCATIONS,
+    ))
+}
+
 /// Sends this head and waits for the stream. Returns its connection, and its head.
 fn follow(server: &Server, head: &str) -> (Connection, String) {
     let mut connection = server.connect();
@@ -42,11 +49,7 @@ fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
 
 #[test]
 fn chunked_unframed_and_compressed_followers_get_the_same_payload() {
-    let text = conf(
-        "push_stream_shared_memory_size 10m; gzip on; gzip_types text/plain;",
-        LOCATIONS,
-    );
-    let server = Server::with_conf(&text);
+    let server = server();
     let large = "x".repeat(5000);
     for text in ["one", &large, "two"] {
         server.publish("a", text);
@@ -84,5 +87,33 @@ fn chunked_unframed_and_compressed_followers_get_the_same_payload() {
         .read_to_string(&mut unzipped)
         .expect("a complete member with the right checksum");
     assert_eq!(unzipped, payload);
+    server.stop();
+}
+
+#[test]
+fn a_frame_that_fills_the_socket_is_resumed_in_each_framing() {
+    const MESSAGES: usize = 60;
+    let server = server();
+    let texts: Vec<String> = (0..MESSAGES)
+        .map(|number| format!("{number}").repeat(100_000))
+        .collect();
+    for text in &texts {
+        server.publish("a", text);
+    }
+    let [mut chunked, mut unframed] = ["HTTP/1.1\r\nHost: a", "HTTP/1.0"].map(|version| {
+        let mut connection = server.connect_with_small_window();
+        let path = format!("/sub/a.b{MESSAGES}");
+        connection.send(format!("GET {path} {version}\r\nConnection: close\r\n\r\n"));
+        connection.read_head();
+        connection
+    });
+    server.wait_for_subscribers("a", 2);
+    let deleted = server.connect().request("DELETE", "/pub?id=a", &[], None);
+    assert_eq!(deleted.head.status, 200);
+
+    let messages: String = texts.iter().map(|text| format!("<{text}>")).collect();
+    let payload = format!("H|{messages}<Channel deleted>|F");
+    assert!(unframed.read_to_close() == payload.as_bytes());
+    assert!(unchunked(&chunked.read_to_close()) == payload.as_bytes());
     server.stop();
 }
