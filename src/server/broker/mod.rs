@@ -37,7 +37,7 @@ pub use channel::{
 };
 pub use clock::PositionClock;
 pub use counters::{BrokerCounters, BrokerSummary, Incident, ShardSummary, SlowConsumerOutcome};
-pub use engine::{ChannelOpening, PendingTickets, Ticket, Tickets, Waiter};
+pub use engine::{PendingTickets, Ticket, Tickets, Waiter};
 pub use errors::{AttachError, CreateError, PublishError};
 pub use groups::{BrokerGroups, GroupInfo, GroupLimitError, GroupLimits};
 pub use inbox::Inbox;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::channel::{Channel, ChannelInfo};
 #[cfg(debug_assertions)]
 use super::engine::EngineRequest;
-use super::engine::{ChannelOpening, Engine, Ticket, Tickets};
+use super::engine::{Engine, Ticket, Tickets};
 use super::log::AppendOptions;
 use super::message::{Message, NewMessage};
 use super::{Broker, CreateError, PublishError, StoreOptions};
@@ -50,12 +50,12 @@ impl Broker {
         Tickets::collect(tickets)
     }
 
-    /// Opens a channel for readers: its log has to contain what the engine keeps.
-    pub fn open(&self, channel: &Arc<Channel>) -> ChannelOpening {
+    /// Opens a channel for readers: its log has to contain what the engine keeps. Ready if it does.
+    pub fn open(&self, channel: &Arc<Channel>) -> Ticket<()> {
         match &self.0.engine {
-            Engine::Memory => ChannelOpening::Ready,
+            Engine::Memory => Ticket::Ready(Ok(())),
             #[cfg(debug_assertions)]
-            Engine::Test(_) if channel.is_open() => ChannelOpening::Ready,
+            Engine::Test(_) if channel.is_open() => Ticket::Ready(Ok(())),
             #[cfg(debug_assertions)]
             Engine::Test(engine) => {
                 let opened = Arc::clone(channel);
@@ -63,11 +63,17 @@ impl Broker {
                     opened.set_open();
                     Ok(())
                 };
-                match engine.submit(self, &channel.id, EngineRequest::Open, work) {
-                    Ticket::Pending(waiter) => ChannelOpening::Pending(waiter),
-                    Ticket::Ready(_) => ChannelOpening::Ready,
-                }
+                engine.submit(self, &channel.id, EngineRequest::Open, work)
             }
+        }
+    }
+
+    /// Opens a channel that was created for one reader, of which the engine keeps nothing.
+    pub fn open_new(&self, channel: &Channel) {
+        match &self.0.engine {
+            Engine::Memory => {}
+            #[cfg(debug_assertions)]
+            Engine::Test(_) => channel.set_open(),
         }
     }
 
@@ -77,21 +83,19 @@ impl Broker {
         events: &Arc<Channel>,
         message: NewMessage,
     ) -> Result<(), PublishError> {
-        match &self.0.engine {
-            Engine::Memory => {
-                self.append(events, message, StoreOptions::new(true))?;
-                Ok(())
-            }
-            #[cfg(debug_assertions)]
-            Engine::Test(engine) => {
-                let request = EngineRequest::Event(message.text.len());
-                let channel = Arc::clone(events);
-                let ticket = engine.submit(self, &events.id, request, move |broker| {
-                    Ok(broker.append(&channel, message, StoreOptions::new(true))?)
-                });
-                ticket.detach()
-            }
+        #[cfg(debug_assertions)]
+        if let Engine::Test(engine) = &self.0.engine
+            && engine.delays_events()
+        {
+            let request = EngineRequest::Event(message.text.len());
+            let channel = Arc::clone(events);
+            let ticket = engine.submit(self, &events.id, request, move |broker| {
+                Ok(broker.append(&channel, message, StoreOptions::new(true))?)
+            });
+            return ticket.detach();
         }
+        self.append(events, message, StoreOptions::new(true))?;
+        Ok(())
     }
 
     /// Appends a message to the log of its channel, and counts it.

@@ -1,11 +1,14 @@
 //! The call of a subscriber location, and its outcome.
 
+use std::cell::RefCell;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::formats::{Formats, PreparedResponse};
 use super::one_shot::ResponseWire;
 use crate::server::access::grant::Grant;
-use crate::server::broker::Broker;
+use crate::server::broker::{Broker, Channel, CreateError, Ticket};
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
@@ -73,9 +76,25 @@ pub struct SubscribeCall<'a> {
     pub compression: &'a Compression,
     /// Header lines that the location adds to successful responses. Long-polls write them later.
     pub added: &'a [u8],
+    /// Channels that the engine has to open. Unless it is empty, the reply is discarded, and the
+    /// call is repeated when they are open.
+    pub openings: RefCell<Vec<Ticket<()>>>,
 }
 
 impl SubscribeCall<'_> {
+    /// The channel with this id, opened for reading; it is created if it does not exist.
+    ///
+    /// # Errors
+    /// When a limit on channels or memory is reached.
+    pub(in crate::server) fn open_channel(&self, id: &Bytes) -> Result<Arc<Channel>, CreateError> {
+        let channel = self.broker.find_or_create(id)?;
+        match self.broker.open(&channel) {
+            Ticket::Ready(Ok(())) => {}
+            opening => self.openings.borrow_mut().push(opening),
+        }
+        Ok(channel)
+    }
+
     /// How the response to a long-poll that waits is written.
     pub(in crate::server) fn waiting_wire(&self) -> ResponseWire {
         ResponseWire {
@@ -86,6 +105,11 @@ impl SubscribeCall<'_> {
                 is_head: false,
             },
         }
+    }
+
+    /// True if channels have to be opened, so that the reply is discarded.
+    pub(in crate::server) fn has_openings(&self) -> bool {
+        !self.openings.borrow().is_empty()
     }
 
     /// The policy for followers of the location that are too far behind.

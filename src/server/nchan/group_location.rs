@@ -84,21 +84,31 @@ fn try_respond(
         accepted.response(Status::OK, &b""[..], body)
     };
     if call.request.method == "DELETE" {
-        let channels = call.broker.groups().group_channels(&group);
-        let deletions = channels.iter().map(|id| call.broker.delete(id, None));
-        // The configured deletion message always fits into memory.
-        if let Tickets::Pending(deletions) = Tickets::collect(deletions) {
-            return Ok(PublishOutcome::pending(async move {
-                match deletions.settle().await {
-                    Err(error @ (PublishError::TooManyPending | PublishError::Unacknowledged)) => {
-                        publish_failed(error)
-                    }
-                    _ => respond(),
-                }
-            }));
-        }
+        return Ok(delete_channels(call, &group, respond));
     }
     Ok(PublishOutcome::Ready(respond()))
+}
+
+/// Deletes the channels of a group. The configured deletion message always fits into memory.
+fn delete_channels(
+    call: &PublishCall<'_>,
+    group: &[u8],
+    respond: impl FnOnce() -> Response + 'static,
+) -> PublishOutcome {
+    let respond = move |deleted: Result<(), PublishError>| match deleted {
+        Err(error @ (PublishError::TooManyPending | PublishError::Unacknowledged)) => {
+            publish_failed(error)
+        }
+        Ok(()) | Err(PublishError::Rejected(_)) => respond(),
+    };
+    let channels = call.broker.groups().group_channels(group);
+    let deletions = channels.iter().map(|id| call.broker.delete(id, None));
+    match Tickets::collect(deletions) {
+        Tickets::Ready(deleted) => PublishOutcome::Ready(respond(deleted.map(drop))),
+        Tickets::Pending(tickets) => {
+            PublishOutcome::pending(async move { respond(tickets.settle().await.map(drop)) })
+        }
+    }
 }
 
 /// Whether the request may read, or else change, this group.

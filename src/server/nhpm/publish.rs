@@ -62,13 +62,7 @@ pub(in crate::server) fn respond(
                 .map(|channel| call.broker.requests().touch(&channel)),
             notation,
         ),
-        "DELETE" => {
-            let info = call
-                .broker
-                .find(&key)
-                .map(|channel| call.broker.requests().touch(&channel));
-            return delete(call.broker, &key, info, notation).into();
-        }
+        "DELETE" => return delete(call.broker, &key, notation).into(),
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
                 call.broker
@@ -92,13 +86,11 @@ pub(in crate::server) fn respond(
     })
 }
 
-/// Deletes a channel; `info` is its state before.
-fn delete(
-    broker: &Broker,
-    key: &Bytes,
-    info: Option<ChannelInfo>,
-    notation: AcceptedNotation,
-) -> PublishOutcome {
+/// Deletes a channel. The response has its state before.
+fn delete(broker: &Broker, key: &Bytes, notation: AcceptedNotation) -> PublishOutcome {
+    let info = broker
+        .find(key)
+        .map(|channel| broker.requests().touch(&channel));
     // The configured deletion message always fits into memory.
     let respond = move |deleted: Result<bool, PublishError>| match deleted {
         Err(error @ (PublishError::TooManyPending | PublishError::Unacknowledged)) => {

@@ -73,12 +73,16 @@ pub(in crate::server) fn respond(
     if is_missing {
         return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
     }
-    let Ok(channel) = call.broker.find_or_create(&key) else {
+    let Ok(channel) = call.open_channel(&key) else {
         return SubscribeReply::Respond(Response::error_page(Status::INTERNAL).closing());
     };
     call.broker
         .requests()
         .keep_alive(&key, settings.channel_timeout);
+    if call.has_openings() {
+        // Reading counts the readers of a message. This reply is discarded.
+        return SubscribeReply::Respond(rejection(Status(503)));
+    }
     if interval_poll {
         poll(call, &channel)
     } else {

@@ -1,6 +1,7 @@
-//! Publishing: request bodies and their framing, batches, pipelined and repeated requests, and how
-//! message texts arrive.
+//! Publishing: acknowledgement, request bodies and their framing, batches, pipelined and repeated
+//! requests, and how message texts arrive.
 
+mod acknowledgement;
 mod batch_errors;
 mod batches;
 mod bodies;

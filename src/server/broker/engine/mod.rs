@@ -14,7 +14,7 @@ mod waiter;
 pub(super) use pending::PendingRequests;
 #[cfg(debug_assertions)]
 pub(super) use test_engine::{EngineRequest, TestEngine};
-pub use ticket::{ChannelOpening, PendingTickets, Ticket, Tickets};
+pub use ticket::{PendingTickets, Ticket, Tickets};
 pub use waiter::Waiter;
 
 use crate::server::config::EngineChoice;

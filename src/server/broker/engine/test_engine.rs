@@ -99,6 +99,10 @@ impl TestEngine {
         started.expect("a test has a thread left");
     }
 
+    pub(in crate::server::broker) fn delays_events(&self) -> bool {
+        self.shared.settings.delays_events
+    }
+
     /// Queues a request for the channel with this id, which `work` carries out.
     pub(in crate::server::broker) fn submit<T: Send + 'static>(
         &self,

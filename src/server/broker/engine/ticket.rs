@@ -29,15 +29,6 @@ pub enum Tickets<T = ChannelInfo> {
 #[derive(Debug)]
 pub struct PendingTickets<T>(Vec<Ticket<T>>);
 
-/// The state of a channel whose log the engine has to fill before it is read.
-#[derive(Debug)]
-pub enum ChannelOpening {
-    /// The log is complete.
-    Ready,
-    /// The engine will complete the waiter when it is.
-    Pending(Waiter<()>),
-}
-
 impl<T> Ticket<T> {
     /// Does not wait for the acknowledgement.
     ///
@@ -94,6 +85,12 @@ impl<T> PendingTickets<T> {
                 break;
             }
         }
+        Self(tickets)
+    }
+
+    /// The acknowledgements of these tickets.
+    #[must_use]
+    pub fn new(tickets: Vec<Ticket<T>>) -> Self {
         Self(tickets)
     }
 

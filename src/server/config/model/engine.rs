@@ -30,6 +30,8 @@ pub struct TestEngineSettings {
     pub never_prefix: Option<Vec<u8>>,
     /// Channels whose id begins with this prefix are never opened.
     pub never_opens_prefix: Option<Vec<u8>>,
+    /// Events of the broker are delayed, too.
+    pub delays_events: bool,
 }
 
 #[cfg(debug_assertions)]
@@ -37,7 +39,7 @@ impl FromStr for TestEngineSettings {
     type Err = String;
 
     /// Reads settings such as `delay=1ms..9ms,error=every:7`, `never` or `never=PREFIX`,
-    /// `open=never` or `open=never:PREFIX`.
+    /// `open=never` or `open=never:PREFIX`, `events`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut settings = Self::default();
         for part in text.split(',') {
@@ -54,6 +56,7 @@ impl FromStr for TestEngineSettings {
                     settings.error_interval = Some(interval.ok_or_else(|| invalid(part))?);
                 }
                 "never" => settings.never_prefix = Some(value.into()),
+                "events" if value.is_empty() => settings.delays_events = true,
                 "open" => {
                     let prefix = value.strip_prefix("never").ok_or_else(|| invalid(part))?;
                     let prefix = prefix.strip_prefix(':').unwrap_or(prefix);

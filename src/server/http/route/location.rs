@@ -1,5 +1,6 @@
 //! The endpoint of a location: what it does with a request that may enter it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::subscribing::{NewFollower, message_hook};
@@ -111,6 +112,7 @@ impl Router<'_> {
             writer: &Http1Writer,
             compression: incoming.compression,
             added: &incoming.added.good,
+            openings: RefCell::default(),
         };
         NewFollower { router: self }.subscribe(&call, incoming.added)
     }

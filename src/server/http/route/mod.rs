@@ -142,6 +142,11 @@ impl<'s> Router<'s> {
                 kept.complete(response);
             }
             let location = located.destination.location;
+            // A request that enters its endpoint again is logged then.
+            let is_logged = !matches!(next, NextStep::Open(..));
+            let log = is_logged
+                .then(|| logging::entry(settings, variables, located.began))
+                .flatten();
             RoutedRequest {
                 next,
                 body: located.body.clone(),
@@ -150,7 +155,7 @@ impl<'s> Router<'s> {
                     connection: self.response_connection(variables.request),
                     added,
                     compression,
-                    log: logging::entry(settings, variables, located.began),
+                    log,
                     page_type: settings.types.page_type.clone(),
                 },
             }

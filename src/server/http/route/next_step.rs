@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::server::access::grant::Grant;
+use crate::server::broker::PendingTickets;
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::endpoint::formats::PreparedResponse;
 use crate::server::endpoint::{PendingPublish, PublishOutcome, RejectedWebSocket};
@@ -30,6 +32,9 @@ pub(in crate::server) enum NextStep {
     Read(PublishPlan, Option<Box<Result<HookCall, HookError>>>),
     /// Read the body line by line; each line is a message.
     ReadBatch(Box<Batch>),
+    /// Wait until these channels are open, and enter the endpoint again with this grant. Routing
+    /// does that.
+    Open(PendingTickets<()>, Grant),
     /// Send this response to a poll.
     SendPrepared(PreparedResponse, Option<Box<PollReplay>>),
     /// Send this response as it is, and close the connection.

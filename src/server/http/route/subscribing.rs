@@ -5,7 +5,7 @@ use std::rc::Rc;
 use axum::http::Method;
 
 use super::{FollowPlan, NextStep, Router};
-use crate::server::broker::AttachError;
+use crate::server::broker::{AttachError, PendingTickets};
 use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, NchanSettings};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
@@ -60,7 +60,13 @@ impl NewFollower<'_, '_> {
             let replay = self.router.caches_polls.then(|| PollReplay::of(call));
             replay.flatten().map(Box::new)
         };
-        let next = match respond(call) {
+        let reply = respond(call);
+        let openings = call.openings.take();
+        if !openings.is_empty() {
+            drop(self.router.outlet.take_tap());
+            return NextStep::Open(PendingTickets::new(openings), call.grant);
+        }
+        let next = match reply {
             SubscribeReply::Follow(mut subscription, family) => {
                 let lines = if family.is_websocket() {
                     &added.any

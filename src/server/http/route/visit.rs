@@ -5,6 +5,7 @@ use super::{Located, NextStep, Redirection, Responder, RoutedRequest, Router, Wa
 use crate::server::access::browser_guard::BrowserGuard;
 use crate::server::access::grant::Grant;
 use crate::server::access::host_names::ListenerTraits;
+use crate::server::broker::{PendingTickets, PublishError};
 use crate::server::config::ProxySettings;
 use crate::server::config::expression::regex_pattern;
 use crate::server::exchange::request::Request;
@@ -54,13 +55,33 @@ impl<W: Waiting> Visit<'_, '_, W> {
                 Err(redirection) => return Ok(Err(redirection)),
             },
         };
-        let router = self.router;
-        Ok(Ok(router.complete(
-            self.located,
-            self.request,
-            added,
-            responder,
-        )))
+        let mut routed = self
+            .router
+            .complete(self.located, self.request, added, responder);
+        while let NextStep::Open(openings, grant) = routed.next {
+            let responder = self.open_channels(openings, grant).await?;
+            let added = self.guard().map(|guard| guard.added);
+            routed = self
+                .router
+                .complete(self.located, self.request, added, responder);
+        }
+        Ok(Ok(routed))
+    }
+
+    /// Waits until the channels of a subscriber are open.
+    async fn open_channels(
+        &mut self,
+        openings: PendingTickets<()>,
+        grant: Grant,
+    ) -> Result<Responder, W::Stop> {
+        self.waiting.begin().await?;
+        Ok(match openings.settle().await {
+            Ok(_) => Responder::Endpoint(grant),
+            Err(PublishError::Rejected(_)) => Responder::Router(NextStep::internal_error()),
+            Err(PublishError::TooManyPending | PublishError::Unacknowledged) => {
+                Responder::Router(NextStep::error_page(Status(503)))
+            }
+        })
     }
 
     /// The decision of the built-in locations about the request of a web page.

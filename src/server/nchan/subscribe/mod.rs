@@ -258,7 +258,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
                 continue;
             }
             let no_room = |_| Box::new(Response::error_page(Status::INTERNAL).closing());
-            let channel = self.call.broker.find_or_create(key).map_err(no_room)?;
+            let channel = self.call.open_channel(key).map_err(no_room)?;
             self.call.broker.requests().touch(&channel);
             let start = self.start(number);
             channels.push(ChannelRequest {

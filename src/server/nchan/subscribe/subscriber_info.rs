@@ -61,6 +61,7 @@ fn lines(
     let key = channel_key(EVENTS_GROUP, id.as_bytes());
     let no_room = || Box::new(Response::error_page(Status::INTERNAL).closing());
     let channel = call.broker.find_or_create(&key).map_err(|_| no_room())?;
+    call.broker.open_new(&channel);
     let attributes = Arc::new(Attributes {
         expires_after: Some(unix_now() + LIFETIME_SECONDS),
         ..Attributes::default()

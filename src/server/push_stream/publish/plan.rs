@@ -1,5 +1,6 @@
 //! What a publisher location does with the body of a request, once it is complete.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -154,18 +155,20 @@ impl Plan {
             return self.publish_to_one(broker, channel, message, StoreOptions::new(store));
         }
         match broker.publish_to_all(channels, message, StoreOptions::new(store)) {
-            Tickets::Ready(result) => PublishOutcome::Ready(self.reply.respond_to_several(
-                broker,
-                channels,
-                result.map(drop),
-            )),
+            Tickets::Ready(Ok(_)) => {
+                // The request may name a channel twice: report the counts after the last message.
+                let infos: Vec<_> = channels.iter().map(|channel| channel.info()).collect();
+                PublishOutcome::Ready(self.reply.respond(&infos, broker))
+            }
+            Tickets::Ready(Err(error)) => PublishOutcome::Ready(self.reply.reject_publish(error)),
             Tickets::Pending(tickets) => {
                 let reply = self.reply.clone();
                 let broker = broker.clone();
-                let channels = channels.to_vec();
                 PublishOutcome::pending(async move {
-                    let result = tickets.settle().await.map(drop);
-                    reply.respond_to_several(&broker, &channels, result)
+                    match tickets.settle().await {
+                        Ok(infos) => reply.respond(&with_last_counts(infos), &broker),
+                        Err(error) => reply.reject_publish(error),
+                    }
                 })
             }
         }
@@ -222,21 +225,6 @@ impl ReplyTraits {
         info::response(self.notation, infos, broker, false, headers)
     }
 
-    /// The response to a message to several channels.
-    fn respond_to_several(
-        &self,
-        broker: &Broker,
-        channels: &[Arc<Channel>],
-        result: Result<(), PublishError>,
-    ) -> Response {
-        if let Err(error) = result {
-            return self.reject_publish(error);
-        }
-        // The request may name a channel twice: report the counts after the last message.
-        let infos: Vec<ChannelInfo> = channels.iter().map(|channel| channel.info()).collect();
-        self.respond(&infos, broker)
-    }
-
     /// The response to a message that was not published, or may not have been.
     fn reject_publish(&self, error: PublishError) -> Response {
         match error {
@@ -272,4 +260,17 @@ impl ReplyTraits {
             .with_headers(&self.headers)
             .closing()
     }
+}
+
+/// The states of channels as their messages were published; those of a channel that occurs twice
+/// have the counts after its last message.
+fn with_last_counts(mut infos: SmallVec<[ChannelInfo; 1]>) -> SmallVec<[ChannelInfo; 1]> {
+    let last: HashMap<Bytes, ChannelInfo> = infos
+        .iter()
+        .map(|info| (info.id.clone(), info.clone()))
+        .collect();
+    for info in &mut infos {
+        info.clone_from(&last[&info.id]);
+    }
+    infos
 }

@@ -172,8 +172,7 @@ fn channel_request(
     backtrack: Option<u32>,
 ) -> Result<ChannelRequest, Rejection> {
     let channel = call
-        .broker
-        .find_or_create(id)
+        .open_channel(id)
         .map_err(|error| rejection_for(&AttachError::Create(error)))?;
     Ok(ChannelRequest {
         backtrack: backtrack.unwrap_or(0),

@@ -10,7 +10,7 @@ use super::long_polling;
 use super::long_polling::BacklogState;
 use super::{SubscriberMode, check_subscribe_channel, requested_mode, resume};
 use crate::server::access::grant::Grant;
-use crate::server::broker::Broker;
+use crate::server::broker::{Broker, Ticket};
 use crate::server::config::{Endpoint, LocationSettings, Variables};
 use crate::server::endpoint::formats::Formats;
 use crate::server::endpoint::formats::PollResponseTraits;
@@ -93,6 +93,9 @@ impl PollReplay {
         tag: &[u8],
     ) -> Option<SubscribeReply> {
         let channel = broker.find(&self.id)?;
+        let Ticket::Ready(Ok(())) = broker.open(&channel) else {
+            return None;
+        };
         check_subscribe_channel(&self.grant, broker, &self.id, Some(&channel)).ok()?;
         let cursor = self.place.read(&self.settings, date, tag);
         let channels = smallvec![ChannelRequest::new(channel)];

@@ -57,6 +57,8 @@ impl Requests<'_> {
                 let response = Box::pin(pages::render(&method, &target)).await;
                 self.respond_without_body(response, &body, context).await
             }
+            // Routing has waited for it.
+            NextStep::Open(..) => Err(Disconnected),
             NextStep::Follow(plan) => Ok(Some(self.follow(plan, context.log, location))),
             NextStep::SendPrepared(response, replay) => {
                 self.cache_poll(replay, location);
