@@ -73,8 +73,8 @@ impl ResumePoint {
 
 /// Encodes messages for one kind of follower, without the framing of their responses. The methods
 /// run once per frame for all followers that share the format and the cursor, not once per
-/// follower, so the dynamic dispatch is negligible.
-/// What is constant for the followers is in their [`FollowerPolicy`](super::FollowerPolicy).
+/// follower, so the dynamic dispatch is negligible. What is constant for the followers is in their
+/// [`FollowerPolicy`](super::FollowerPolicy).
 pub trait Encoder {
     /// Appends these gaps and messages; for a one-shot format, the whole response. Appends nothing
     /// if there are only gaps and the format does not report them.
@@ -92,6 +92,7 @@ pub trait Encoder {
         out: &mut PayloadBuffer,
     );
 
-    /// Appends the end of the subscription.
+    /// Appends the last payload of the subscription. The end of a compressed or chunked body follows
+    /// it.
     fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer);
 }
