@@ -9,3 +9,4 @@ mod chunked_bodies;
 mod message_texts;
 mod publish_pipelining;
 mod publish_replay;
+mod replayed_requests;
