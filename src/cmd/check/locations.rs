@@ -86,10 +86,12 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
         .iter()
         .any(|step| matches!(step, RewriteStep::Return(_)));
     match location.endpoint() {
-        Endpoint::None if always_returns => ("answer", ""),
-        Endpoint::None if location.settings.web.root.is_some() => ("files", ""),
-        Endpoint::None if !location.steps.is_empty() => ("answer", ""),
-        Endpoint::None => ("nothing", ""),
+        Endpoint::None | Endpoint::BackEnd(_) if always_returns => ("answer", ""),
+        Endpoint::None | Endpoint::BackEnd(_) if location.settings.web.root.is_some() => {
+            ("files", "")
+        }
+        Endpoint::None | Endpoint::BackEnd(_) if !location.steps.is_empty() => ("answer", ""),
+        Endpoint::None | Endpoint::BackEnd(_) => ("nothing", ""),
         Endpoint::Statistics => ("statistics", ""),
         Endpoint::Publisher { admin: true } => ("publisher", "admin"),
         Endpoint::Publisher { admin: false } => ("publisher", "normal"),
@@ -117,7 +119,7 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
 /// The most important settings of a location.
 fn settings(settings: &LocationSettings) -> String {
     let mut words = Vec::new();
-    if let (Some(path), true) = (&settings.channels_path, settings.endpoint.is_some()) {
+    if let (Some(path), true) = (&settings.channels_path, settings.endpoint.is_push()) {
         words.push(format!("channels={path}"));
     }
     match &settings.endpoint {
@@ -131,7 +133,7 @@ fn settings(settings: &LocationSettings) -> String {
     }
     let root = settings.web.root.as_ref();
     words.extend(
-        root.filter(|_| !settings.endpoint.is_some())
+        root.filter(|_| !settings.endpoint.is_push())
             .map(|root| format!("root={}", root.path)),
     );
     add_access_words(&mut words, &settings.web);

@@ -92,7 +92,7 @@ pub trait Encoder {
         out: &mut PayloadBuffer,
     );
 
-    /// Appends the last payload of the subscription. The end of a compressed or chunked body follows
-    /// it.
+    /// Appends the last payload of the subscription. The end of a compressed or chunked body
+    /// follows it.
     fn encode_end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut PayloadBuffer);
 }

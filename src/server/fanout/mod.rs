@@ -1,9 +1,9 @@
 //! Fan-out: brings followers from their cursors to the heads of their channels, one shard per
 //! thread.
 //!
-//! This module only moves bytes. An [`Encoder`] of the subscriber modes encodes messages as payload,
-//! which the outlets of the followers frame, and a [`FollowerPolicy`] says how its followers are
-//! treated; HTTP is handled in `server::http`.
+//! This module only moves bytes. An [`Encoder`] of the subscriber modes encodes messages as
+//! payload, which the outlets of the followers frame, and a [`FollowerPolicy`] says how its
+//! followers are treated; HTTP is handled in `server::http`.
 
 mod body_outlet;
 mod context;

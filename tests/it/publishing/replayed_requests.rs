@@ -104,7 +104,8 @@ fn checks_are_made_for_each_publish() {
     let backend = ScriptedBackend::start(|_| Reply::ok(""));
     let locations = format!(
         "{}location /check {{ internal; proxy_pass http://{}; }}
-         location /hooked {{ nchan_publisher; nchan_channel_id h; nchan_authorize_request /check; }}",
+         location /hooked {{ nchan_publisher; nchan_channel_id h;
+             nchan_authorize_request /check; }}",
         publisher("auth_request /check;"),
         backend.address
     );

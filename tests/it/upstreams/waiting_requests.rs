@@ -1,5 +1,5 @@
 //! Requests that wait for a back-end: what is sent before the wait, how far redirections lead, and
-//! that a request that fails anyway calls nobody.
+//! that a request that fails anyway calls no back-end.
 
 use crate::support::{self, Directory, Reply, ScriptedBackend, Server, wait_until};
 

@@ -116,7 +116,7 @@ impl Grant {
     #[must_use]
     pub fn at(settings: &LocationSettings) -> Self {
         match &settings.endpoint {
-            Endpoint::None => Self::of(Actions::NONE),
+            Endpoint::None | Endpoint::BackEnd(_) => Self::of(Actions::NONE),
             Endpoint::Statistics => Self {
                 on_events_channel: Actions::READ,
                 ..Self::of(Actions::READ)

@@ -214,7 +214,6 @@ impl Default for LocationSettings {
             gap_notice: false,
             gzip: None,
             endpoint: Endpoint::None,
-            proxy: None,
         }
     }
 }

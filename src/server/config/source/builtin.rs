@@ -234,7 +234,8 @@ mod tests {
             ("/poll/a", Some(Endpoint::Subscriber(Polling))),
             ("/", None),
         ] {
-            assert_eq!(endpoint(path), expected, "{path}");
+            let found = format!("{:?}", endpoint(path));
+            assert_eq!(found, format!("{expected:?}"), "{path}");
         }
     }
 

@@ -76,6 +76,7 @@ impl FollowerKind {
                 .then_some(Self::NchanPublisher),
             Endpoint::NchanSubscriberInfo(_) => Some(Self::NchanSubscriberInfo),
             Endpoint::None
+            | Endpoint::BackEnd(_)
             | Endpoint::Statistics
             | Endpoint::Publisher { .. }
             | Endpoint::NhpmPublisher(_)

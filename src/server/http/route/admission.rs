@@ -114,7 +114,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
     async fn enter_location(&mut self) -> Result<Entrance<'s>, W::Stop> {
         let settings = self.located.destination.settings;
         // A location without content has no static files either.
-        let has_content = settings.endpoint.is_some() || settings.proxy.is_some();
+        let has_content = !matches!(settings.endpoint, Endpoint::None);
         let gate = settings.web.content_gate;
         if has_content
             && !self
@@ -140,10 +140,10 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
         if let Some(next) = self.authorize().await? {
             return Ok(Entrance::Ended(next));
         }
-        match (&settings.endpoint, &settings.proxy) {
-            (Endpoint::None, Some(proxy)) => Ok(Entrance::BackEnd(proxy)),
-            (Endpoint::None, None) => Ok(Entrance::Files),
-            (endpoint, _) if is_follower(endpoint, self.request) => {
+        match &settings.endpoint {
+            Endpoint::BackEnd(proxy) => Ok(Entrance::BackEnd(proxy)),
+            Endpoint::None => Ok(Entrance::Files),
+            endpoint if is_follower(endpoint, self.request) => {
                 let rejected = self.discard_body().await?;
                 Ok(rejected.map_or_else(|| self.grant(), Entrance::Ended))
             }
@@ -241,6 +241,7 @@ fn is_without_handler(endpoint: &Endpoint) -> bool {
         | Endpoint::NhpmPublisher(_)
         | Endpoint::NhpmSubscriber { .. } => true,
         Endpoint::None
+        | Endpoint::BackEnd(_)
         | Endpoint::Nchan { .. }
         | Endpoint::NchanGroup { .. }
         | Endpoint::NchanStubStatus

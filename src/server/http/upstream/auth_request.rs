@@ -214,10 +214,7 @@ fn find_target(
         PhaseEnd::Error(status) => return SubrequestTarget::Status(status.0),
         PhaseEnd::Location => {}
     }
-    let is_endpoint = destination
-        .location
-        .is_some_and(|location| location.endpoint().is_some());
-    let Some(proxy) = destination.settings.proxy.as_ref().filter(|_| !is_endpoint) else {
+    let Some(proxy) = destination.settings.endpoint.back_end() else {
         WARNINGS.warn(|suppressed| {
             let uri = settings.uri.escape_ascii().to_string();
             tracing::warn!(

@@ -152,7 +152,7 @@ fn call_destination(
     };
     if matches!(destination.end, PhaseEnd::Location) {
         destination.location?;
-        let proxy = settings.proxy.as_ref()?;
+        let proxy = settings.endpoint.back_end()?;
         return Some(proxy_request::build_call(proxy, request, variables, traits));
     }
     let returned = return_from(&destination.end, settings, request, variables);

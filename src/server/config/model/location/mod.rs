@@ -37,7 +37,7 @@ impl Location {
 }
 
 /// The endpoint of a location, with the settings of its protocol family.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Endpoint {
     /// No push endpoint: serves a file, or 404.
     #[default]
@@ -78,13 +78,24 @@ pub enum Endpoint {
     NchanStubStatus,
     /// `nchan_subscriber_info`
     NchanSubscriberInfo(Arc<NchanSettings>),
+    /// `proxy_pass`, in a location without push endpoint.
+    BackEnd(Arc<ProxySettings>),
 }
 
 impl Endpoint {
     /// Whether it is a push endpoint.
     #[must_use]
-    pub fn is_some(&self) -> bool {
-        !matches!(self, Self::None)
+    pub fn is_push(&self) -> bool {
+        !matches!(self, Self::None | Self::BackEnd(_))
+    }
+
+    /// The back-end to which requests are passed.
+    #[must_use]
+    pub fn back_end(&self) -> Option<&Arc<ProxySettings>> {
+        match self {
+            Self::BackEnd(proxy) => Some(proxy),
+            _ => None,
+        }
     }
 }
 
@@ -171,8 +182,6 @@ pub struct LocationSettings {
     pub gzip: Option<Arc<GzipSettings>>,
     /// The endpoint of the location.
     pub endpoint: Endpoint,
-    /// Settings of a location with `proxy_pass`.
-    pub proxy: Option<Arc<ProxySettings>>,
 }
 
 /// Policy for a slow follower whose next message is no longer stored.

@@ -119,7 +119,7 @@ impl VirtualServer {
         fn any(locations: &[Location]) -> bool {
             locations
                 .iter()
-                .any(|location| location.endpoint().is_some() || any(&location.nested))
+                .any(|location| location.endpoint().is_push() || any(&location.nested))
         }
         any(&self.locations)
     }

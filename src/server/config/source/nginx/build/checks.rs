@@ -163,7 +163,7 @@ pub(in crate::server) fn auth_request(server: &VirtualServer, uri: &str) -> Resu
                 RewriteStep::Set { .. } | RewriteStep::SetArguments(_) | RewriteStep::Break
             )
         };
-        location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
+        location.endpoint().back_end().is_some() || location.steps.iter().any(is_answered)
     };
     if !server.steps.is_empty() {
         // They may select another location. If they do not, the request is rejected at run time.
@@ -175,7 +175,7 @@ pub(in crate::server) fn auth_request(server: &VirtualServer, uri: &str) -> Resu
              does not enforce: every request would be rejected",
             location.pattern
         )),
-        Some((location, _)) if !location.endpoint().is_some() && answers(location) => Ok(()),
+        Some((location, _)) if !location.endpoint().is_push() && answers(location) => Ok(()),
         Some((location, _)) => Err(format!(
             "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \
              \"return\": every request would be rejected",

@@ -52,7 +52,7 @@ pub(in crate::server) fn check(block: &Block, server: &VirtualServer, report: &m
 
 /// Why a location cannot handle a hook; `None` if it can.
 fn problem(location: &Location) -> Option<String> {
-    if let Some(proxy) = &location.settings.proxy {
+    if let Some(proxy) = location.endpoint().back_end() {
         let reason = proxy.unsupported.as_ref()?;
         return Some(format!(
             "{reason} is not supported for back-ends: requests that need it are answered with 503"

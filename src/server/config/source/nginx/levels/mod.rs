@@ -280,8 +280,10 @@ impl Level {
             is_builtin: false,
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
             gzip: gzip_settings::settings(self),
-            endpoint,
-            proxy: level.proxy_settings,
+            endpoint: match (endpoint, level.proxy_settings) {
+                (Endpoint::None, Some(proxy)) => Endpoint::BackEnd(proxy),
+                (endpoint, _) => endpoint,
+            },
         })
     }
 
