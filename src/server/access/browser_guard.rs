@@ -11,15 +11,14 @@
 //! | of a page of another origin, unless the user opened the address | 403 |
 //! | preflight (OPTIONS) of an allowed origin | 204 with the allowed methods and headers |
 
-use std::borrow::Cow;
-
 use super::host_names::{ListenerTraits, find_wrong_name};
 use crate::protocol::EXPLAIN;
 use crate::server::config::VirtualServer;
 use crate::server::config::model::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
-use crate::server::config::model::web::AddedHeaders;
 use crate::server::exchange::request::{Endpoints, Request};
-use crate::server::exchange::response::{Response, Status, push_line};
+use crate::server::exchange::response::{
+    AddedHeaders, HeaderList, HeaderListBuilder, Response, Status, header_list,
+};
 use crate::server::observe::log_throttle::LogThrottle;
 
 static LOGGED_NAMES: LogThrottle = LogThrottle::new();
@@ -29,21 +28,25 @@ static LOGGED_ORIGINS: LogThrottle = LogThrottle::new();
 const MAX_SHOWN_BYTES: usize = 200;
 
 /// Sent with every response: browsers must not guess that its content is a script or a page.
-const NOSNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
+static NOSNIFF: HeaderList = header_list!("X-Content-Type-Options": "nosniff");
 /// Sent with pages: in addition, no other site may show them in a frame.
-const NOSNIFF_OF_PAGE: &[u8] =
-    b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: frame-ancestors 'self'\r\n";
+static NOSNIFF_OF_PAGE: HeaderList = header_list!(
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'self'",
+);
 /// Response headers that pages of allowed origins may read.
 const EXPOSED: &str = "Last-Modified, Etag, X-Pushctl-Missed, X-Nginx-PushStream-Explain";
 /// Methods and headers that pages of allowed origins may send.
-const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n\
-    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Id, Event-Type, \
-    If-Modified-Since, If-None-Match, \
-Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
+static PREFLIGHT: HeaderList = header_list!(
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Event-Id, Event-Type, \
+        If-Modified-Since, If-None-Match, Last-Event-Id, X-Nginx-PushStream-Mode",
+    "Access-Control-Max-Age": "600",
+);
 
 /// The decision about a request.
 pub(in crate::server) struct BrowserGuard {
-    /// Header lines for any response.
+    /// Headers for any response.
     pub(in crate::server) added: AddedHeaders,
     /// `Some`: the guard responds; `None`: the location does.
     pub(in crate::server) response: Option<Response>,
@@ -62,27 +65,27 @@ impl BrowserGuard {
         let is_page = request.path.as_ref() == b"/" || request.path.starts_with(b"/iframe/");
         if let Some(name) = find_wrong_name(access, request, peer, listener) {
             return Some(Self {
-                added: AddedHeaders::to_all(NOSNIFF),
+                added: AddedHeaders::to_all(NOSNIFF.clone()),
                 response: Some(misdirected(&name)),
             });
         }
         let origin = match page_origin(access, request) {
             PageOrigin::Own => {
                 return Some(Self {
-                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    added: AddedHeaders::to_all(base_headers(access, is_page)),
                     response: None,
                 });
             }
             PageOrigin::Other(origin) => {
                 return Some(Self {
-                    added: AddedHeaders::to_all(header_lines(access, is_page)),
+                    added: AddedHeaders::to_all(base_headers(access, is_page)),
                     response: Some(forbidden(&origin)),
                 });
             }
             PageOrigin::Allowed(origin) => origin,
         };
-        let mut added = header_lines(access, is_page).into_owned();
-        push_cors(access, &origin, &mut added);
+        let base = base_headers(access, is_page);
+        let added = HeaderList::concat(&[&base, &cors_headers(access, &origin)]);
         let is_preflight = request.method == "OPTIONS"
             && request.header("access-control-request-method").is_some();
         let response = is_preflight.then(|| preflight(request));
@@ -233,49 +236,52 @@ fn origin_of_url(url: &[u8]) -> Vec<u8> {
     url[..start + length].to_vec()
 }
 
-/// Header lines for responses to any page.
-fn header_lines(access: &BrowserAccess, is_page: bool) -> Cow<'static, [u8]> {
+/// Headers for responses to any page.
+fn base_headers(access: &BrowserAccess, is_page: bool) -> HeaderList {
     let AllowedOrigins::Named(origins) = &access.allowed_origins else {
-        return Cow::Borrowed(NOSNIFF);
+        return NOSNIFF.clone();
     };
     if origins.is_empty() {
-        return Cow::Borrowed(if is_page { NOSNIFF_OF_PAGE } else { NOSNIFF });
+        return if is_page { &NOSNIFF_OF_PAGE } else { &NOSNIFF }.clone();
     }
-    let mut lines = [NOSNIFF, b"Vary: Origin\r\n"].concat();
+    let mut headers = HeaderListBuilder::default();
+    headers.extend(&NOSNIFF);
+    headers.push("Vary", "Origin");
     if is_page {
         let origins: String = origins
             .iter()
             .filter(|origin| **origin != Origin::Opaque)
             .map(|origin| format!(" {origin}"))
             .collect();
-        push_line(
-            b"Content-Security-Policy: ",
-            format!("frame-ancestors 'self'{origins}").as_bytes(),
-            &mut lines,
+        headers.push(
+            "Content-Security-Policy",
+            format!("frame-ancestors 'self'{origins}"),
         );
     }
-    Cow::Owned(lines)
+    headers.build()
 }
 
-/// Appends header lines that let a page of an allowed origin read the response. With `*`
-/// credentials are not allowed.
-fn push_cors(access: &BrowserAccess, origin: &[u8], out: &mut Vec<u8>) {
+/// Headers that let a page of an allowed origin read the response. With `*` credentials are not
+/// allowed.
+fn cors_headers(access: &BrowserAccess, origin: &[u8]) -> HeaderList {
+    let mut headers = HeaderListBuilder::default();
     if access.allowed_origins == AllowedOrigins::All {
-        out.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n");
+        headers.push("Access-Control-Allow-Origin", "*");
     } else if !origin.is_empty() {
-        push_line(b"Access-Control-Allow-Origin: ", origin, out);
-        out.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
+        headers.push("Access-Control-Allow-Origin", origin);
+        headers.push("Access-Control-Allow-Credentials", "true");
     }
-    push_line(b"Access-Control-Expose-Headers: ", EXPOSED.as_bytes(), out);
+    headers.push("Access-Control-Expose-Headers", EXPOSED);
+    headers.build()
 }
 
 fn preflight(request: &Request<'_>) -> Response {
-    let mut headers = PREFLIGHT.to_vec();
+    let mut headers = PREFLIGHT.clone();
     if request
         .header("access-control-request-private-network")
         .is_some()
     {
-        headers.extend_from_slice(b"Access-Control-Allow-Private-Network: true\r\n");
+        headers.extend(&header_list!("Access-Control-Allow-Private-Network": "true"));
     }
     Response::bodiless(Status(204), headers)
 }
@@ -319,16 +325,10 @@ fn forbidden(origin: &[u8]) -> Response {
 
 /// Renders a rejection as text, with the reason in the header that other rejections use as well.
 fn explained(status: Status, reason: &str) -> Response {
-    let mut headers = Vec::new();
-    push_line(
-        format!("{EXPLAIN}: ").as_bytes(),
-        reason.as_bytes(),
-        &mut headers,
-    );
     Response::sized(
         status,
         "text/plain; charset=utf-8",
-        headers,
+        HeaderList::of(EXPLAIN, reason),
         format!("{reason}\n").into_bytes(),
     )
 }

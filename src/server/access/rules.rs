@@ -5,7 +5,7 @@ use super::basic_auth::{Credentials, PasswordCheck, PendingCheck};
 use crate::server::config::expression::reads::record_changing;
 use crate::server::config::{Variables, WebSettings};
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, Status, push_line};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 
 /// Whether a request may enter a location.
 pub(in crate::server) enum Access {
@@ -18,8 +18,8 @@ pub(in crate::server) enum RuleResult {
     /// The location has no such rule.
     NoRule,
     Allowed,
-    /// Status and header lines of the rejection; 401 asks for credentials.
-    Rejected(Status, Vec<u8>),
+    /// Status and headers of the rejection; 401 asks for credentials.
+    Rejected(Status, HeaderList),
     /// The rule cannot be evaluated.
     Failed,
 }
@@ -28,7 +28,7 @@ pub(in crate::server) enum RuleResult {
 pub(in crate::server) struct Verdict {
     /// One kind of rule that allows the request is enough (`satisfy any`).
     satisfy_any: bool,
-    rejection: Option<(Status, Vec<u8>)>,
+    rejection: Option<(Status, HeaderList)>,
 }
 
 /// A password that was not checked yet.
@@ -58,40 +58,42 @@ impl Verdict {
             RuleResult::NoRule => None,
             RuleResult::Allowed => self.satisfy_any.then_some(Access::Granted),
             RuleResult::Failed => {
-                let lines = self.rejection.take().map(|(_, lines)| lines);
+                let headers = self.rejection.take().map(|(_, headers)| headers);
                 Some(Access::Denied(
                     Response::error_page(Status::INTERNAL)
                         .closing()
-                        .with_headers(&lines.unwrap_or_default()),
+                        .with_headers(&headers.unwrap_or_default()),
                 ))
             }
-            RuleResult::Rejected(status, lines) if self.satisfy_any => {
-                let (first, all) = self.rejection.get_or_insert((status, Vec::new()));
-                all.extend(lines);
+            RuleResult::Rejected(status, headers) if self.satisfy_any => {
+                let (first, all) = self
+                    .rejection
+                    .get_or_insert((status, HeaderList::default()));
+                all.extend(&headers);
                 // 401 takes precedence: with credentials the client may still be admitted.
                 if first.0 != 401 {
                     *first = status;
                 }
                 None
             }
-            RuleResult::Rejected(status, lines) => {
-                Some(Access::Denied(render_rejection(status, &lines)))
+            RuleResult::Rejected(status, headers) => {
+                Some(Access::Denied(render_rejection(status, &headers)))
             }
         }
     }
 
     /// Returns the decision after the last rule.
     pub(in crate::server) fn end(self) -> Access {
-        self.rejection.map_or(Access::Granted, |(status, lines)| {
-            Access::Denied(render_rejection(status, &lines))
+        self.rejection.map_or(Access::Granted, |(status, headers)| {
+            Access::Denied(render_rejection(status, &headers))
         })
     }
 }
 
-fn render_rejection(status: Status, lines: &[u8]) -> Response {
+fn render_rejection(status: Status, headers: &HeaderList) -> Response {
     match status.0 {
         401 => {
-            Response::titled_error_page(status, "401 Authorization Required").with_headers(lines)
+            Response::titled_error_page(status, "401 Authorization Required").with_headers(headers)
         }
         _ => Response::error_page(status),
     }
@@ -99,9 +101,7 @@ fn render_rejection(status: Status, lines: &[u8]) -> Response {
 
 /// Rejects with 401 and a `WWW-Authenticate` header.
 fn challenge(value: &[u8]) -> RuleResult {
-    let mut line = Vec::new();
-    push_line(b"WWW-Authenticate: ", value, &mut line);
-    RuleResult::Rejected(Status(401), line)
+    RuleResult::Rejected(Status(401), HeaderList::of("WWW-Authenticate", value))
 }
 
 /// `allow` and `deny`
@@ -109,7 +109,7 @@ pub(in crate::server) fn check_address(web: &WebSettings, request: &Request<'_>)
     match web.allows(&request.endpoints.remote_address) {
         None => RuleResult::NoRule,
         Some(true) => RuleResult::Allowed,
-        Some(false) => RuleResult::Rejected(Status::FORBIDDEN, Vec::new()),
+        Some(false) => RuleResult::Rejected(Status::FORBIDDEN, HeaderList::default()),
     }
 }
 
@@ -155,7 +155,7 @@ impl UncheckedPassword {
 fn password_result(result: PasswordCheck, realm: &[u8]) -> RuleResult {
     match result {
         PasswordCheck::Right => RuleResult::Allowed,
-        PasswordCheck::NoFile => RuleResult::Rejected(Status::FORBIDDEN, Vec::new()),
+        PasswordCheck::NoFile => RuleResult::Rejected(Status::FORBIDDEN, HeaderList::default()),
         PasswordCheck::Unreadable => RuleResult::Failed,
         PasswordCheck::Wrong => challenge(&[&b"Basic realm=\""[..], realm, b"\""].concat()),
     }
@@ -169,7 +169,7 @@ pub(in crate::server) fn auth_request_result(
     match (status, authenticate) {
         (200..=299, _) => RuleResult::Allowed,
         (401, Some(value)) => challenge(value),
-        (401 | 403, _) => RuleResult::Rejected(Status(status), Vec::new()),
+        (401 | 403, _) => RuleResult::Rejected(Status(status), HeaderList::default()),
         _ => RuleResult::Failed,
     }
 }

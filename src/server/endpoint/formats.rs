@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::server::config::LocationSettings;
 use crate::server::exchange::compression::ClientTraits;
 use crate::server::exchange::response::{
-    Response, ResponseContext, ResponseWriter, Status, WrittenResponse,
+    HeaderList, Response, ResponseContext, ResponseWriter, Status, WrittenResponse,
 };
 use crate::server::fanout::{Encoder, Format};
 
@@ -35,10 +35,10 @@ pub(in crate::server) struct FormatKey {
     /// What a one-shot response depends on of its request; `None` for streams.
     pub(in crate::server) connection: Option<ResponseContext>,
     pub(in crate::server) content_type: Bytes,
-    pub(in crate::server) cors: Vec<u8>,
+    pub(in crate::server) cors: HeaderList,
     pub(in crate::server) callback: Option<Bytes>,
     pub(in crate::server) padding: Option<(usize, usize)>,
-    pub(in crate::server) added: Vec<u8>,
+    pub(in crate::server) added: HeaderList,
     pub(in crate::server) compression: ClientTraits,
     /// Compression level of a stream.
     pub(in crate::server) level: Option<u32>,
@@ -73,10 +73,10 @@ impl FormatKey {
             kind,
             connection: None,
             content_type: Bytes::new(),
-            cors: Vec::new(),
+            cors: HeaderList::default(),
             callback: None,
             padding: None,
-            added: Vec::new(),
+            added: HeaderList::default(),
             compression: ClientTraits::default(),
             level: None,
             detail: Vec::new(),
@@ -87,7 +87,7 @@ impl FormatKey {
 impl FormatKey {
     fn own_bytes(&self) -> usize {
         self.content_type.len()
-            + self.cors.len()
+            + self.cors.byte_len()
             + self.detail.len()
             + self.callback.as_ref().map_or(0, Bytes::len)
     }
@@ -132,8 +132,8 @@ pub(in crate::server) struct PollResponseTraits {
     pub(in crate::server) connection: ResponseContext,
     pub(in crate::server) compression: ClientTraits,
     pub(in crate::server) content_type: Bytes,
-    /// Header lines that the location adds.
-    pub(in crate::server) added: Bytes,
+    /// Headers that the location adds.
+    pub(in crate::server) added: HeaderList,
 }
 
 /// The inputs that come from the channel and the time.

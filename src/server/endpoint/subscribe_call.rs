@@ -13,7 +13,7 @@ use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{
-    Response, ResponseContext, ResponseWriter, SubscriptionHead,
+    HeaderList, Response, ResponseContext, ResponseWriter, SubscriptionHead,
 };
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{SlowConsumerSettings, Subscription};
@@ -74,8 +74,8 @@ pub struct SubscribeCall<'a> {
     pub writer: &'static dyn ResponseWriter,
     /// How responses are compressed.
     pub compression: &'a Compression,
-    /// Header lines that the location adds to successful responses. Long-polls write them later.
-    pub added: &'a [u8],
+    /// Headers that the location adds to successful responses. Long-polls write them later.
+    pub added: &'a HeaderList,
     /// Channels that the engine has to open. Unless it is empty, the reply is discarded, and the
     /// call is repeated when they are open.
     pub openings: RefCell<Vec<Ticket<()>>>,

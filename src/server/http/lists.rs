@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::server::broker::{Incident, Reservation};
 use crate::server::exchange::compression::Compression;
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status, header_list};
 use crate::server::observe::failpoints;
 use crate::server::observe::limits_log::Limit;
 use crate::server::observe::panics::LISTS_THREAD;
@@ -40,8 +40,8 @@ struct ListJob {
 /// Everything that the response with a list depends on.
 struct ListKey {
     listing: Listing,
-    /// Additional header lines of the location.
-    added: Vec<u8>,
+    /// Additional headers of the location.
+    added: HeaderList,
     compression: Compression,
 }
 
@@ -65,13 +65,13 @@ impl List {
     }
 }
 
-/// Waits for a list, with these additional header lines, unless `max` others wait.
+/// Waits for a list, with these additional headers, unless `max` others wait.
 ///
 /// # Errors
 /// The response that takes its place.
 pub(super) async fn request(
     listing: Listing,
-    added: Vec<u8>,
+    added: HeaderList,
     compression: Compression,
     max: usize,
 ) -> Result<Arc<List>, Response> {
@@ -82,7 +82,9 @@ pub(super) async fn request(
     };
     let Some(list) = enqueue(key, max) else {
         Limit::WaitingLists.log();
-        return Err(Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n"));
+        return Err(
+            Response::error_page(Status(503)).with_headers(&header_list!("Retry-After": "1"))
+        );
     };
     // The sender is dropped if there is no memory for the list, or the thread has panicked.
     list.await

@@ -11,7 +11,7 @@ use crate::server::config::expression::VariableSnapshot;
 use crate::server::config::expression::regex_pattern;
 use crate::server::config::model::logs::{AccessLog, LogEscape};
 use crate::server::config::{Expression, Variables, WebSettings};
-use crate::server::exchange::response::{Status, header_list};
+use crate::server::exchange::response::{Status, header_pairs};
 use crate::server::exchange::variables;
 use crate::server::fanout::{EndReason, Tap};
 use crate::server::http::h1::response;
@@ -339,7 +339,7 @@ fn format_seconds(time: Duration) -> String {
 fn find_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let is_same =
         |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
-    header_list::pairs(response::header_lines(head)).find_map(|(known, value)| {
+    header_pairs(response::header_lines(head)).find_map(|(known, value)| {
         let is_it =
             known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
         is_it.then_some(value)

@@ -9,7 +9,7 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status, header_list};
 
 /// Largest page in bytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
@@ -33,7 +33,8 @@ pub(in crate::server) async fn render(method: &str, target: &str) -> Response {
     match rendered.status() {
         StatusCode::OK => {}
         StatusCode::METHOD_NOT_ALLOWED => {
-            return Response::error_page(Status::NOT_ALLOWED).with_headers(b"Allow: GET, HEAD\r\n");
+            return Response::error_page(Status::NOT_ALLOWED)
+                .with_headers(&header_list!("Allow": "GET, HEAD"));
         }
         _ => return Response::error_page(Status::NOT_FOUND),
     }
@@ -49,5 +50,5 @@ pub(in crate::server) async fn render(method: &str, target: &str) -> Response {
         }
         page.extend_from_slice(&piece);
     }
-    Response::sized(Status::OK, "", &b""[..], page).with_content_type(content_type)
+    Response::sized(Status::OK, "", HeaderList::default(), page).with_content_type(content_type)
 }

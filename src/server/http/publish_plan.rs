@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::server::broker::Broker;
 use crate::server::endpoint::PublishOutcome;
+use crate::server::exchange::response::HeaderList;
 use crate::server::nchan::publish::NchanPublishing;
 use crate::server::nhpm::publish::NhpmPublication;
 use crate::server::push_stream::publish::Plan;
@@ -46,11 +47,11 @@ impl PublishPlan {
         }
     }
 
-    /// Header lines of every response of the location.
-    pub(in crate::server) fn headers(&self) -> &[u8] {
+    /// Headers of every response of the location.
+    pub(in crate::server) fn headers(&self) -> HeaderList {
         match self {
-            Self::PushStream(plan) => plan.headers(),
-            _ => b"",
+            Self::PushStream(plan) => plan.headers().clone(),
+            _ => HeaderList::default(),
         }
     }
 

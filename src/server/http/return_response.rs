@@ -2,7 +2,7 @@
 
 use crate::server::config::{Return, Types, Variables};
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, ResponseBody, Status, push_line};
+use crate::server::exchange::response::{HeaderList, Response, ResponseBody, Status};
 
 /// Renders the response of a `return`; `None` if the connection is closed without one (444).
 pub(in crate::server) fn render(
@@ -20,11 +20,11 @@ pub(in crate::server) fn render(
         (301 | 302 | 303 | 307 | 308, text) => {
             redirection(directive.status, &text.unwrap_or_default(), request)
         }
-        (204 | 304, _) => Response::bodiless(Status(directive.status), &b""[..]),
+        (204 | 304, _) => Response::bodiless(Status(directive.status), HeaderList::default()),
         (status, None) if status >= 400 => error(status),
         (status, text) => {
             let body = ResponseBody::Sized(text.unwrap_or_default().into());
-            Response::header_only(Status(status), &b""[..])
+            Response::header_only(Status(status), HeaderList::default())
                 .with_content_type(Some(types.of(&request.path)))
                 .with_body(body)
         }
@@ -35,7 +35,7 @@ pub(in crate::server) fn render(
 /// Renders nginx's error page for a status; without a body where nginx has no page.
 pub(in crate::server) fn error(status: u16) -> Response {
     if Status(status).reason().is_empty() {
-        return Response::header_only(Status(status), &b""[..]);
+        return Response::header_only(Status(status), HeaderList::default());
     }
     let page = match status {
         401 => Response::titled_error_page(Status(401), "401 Authorization Required"),
@@ -54,18 +54,16 @@ pub(in crate::server) fn redirection(
     address: &[u8],
     request: &Request<'_>,
 ) -> Response {
-    let mut line = Vec::new();
     let address = if address.starts_with(b"/") {
         [own_address(request).as_bytes(), address].concat()
     } else {
         address.to_vec()
     };
-    push_line(b"Location: ", &address, &mut line);
     let page = match status {
         302 => Response::titled_error_page(Status(302), "302 Found"),
         status => Response::error_page(Status(status)),
     };
-    page.with_headers(&line)
+    page.with_headers(&HeaderList::of("Location", address))
 }
 
 /// Percent-encodes a path for an address.

@@ -1,13 +1,13 @@
 //! Cross-origin headers (nhpm-nchan.md, section 2.12), sent only if the request names its origin.
 
 use crate::server::config::{NchanSettings, Variables};
-use crate::server::exchange::response::push_line;
+use crate::server::exchange::response::{HeaderList, HeaderListBuilder};
 
 /// Result of checking the origin of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
-    /// Header lines of every response.
-    pub lines: Vec<u8>,
+    /// Headers of every response.
+    pub headers: HeaderList,
     /// The origin is not allowed at this location: 403.
     pub is_rejected: bool,
 }
@@ -33,45 +33,43 @@ pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
         Some(_) if words.clone().any(|word| word == b"*") => (&b"*"[..], true),
         Some(_) => (origin, words.any(|word| word == origin)),
     };
-    let mut lines = Vec::new();
+    let mut headers = HeaderListBuilder::default();
     if settings.allow_credentials {
-        lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
+        headers.push("Access-Control-Allow-Credentials", "true");
     }
-    push_line(b"Access-Control-Allow-Origin: ", shown, &mut lines);
+    headers.push("Access-Control-Allow-Origin", shown);
     Cors {
-        lines,
+        headers: headers.build(),
         is_rejected: !is_allowed,
     }
 }
 
 impl Cors {
-    /// The line that lets scripts read the message headers; empty without an origin.
+    /// The header that lets scripts read the message headers; none without an origin.
     #[must_use]
-    pub fn expose(&self, settings: &NchanSettings) -> Vec<u8> {
-        let mut line = Vec::new();
-        if !self.lines.is_empty() {
-            let names = [
-                b"Last-Modified, ",
-                &settings.etag_header[..],
-                b", Content-Type",
-            ]
-            .concat();
-            push_line(b"Access-Control-Expose-Headers: ", &names, &mut line);
+    pub fn expose(&self, settings: &NchanSettings) -> HeaderList {
+        if self.headers.is_empty() {
+            return HeaderList::default();
         }
-        line
+        let names = [
+            b"Last-Modified, ",
+            &settings.etag_header[..],
+            b", Content-Type",
+        ]
+        .concat();
+        HeaderList::of("Access-Control-Expose-Headers", names)
     }
 }
 
-/// The header lines of a response to OPTIONS.
+/// The headers of a response to OPTIONS.
 #[must_use]
-pub fn options(cors: &Cors, methods: &str, headers: &str) -> Vec<u8> {
-    let mut lines = format!("Allow: {methods}\r\n").into_bytes();
-    if !cors.lines.is_empty() {
-        let more = format!(
-            "Access-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n"
-        );
-        lines.extend_from_slice(more.as_bytes());
-        lines.extend_from_slice(&cors.lines);
+pub fn options(cors: &Cors, methods: &str, headers: &str) -> HeaderList {
+    let mut list = HeaderListBuilder::default();
+    list.push("Allow", methods);
+    if !cors.headers.is_empty() {
+        list.push("Access-Control-Allow-Headers", headers);
+        list.push("Access-Control-Allow-Methods", methods);
+        list.extend(&cors.headers);
     }
-    lines
+    list.build()
 }

@@ -17,7 +17,7 @@ use crate::server::broker::{PublishError, Tickets};
 use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::GroupMethods;
 use crate::server::endpoint::{PublishCall, PublishOutcome};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status, header_list};
 use crate::server::nchan;
 
 /// Responds to a request.
@@ -39,7 +39,7 @@ pub(crate) fn respond(
     if call.request.method == "OPTIONS" && !is_foreign_page {
         outcome
     } else {
-        outcome.map(move |response| response.with_headers(&cors.lines))
+        outcome.map(move |response| response.with_headers(&cors.headers))
     }
 }
 
@@ -59,8 +59,8 @@ fn try_respond(
         "DELETE" => verbs.delete,
         _ => {
             let response = nchan::empty(Status::NOT_ALLOWED);
-            let allow = b"Allow: GET, POST, DELETE, OPTIONS\r\n";
-            return Err(Box::new(response.with_headers(allow)));
+            let allowed = header_list!("Allow": "GET, POST, DELETE, OPTIONS");
+            return Err(Box::new(response.with_headers(&allowed)));
         }
     };
     if !settings.group_accounting {
@@ -81,7 +81,7 @@ fn try_respond(
     let accepted = info::accepted(call.request.header("accept"));
     let respond = move || {
         let body = group_body(&usage, accepted.notation).into_bytes();
-        accepted.response(Status::OK, &b""[..], body)
+        accepted.response(Status::OK, HeaderList::default(), body)
     };
     if call.request.method == "DELETE" {
         return Ok(delete_channels(call, &group, respond));

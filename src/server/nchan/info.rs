@@ -4,7 +4,7 @@
 use crate::message::unix_now;
 use crate::server::broker::{ChannelInfo, GroupInfo};
 use crate::server::endpoint::notation::{AcceptedNotation, Notation};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 
 /// Chooses the notation by the Accept header: the first supported item wins, whatever its quality.
 #[must_use]
@@ -103,7 +103,7 @@ impl NchanChannelStats {
     #[must_use]
     pub fn response(&self, status: Status, accepted: AcceptedNotation) -> Response {
         let body = self.body(accepted.notation).into_bytes();
-        accepted.response(status, &b""[..], body)
+        accepted.response(status, HeaderList::default(), body)
     }
 }
 

@@ -27,13 +27,13 @@ use bytes::Bytes;
 pub use crate::server::access::grant::EVENTS_GROUP;
 use crate::server::broker::channel_key::channel_key;
 use crate::server::config::{Expression, NchanSettings, Variables};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status, header_list};
 
 /// Maximum number of channels in one request.
 pub const MAX_CHANNELS: usize = 255;
 
 /// The Vary header of responses to subscribers.
-pub const VARY: &[u8] = b"Vary: If-None-Match, If-Modified-Since\r\n";
+pub static VARY: HeaderList = header_list!("Vary": "If-None-Match, If-Modified-Since");
 
 /// The channels that a request names.
 #[derive(Clone, Debug, Default)]
@@ -121,13 +121,18 @@ fn split<'a>(value: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
 /// A response without a body.
 #[must_use]
 pub fn empty(status: Status) -> Response {
-    Response::header_only(status, &b""[..])
+    Response::header_only(status, HeaderList::default())
 }
 
 /// A response with one line of text.
 #[must_use]
 pub fn text(status: Status, text: &str) -> Response {
-    Response::sized(status, "text/plain", &b""[..], text.as_bytes().to_vec())
+    Response::sized(
+        status,
+        "text/plain",
+        HeaderList::default(),
+        text.as_bytes().to_vec(),
+    )
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::server::config::NchanSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
 use crate::server::endpoint::{PublishCall, PublishOutcome, PublishReply};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::nchan;
 
 /// A message whose body is being read.
@@ -42,7 +42,7 @@ pub(in crate::server) struct NchanPublishing {
 #[derive(Clone)]
 struct NchanReplyTraits {
     notation: AcceptedNotation,
-    cors: Vec<u8>,
+    cors: HeaderList,
 }
 
 /// Responds to a publisher's request, or plans what to do with its body.
@@ -58,7 +58,7 @@ pub(in crate::server) fn respond(
             PublishReply::Respond(if is_page {
                 *response
             } else {
-                response.with_headers(&cors.lines)
+                response.with_headers(&cors.headers)
             })
         }
     }
@@ -91,14 +91,14 @@ fn try_respond(
     let notation = info::accepted(call.request.header("accept"));
     check_settings(settings, call.variables)?;
     if call.request.method == "DELETE" {
-        let lines = cors.lines.clone();
+        let headers = cors.headers.clone();
         let outcome = delete(call, settings, &named, notation);
         return Ok(outcome
-            .map(move |response| response.with_headers(&lines))
+            .map(move |response| response.with_headers(&headers))
             .into());
     }
     let response = channel_info(call.broker, &named, notation);
-    Ok(PublishReply::Respond(response.with_headers(&cors.lines)))
+    Ok(PublishReply::Respond(response.with_headers(&cors.headers)))
 }
 
 /// Creates the channels; the message is published when the body is complete.
@@ -123,7 +123,7 @@ fn publish(
         content_type: header("content-type"),
         reply: NchanReplyTraits {
             notation: info::accepted(call.request.header("accept")),
-            cors: cors.lines.clone(),
+            cors: cors.headers.clone(),
         },
     };
     Ok(PublishReply::Read(Box::new(publishing)))
@@ -205,7 +205,7 @@ impl NchanPublishing {
         size_of::<Self>()
             + self.publication.channel_count() * size_of::<usize>()
             + self.content_type.as_ref().map_or(0, Bytes::len)
-            + self.reply.cors.len()
+            + self.reply.cors.byte_len()
     }
 
     /// Publishes the body.

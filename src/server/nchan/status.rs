@@ -2,7 +2,7 @@
 
 use crate::server::access::grant::{Action, ChannelFacts, Grant, may};
 use crate::server::broker::Broker;
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::nchan;
 
 /// The statistics of the server. Fields that do not apply to pushctl (Redis, worker processes) are
@@ -46,5 +46,10 @@ pub fn respond(grant: Grant, broker: &Broker) -> Response {
         .iter()
         .map(|(name, value)| format!("{name}: {value}\n"))
         .collect();
-    Response::sized(Status::OK, "text/plain", &b""[..], body.into_bytes())
+    Response::sized(
+        Status::OK,
+        "text/plain",
+        HeaderList::default(),
+        body.into_bytes(),
+    )
 }

@@ -3,7 +3,7 @@
 use crate::message::unix_now;
 use crate::server::broker::ChannelInfo;
 use crate::server::endpoint::notation::{AcceptedNotation, Notation};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 
 /// Chooses the notation by the Accept header: the first supported media type wins, whatever its
 /// quality. The Content-Type of the response is that media type.
@@ -100,7 +100,7 @@ impl NhpmChannelStats {
     #[must_use]
     pub fn response(self, status: Status, accepted: AcceptedNotation) -> Response {
         let body = self.body(accepted.notation).into_bytes();
-        accepted.response(status, &b""[..], body)
+        accepted.response(status, HeaderList::default(), body)
     }
 }
 

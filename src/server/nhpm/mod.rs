@@ -11,7 +11,9 @@ pub(in crate::server) mod subscribe;
 
 use bytes::Bytes;
 
-use crate::server::exchange::response::{HttpDate, Response, ResponseBody, Status};
+use crate::server::exchange::response::{
+    HeaderList, HeaderListBuilder, HttpDate, Response, ResponseBody, Status,
+};
 
 /// The response to a request without a channel id, whatever its method.
 #[must_use]
@@ -19,7 +21,7 @@ pub fn no_channel_id() -> Response {
     Response::sized(
         Status::NOT_FOUND,
         "text/plain",
-        &b""[..],
+        HeaderList::default(),
         b"No channel id provided.".to_vec(),
     )
 }
@@ -30,7 +32,7 @@ pub fn unavailable(text: &'static str) -> Response {
     Response::sized(
         Status(503),
         "text/plain",
-        &b""[..],
+        HeaderList::default(),
         text.as_bytes().to_vec(),
     )
 }
@@ -38,29 +40,31 @@ pub fn unavailable(text: &'static str) -> Response {
 /// The response to an unsupported method.
 #[must_use]
 pub fn not_allowed(allow: &str) -> Response {
-    Response::error_page(Status::NOT_ALLOWED).with_headers(format!("Allow: {allow}\r\n").as_bytes())
+    Response::error_page(Status::NOT_ALLOWED).with_headers(&HeaderList::of("Allow", allow))
 }
 
 /// The response to OPTIONS.
 #[must_use]
 pub fn options(headers: &str, methods: &str) -> Response {
-    let lines = format!(
-        "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\n\
-         Access-Control-Allow-Methods: {methods}\r\n"
-    );
-    Response::header_only(Status::OK, lines.into_bytes())
+    let mut lines = HeaderListBuilder::default();
+    lines.push("Access-Control-Allow-Origin", "*");
+    lines.push("Access-Control-Allow-Headers", headers);
+    lines.push("Access-Control-Allow-Methods", methods);
+    Response::header_only(Status::OK, lines.build())
 }
 
-/// The header lines of a response with a message, after Last-Modified.
-#[must_use]
-pub fn message_lines(tag: u32) -> Vec<u8> {
-    format!("Etag: {tag}\r\nVary: If-None-Match, If-Modified-Since\r\n").into_bytes()
+/// The headers of a response with a message, after Last-Modified.
+fn message_headers(tag: u32) -> HeaderList {
+    let mut headers = HeaderListBuilder::default();
+    headers.push_display("Etag", tag);
+    headers.push("Vary", "If-None-Match, If-Modified-Since");
+    headers.build()
 }
 
 /// A response with this message.
 #[must_use]
 pub fn message_response(message: &super::broker::Message) -> Response {
-    Response::header_only(Status::OK, message_lines(message.channel_tag))
+    Response::header_only(Status::OK, message_headers(message.channel_tag))
         .with_content_type(message.content_type().cloned())
         .with_last_modified(Some(HttpDate::of(message.position.time)))
         .with_body(ResponseBody::Sized(Bytes::clone(&message.text)))

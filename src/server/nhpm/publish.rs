@@ -24,7 +24,7 @@ use crate::server::config::NhpmSettings;
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
 use crate::server::endpoint::{PublishCall, PublishOutcome, PublishReply};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::nhpm;
 
 /// A message whose body is being read.
@@ -48,7 +48,10 @@ pub(in crate::server) fn respond(
     }
     let key = channel_key(&settings.channel_group, &id);
     if id.len() as u64 > settings.max_channel_id_length || !call.is_permitted(&key) {
-        return PublishReply::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
+        return PublishReply::Respond(Response::header_only(
+            Status::FORBIDDEN,
+            HeaderList::default(),
+        ));
     }
     call.broker
         .requests()
@@ -118,7 +121,7 @@ const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 fn info_response(info: Option<ChannelInfo>, notation: AcceptedNotation) -> Response {
     match info {
         Some(info) => info::NhpmChannelStats::of(&info).response(Status::OK, notation),
-        None => Response::header_only(Status::NOT_FOUND, &b""[..]),
+        None => Response::header_only(Status::NOT_FOUND, HeaderList::default()),
     }
 }
 

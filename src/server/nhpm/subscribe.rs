@@ -24,7 +24,7 @@ use crate::server::config::model::nhpm::Concurrency;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::one_shot::{self, OneShotEncoder};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::fanout::{
     ChannelRequest, DeliveryBatch, EndReason, FollowerPolicy, ResumePoint, Subscription,
 };
@@ -33,7 +33,7 @@ use crate::server::nhpm;
 /// The responses to waiting long-polls.
 struct NhpmLongPollEncoder {
     /// Header lines that the location adds.
-    added: Vec<u8>,
+    added: HeaderList,
 }
 
 pub(in crate::server) fn respond(
@@ -100,7 +100,7 @@ pub(in crate::server) fn reject(error: &AttachError) -> Response {
 }
 
 fn rejection(status: Status) -> Response {
-    Response::header_only(status, &b""[..])
+    Response::header_only(status, HeaderList::default())
 }
 
 fn start(call: &SubscribeCall<'_>) -> ChannelStart {
@@ -141,11 +141,9 @@ fn poll(call: &SubscribeCall<'_>, channel: &Arc<Channel>) -> SubscribeReply {
     SubscribeReply::Respond(match first_message(call, channel, start(call)) {
         Ok(message) => nhpm::message_response(&message),
         Err(_newest) => {
-            let mut lines = Vec::new();
-            if let Some(tag) = call.request.header("if-none-match") {
-                crate::server::exchange::response::push_line(b"Etag: ", tag, &mut lines);
-            }
-            Response::header_only(Status::NOT_MODIFIED, lines)
+            let tag = call.request.header("if-none-match");
+            let etag = tag.map(|tag| HeaderList::of("Etag", tag));
+            Response::header_only(Status::NOT_MODIFIED, etag.unwrap_or_default())
         }
     })
 }
@@ -196,7 +194,7 @@ fn subscription(
     let wire = call.waiting_wire();
     let key = FormatKey {
         connection: Some(wire.connection),
-        added: call.added.to_vec(),
+        added: call.added.clone(),
         ..FormatKey::new(call.settings, FormatKind::Nhpm)
     };
     let format = call.formats.shared(key, call.settings, || {
@@ -205,7 +203,7 @@ fn subscription(
             ..FollowerPolicy::one_shot(call.slow_consumers())
         };
         let encoder = NhpmLongPollEncoder {
-            added: call.added.to_vec(),
+            added: call.added.clone(),
         };
         one_shot::format(policy, encoder, wire)
     });
@@ -225,7 +223,7 @@ fn subscription(
 impl NhpmLongPollEncoder {
     fn with_added(&self, response: Response) -> Response {
         let is_good = matches!(response.head.status.0, 200 | 304);
-        if is_good && !self.added.is_empty() {
+        if is_good {
             response.with_headers(&self.added)
         } else {
             response

@@ -1,10 +1,8 @@
 //! Rejections of requests: their status and explain header (push-stream.md, sections 4 and 7).
 
-use std::borrow::Cow;
-
 use crate::protocol::EXPLAIN;
 use crate::server::endpoint::outcome::{TOO_MANY_PENDING, UNACKNOWLEDGED};
-use crate::server::exchange::response::{NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::observe::limits_log::Limit;
 
 /// Why a request is rejected.
@@ -96,25 +94,14 @@ impl Rejection {
         }
     }
 
-    /// The header-only response; the lines of `cors` precede (`cors_first`) or follow the cache
-    /// headers.
+    /// The header-only response; these headers precede the explanation.
     #[must_use]
-    pub fn response(self, cors: &[u8], cors_first: bool) -> Response {
+    pub fn response(self, headers: &HeaderList) -> Response {
         self.log();
-        let mut lines = if cors_first {
-            [cors, NO_CACHE].concat()
-        } else {
-            [NO_CACHE, cors].concat()
-        };
-        if let Some(text) = self.text() {
-            lines.extend_from_slice(explain_line(text).as_bytes());
+        let response = Response::header_only(self.status(), headers);
+        match self.text() {
+            Some(text) => response.with_headers(&HeaderList::of(EXPLAIN, text)),
+            None => response,
         }
-        Response::header_only(self.status(), lines)
     }
-}
-
-/// Returns the explain header as a complete line.
-#[must_use]
-pub fn explain_line(text: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("{EXPLAIN}: {text}\r\n"))
 }

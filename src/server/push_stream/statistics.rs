@@ -15,12 +15,13 @@ use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::endpoint::notation::AcceptedNotation;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status, header_list};
 
 /// Version headers of release 0.6.0 of the module, which monitoring tools may check.
-const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\n\
-                               X-Nginx-PushStream-Commit: \
-                               3bc016f811d50374251960db091557571dfd7393\r\n";
+static VERSION: HeaderList = header_list!(
+    "X-Nginx-PushStream-Tag": "0.5.5",
+    "X-Nginx-PushStream-Commit": "3bc016f811d50374251960db091557571dfd7393",
+);
 
 /// Reply of a statistics location.
 pub enum StatisticsReply {
@@ -81,10 +82,10 @@ pub fn respond(
     broker: &Broker,
 ) -> StatisticsReply {
     if request.method != "GET" {
-        return StatisticsReply::Respond(Response::header_only(
-            Status::NOT_ALLOWED,
-            [NO_CACHE, b"Allow: GET\r\n"].concat(),
-        ));
+        return StatisticsReply::Respond(
+            Response::header_only(Status::NOT_ALLOWED, &NO_CACHE)
+                .with_headers(&header_list!("Allow": "GET")),
+        );
     }
     let notation = info::accepted(request.header("accept"));
     // The module has no such counters, so its locations show them on request only.
@@ -92,7 +93,7 @@ pub fn respond(
         Some(wanted) => wanted != b"0",
         None => settings.is_json(),
     };
-    let headers: HeaderList = [NO_CACHE, VERSION_LINES].concat().into();
+    let headers = HeaderList::concat(&[&NO_CACHE, &VERSION]);
     let path = settings
         .channels_path
         .as_ref()
@@ -132,7 +133,7 @@ pub fn respond(
 }
 
 fn reject(rejection: Rejection) -> Response {
-    rejection.response(VERSION_LINES, false)
+    rejection.response(&HeaderList::concat(&[&NO_CACHE, &VERSION]))
 }
 
 /// Responds with the counters of the whole server.

@@ -1,7 +1,6 @@
 //! Settings of nginx's core modules for a location: access control, added headers, files, access
 //! logs.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -197,74 +196,6 @@ impl WebSettings {
             .iter()
             .find(|rule| rule.clients.include(address))
             .map(|rule| rule.allows)
-    }
-
-    /// Evaluates `add_header`: the header lines for successful and for other responses.
-    #[must_use]
-    pub fn added(&self, variables: &dyn Variables) -> AddedHeaders {
-        let [mut good, mut any] = [const { Vec::new() }; 2];
-        for header in &self.added_headers {
-            let value = header.value.evaluate(variables);
-            if value.is_empty() {
-                continue;
-            }
-            let lines = if header.always {
-                [Some(&mut good), Some(&mut any)]
-            } else {
-                [Some(&mut good), None]
-            };
-            for out in lines.into_iter().flatten() {
-                out.extend_from_slice(&header.name);
-                out.extend_from_slice(b": ");
-                // Line ends in values of the request would add headers.
-                out.extend(
-                    value
-                        .iter()
-                        .filter(|byte| **byte >= b' ' || **byte == b'\t'),
-                );
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        AddedHeaders {
-            good: good.into(),
-            any: any.into(),
-        }
-    }
-}
-
-/// Evaluated header lines of `add_header`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddedHeaders {
-    /// For the successful statuses of [`AddedHeaders::for_status`].
-    pub good: Cow<'static, [u8]>,
-    /// For all other statuses (`always`).
-    pub any: Cow<'static, [u8]>,
-}
-
-impl AddedHeaders {
-    /// Creates the same lines for all statuses.
-    #[must_use]
-    pub fn to_all(lines: impl Into<Cow<'static, [u8]>>) -> Self {
-        let good = lines.into();
-        Self {
-            any: good.clone(),
-            good,
-        }
-    }
-
-    /// Returns the lines for a status, as nginx chooses them.
-    #[must_use]
-    pub fn for_status(&self, status: u16) -> &[u8] {
-        match status {
-            200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308 => &self.good,
-            _ => &self.any,
-        }
-    }
-
-    /// Whether there are no lines.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.good.is_empty()
     }
 }
 

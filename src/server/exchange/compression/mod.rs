@@ -17,6 +17,7 @@ use super::response::{Response, ResponseBody};
 use crate::message::{parse_http_date, unix_now};
 use crate::server::config::model::compression::{GzipSettings, ProxiedCondition};
 use crate::server::exchange::checksum::Checksum;
+use crate::server::exchange::response::{HeaderList, header_list};
 
 /// Header of a gzip member: deflate, no name, no time, Unix.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
@@ -72,8 +73,8 @@ pub struct ResponseFacts<'a> {
     pub length: Option<u64>,
     /// The response has `Last-Modified`.
     pub has_last_modified: bool,
-    /// Its other headers, as complete lines.
-    pub headers: &'a [u8],
+    /// Its other headers.
+    pub headers: &'a HeaderList,
 }
 
 /// Whether a response is compressed.
@@ -86,14 +87,16 @@ pub struct CompressionDecision {
 }
 
 impl CompressionDecision {
-    /// Returns the header lines of the decision.
+    /// Returns the headers of the decision.
     #[must_use]
-    pub fn lines(self) -> &'static [u8] {
+    pub fn headers(self) -> HeaderList {
         match (self.varies, self.level.is_some()) {
-            (false, false) => b"",
-            (true, false) => b"Vary: Accept-Encoding\r\n",
-            (false, true) => b"Content-Encoding: gzip\r\n",
-            (true, true) => b"Vary: Accept-Encoding\r\nContent-Encoding: gzip\r\n",
+            (false, false) => HeaderList::default(),
+            (true, false) => header_list!("Vary": "Accept-Encoding"),
+            (false, true) => header_list!("Content-Encoding": "gzip"),
+            (true, true) => {
+                header_list!("Vary": "Accept-Encoding", "Content-Encoding": "gzip")
+            }
         }
     }
 }
@@ -166,11 +169,11 @@ impl Compression {
         if is(ProxiedCondition::Any) || (self.client.is_authorized && is(ProxiedCondition::Auth)) {
             return true;
         }
-        if let Some(expires) = header(response.headers, b"expires") {
+        if let Some(expires) = response.headers.get("expires") {
             return is(ProxiedCondition::Expired)
                 && parse_http_date(expires).is_some_and(|time| time < unix_now());
         }
-        if let Some(control) = header(response.headers, b"cache-control") {
+        if let Some(control) = response.headers.get("cache-control") {
             let control = control.to_ascii_lowercase();
             return settings.proxied.iter().any(|proxied| match proxied {
                 ProxiedCondition::CacheControl(word) => {
@@ -181,7 +184,7 @@ impl Compression {
         }
         let has_excluded_date = is(ProxiedCondition::NoLastModified) && response.has_last_modified;
         let has_excluded_etag =
-            is(ProxiedCondition::NoEtag) && header(response.headers, b"etag").is_some();
+            is(ProxiedCondition::NoEtag) && response.headers.get("etag").is_some();
         !has_excluded_date && !has_excluded_etag
     }
 
@@ -205,7 +208,7 @@ impl Compression {
             has_last_modified: response.head.last_modified.is_some(),
             headers: &response.head.headers,
         });
-        let response = response.with_headers(decision.lines());
+        let response = response.with_headers(&decision.headers());
         let Some(level) = decision.level else {
             return response;
         };
@@ -216,16 +219,6 @@ impl Compression {
         let compressed = Bytes::from(member(level, &response.body));
         response.with_body(ResponseBody::Pieces(vec![compressed]))
     }
-}
-
-/// Value of the first header line with that `name`, which is in lower case.
-fn header<'a>(lines: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    lines.split(|byte| *byte == b'\n').find_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        line[..colon]
-            .eq_ignore_ascii_case(name)
-            .then(|| line[colon + 1..].trim_ascii())
-    })
 }
 
 /// Whether `Accept-Encoding` accepts gzip. As in nginx, a quality of zero rejects it, and `*` has

@@ -1,9 +1,10 @@
 //! HTTP responses as endpoints build them. [`ResponseWriter`] is how a version of HTTP writes them.
 
+mod added_headers;
 mod body;
 mod framing;
 mod head;
-pub(in crate::server) mod header_list;
+mod header_list;
 mod server_name;
 mod status;
 mod subscription_head;
@@ -12,10 +13,12 @@ mod writer;
 
 use bytes::Bytes;
 
+pub use self::added_headers::AddedHeaders;
 pub use self::body::ResponseBody;
 pub use self::framing::{ChunkHead, Framing};
 pub use self::head::ResponseHead;
-pub use self::header_list::{HeaderList, push_line};
+pub use self::header_list::{HeaderList, HeaderListBuilder, push_line};
+pub(in crate::server) use self::header_list::{header_list, header_pairs};
 pub(in crate::server) use self::server_name::server_name;
 pub use self::server_name::set_version_hidden;
 pub use self::status::Status;
@@ -24,8 +27,10 @@ pub use self::values::{HttpDate, push_date, push_number};
 pub use self::writer::{ResponseWriter, WrittenResponse};
 
 /// Headers of every response of a push endpoint.
-pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
-                              Cache-Control: no-cache, no-store, must-revalidate\r\n";
+pub static NO_CACHE: HeaderList = header_list!(
+    "Expires": "Thu, 01 Jan 1970 00:00:01 GMT",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+);
 
 /// Typical length of a head without additional headers, in bytes.
 pub const USUAL_HEAD_BYTES: usize = 256;
@@ -109,7 +114,7 @@ impl Response {
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         USUAL_HEAD_BYTES
-            + self.head.headers.len()
+            + self.head.headers.byte_len()
             + usize::try_from(self.body.len()).unwrap_or(usize::MAX / 2)
     }
 
@@ -144,10 +149,10 @@ impl Response {
         self
     }
 
-    /// Appends header lines.
+    /// Appends headers.
     #[must_use]
-    pub fn with_headers(mut self, lines: &[u8]) -> Self {
-        self.head.headers.push_lines(lines);
+    pub fn with_headers(mut self, headers: &HeaderList) -> Self {
+        self.head.headers.extend(headers);
         self
     }
 }

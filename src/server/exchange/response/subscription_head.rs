@@ -15,12 +15,12 @@ pub enum SubscriptionHead {
 }
 
 impl SubscriptionHead {
-    /// Appends header lines, unless there is no head.
-    pub fn push_lines(&mut self, lines: &[u8]) {
+    /// Appends headers, unless there is no head.
+    pub fn extend(&mut self, more: &HeaderList) {
         match self {
             Self::None => {}
             Self::Stream(ResponseHead { headers, .. }) | Self::Upgrade(headers) => {
-                headers.push_lines(lines);
+                headers.extend(more);
             }
         }
     }

@@ -33,7 +33,7 @@ pub(in crate::server::http) fn write(
     out: &mut Vec<u8>,
 ) -> WrittenResponse {
     make_room(
-        USUAL_HEAD_BYTES + response.head.headers.len() + framed_len(&response.body),
+        USUAL_HEAD_BYTES + response.head.headers.byte_len() + framed_len(&response.body),
         out,
     );
     let start = out.len();
@@ -117,7 +117,7 @@ pub(in crate::server::http) fn write_head(
     } else {
         b"Connection: close\r\n"
     });
-    out.extend_from_slice(&head.headers);
+    out.extend_from_slice(head.headers.as_lines());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -188,7 +188,7 @@ pub(in crate::server::http) fn read_status(head: &[u8]) -> Option<Status> {
     digits.parse().ok().map(Status)
 }
 
-/// Returns the header lines of a written head.
+/// Returns the header lines of a head that was written.
 pub(in crate::server::http) fn header_lines(head: &[u8]) -> &[u8] {
     match memchr::memchr(b'\n', head) {
         Some(end) => &head[end + 1..],
@@ -199,11 +199,12 @@ pub(in crate::server::http) fn header_lines(head: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::exchange::response::HeaderList;
 
     #[test]
     fn an_empty_content_type_is_left_out() {
         let mut out = Vec::new();
-        let response = Response::header_only(Status::OK, &b""[..])
+        let response = Response::header_only(Status::OK, HeaderList::default())
             .with_content_type(Some(bytes::Bytes::new()));
         let context = ResponseContext {
             minor_version: 1,

@@ -36,7 +36,7 @@ impl ResponseWriter for Http1Writer {
             SubscriptionHead::Upgrade(headers) => {
                 out.reserve(ROOM_BYTES);
                 out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-                out.extend_from_slice(headers);
+                out.extend_from_slice(headers.as_lines());
                 out.extend_from_slice(b"\r\n");
             }
         }
@@ -46,11 +46,11 @@ impl ResponseWriter for Http1Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::exchange::response::{ResponseHead, Status};
+    use crate::server::exchange::response::{HeaderList, ResponseHead, Status};
 
     fn written(head: SubscriptionHead, framing: Framing) -> String {
         let mut head = head;
-        head.push_lines(b"X-Added: 1\r\n");
+        head.extend(&HeaderList::of("X-Added", "1"));
         let mut out = Vec::new();
         Http1Writer.write_head(&head, framing, &mut out);
         String::from_utf8(out).expect("headers in UTF-8")
@@ -69,7 +69,7 @@ mod tests {
             let head = ResponseHead {
                 content_type: Some("text/plain".into()),
                 close: !keep_alive,
-                ..ResponseHead::new(Status::OK, b"X-Own: 1\r\n")
+                ..ResponseHead::new(Status::OK, HeaderList::of("X-Own", "1"))
             };
             let written = written(SubscriptionHead::Stream(head), framing);
             assert!(written.starts_with("HTTP/1.1 200 OK\r\nServer: "));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_upgrade_has_only_its_own_and_the_added_headers() {
-        let head = SubscriptionHead::Upgrade(b"Upgrade: websocket\r\n".into());
+        let head = SubscriptionHead::Upgrade(HeaderList::of("Upgrade", "websocket"));
         assert_eq!(
             written(head, Framing::Raw),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX-Added: 1\r\n\r\n"

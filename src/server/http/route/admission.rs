@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::visit::{Entrance, Visit};
-use super::{NextStep, RequestBody, Waiting};
+use super::{LastReply, NextStep, RequestBody, Waiting};
 use crate::server::access::grant::Grant;
 use crate::server::access::rules::{self, Access, Verdict};
 use crate::server::config::Endpoint;
@@ -174,7 +174,10 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             return Ok(None);
         }
         let rejection = hooks::rejection(wanted, response);
-        Ok(Some(rejection.map_or(NextStep::Close, NextStep::Respond)))
+        Ok(Some(rejection.map_or(
+            NextStep::Close(LastReply::None),
+            NextStep::Respond,
+        )))
     }
 
     /// Lets the request enter its endpoint, with what it may do there.
@@ -199,7 +202,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             PhaseEnd::Return(directive) => {
                 let types = &destination.settings.types;
                 return_response::render(directive, variables.request, types, variables)
-                    .map_or(NextStep::Close, NextStep::Respond)
+                    .map_or(NextStep::Close(LastReply::None), NextStep::Respond)
             }
             PhaseEnd::Redirect(status, address) => NextStep::Respond(return_response::redirection(
                 *status,
@@ -222,7 +225,7 @@ impl<'s, W: Waiting> Visit<'_, 's, W> {
             return Ok(None);
         }
         if let Err(response) = self.waiting.read_body(pending).await? {
-            return Ok(Some(NextStep::Reject(response)));
+            return Ok(Some(NextStep::Close(LastReply::Response(response))));
         }
         self.located.body = RequestBody::Read(Bytes::new());
         // A follower writes to the socket itself, so everything before it must have been written.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub(super) use located::{Located, RedirectCause, Redirection};
 pub(super) use next_step::{
-    FollowPlan, NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest,
+    FollowPlan, LastReply, NextStep, PendingBody, RequestBody, ResponsePlan, RoutedRequest,
 };
 pub(super) use waiting::{MustWait, NoWaiting, Waiting};
 pub(super) use waiting_request::WaitingRequest;
@@ -35,11 +35,11 @@ use super::listen::listener_snapshot::ListenerSnapshot;
 use crate::server::access::client_address;
 use crate::server::access::grant::Grant;
 use crate::server::config::expression::regex_pattern;
-use crate::server::config::model::web::{AddedHeaders, Gate};
+use crate::server::config::model::web::Gate;
 use crate::server::config::{LocationSettings, VirtualServer, WebSettings};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::{Endpoints, Request};
-use crate::server::exchange::response::ResponseContext;
+use crate::server::exchange::response::{AddedHeaders, ResponseContext};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 
@@ -115,8 +115,7 @@ impl<'s> Router<'s> {
         located.with(request, |variables| {
             let mut added = match added {
                 Some(added) => added,
-                None if settings.web.added_headers.is_empty() => AddedHeaders::default(),
-                None => settings.web.added(variables),
+                None => AddedHeaders::of(&settings.web, variables),
             };
             if let Some(kept) = located.kept() {
                 kept.add_to(&mut added);

@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use crate::server::access::grant::Grant;
 use crate::server::broker::PendingTickets;
-use crate::server::config::model::web::AddedHeaders;
 use crate::server::endpoint::formats::PreparedResponse;
 use crate::server::endpoint::{PendingPublish, PublishOutcome, RejectedWebSocket};
 use crate::server::exchange::compression::Compression;
-use crate::server::exchange::response::{Response, ResponseContext, ResponseHead, Status};
+use crate::server::exchange::response::{
+    AddedHeaders, Response, ResponseContext, ResponseHead, Status,
+};
 use crate::server::http::client_input::ClientInput;
 use crate::server::http::h1::headers::BodyLength;
 use crate::server::http::listen::location_index::LocationAddress;
@@ -37,12 +38,8 @@ pub(in crate::server) enum NextStep {
     Open(PendingTickets<()>, Grant),
     /// Send this response to a poll.
     SendPrepared(PreparedResponse, Option<Box<PollReplay>>),
-    /// Send this response as it is, and close the connection.
-    Reject(Response),
-    /// Open a websocket, and close it and the connection.
-    RejectWebSocket(RejectedWebSocket),
-    /// Close the connection without a response.
-    Close,
+    /// Send this, and close the connection.
+    Close(LastReply),
     /// Follow: the subscription is attached already.
     Follow(FollowPlan),
     /// Respond with the page for this method and target.
@@ -51,6 +48,16 @@ pub(in crate::server) enum NextStep {
     List(Box<Listing>),
     /// Send this head and the file after it.
     Stream(Box<(ResponseHead, FileBody)>),
+}
+
+/// What is sent before the connection is closed.
+pub(in crate::server) enum LastReply {
+    /// Nothing.
+    None,
+    /// This response, as it is.
+    Response(Response),
+    /// A websocket is opened and closed.
+    WebSocket(RejectedWebSocket),
 }
 
 impl NextStep {
@@ -156,7 +163,6 @@ pub(in crate::server) struct RoutedRequest {
 /// What completes the response to a routed request.
 pub(in crate::server) struct ResponsePlan {
     pub(in crate::server) connection: ResponseContext,
-    /// Additional header lines.
     pub(in crate::server) added: AddedHeaders,
     pub(in crate::server) compression: Compression,
     /// Access log entry.
@@ -173,15 +179,10 @@ impl ResponsePlan {
         }
     }
 
-    /// Adds the header lines, and compresses the body.
+    /// Adds the headers of the location, and compresses the body.
     pub(in crate::server) fn complete(&self, response: Response) -> Response {
-        let lines = self.added.for_status(response.head.status.0);
-        let response = response.with_page_type(&self.page_type);
-        let response = if lines.is_empty() {
-            response
-        } else {
-            response.with_headers(lines)
-        };
+        let added = self.added.for_status(response.head.status);
+        let response = response.with_page_type(&self.page_type).with_headers(added);
         self.compression.apply(response, self.connection.is_head)
     }
 

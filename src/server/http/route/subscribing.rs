@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use axum::http::Method;
 
-use super::{FollowPlan, NextStep, Router};
+use super::{FollowPlan, LastReply, NextStep, Router};
 use crate::server::broker::{AttachError, PendingTickets};
-use crate::server::config::model::web::AddedHeaders;
 use crate::server::config::{Endpoint, NchanSettings};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
+use crate::server::exchange::response::AddedHeaders;
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::fanout::Subscription;
 use crate::server::http::client_input::{ClientInput, OpenWebSocket};
@@ -68,12 +68,12 @@ impl NewFollower<'_, '_> {
         }
         let next = match reply {
             SubscribeReply::Follow(mut subscription, family) => {
-                let lines = if family.is_websocket() {
+                let added = if family.is_websocket() {
                     &added.any
                 } else {
                     &added.good
                 };
-                subscription.head.push_lines(lines);
+                subscription.head.extend(added);
                 match self.follow(call, *subscription, family, replay) {
                     Ok(next) => return next,
                     Err(error) => reject(call, &error),
@@ -81,7 +81,9 @@ impl NewFollower<'_, '_> {
             }
             SubscribeReply::Respond(response) => NextStep::Respond(response),
             SubscribeReply::Prepared(response) => NextStep::SendPrepared(response, replay()),
-            SubscribeReply::RejectWebSocket(rejected) => NextStep::RejectWebSocket(rejected),
+            SubscribeReply::RejectWebSocket(rejected) => {
+                NextStep::Close(LastReply::WebSocket(rejected))
+            }
         };
         // Without a follower there is nothing to record.
         drop(self.router.outlet.take_tap());
@@ -153,7 +155,7 @@ impl NewFollower<'_, '_> {
             }
             Err(_out_of_memory) => {
                 self.router.shard.release(self.router.key);
-                NextStep::Close
+                NextStep::Close(LastReply::None)
             }
         }
     }
@@ -226,7 +228,9 @@ fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> NextStep {
         }
         _ => match push_stream::subscribe::reject(call, error) {
             SubscribeRejection::Respond(response) => NextStep::Respond(response),
-            SubscribeRejection::WebSocket(rejected) => NextStep::RejectWebSocket(rejected),
+            SubscribeRejection::WebSocket(rejected) => {
+                NextStep::Close(LastReply::WebSocket(rejected))
+            }
         },
     }
 }

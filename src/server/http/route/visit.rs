@@ -9,7 +9,7 @@ use crate::server::broker::{PendingTickets, PublishError};
 use crate::server::config::ProxySettings;
 use crate::server::config::expression::regex_pattern;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::Status;
+use crate::server::exchange::response::{AddedHeaders, Status};
 use crate::server::exchange::variables::RequestVariables;
 
 /// Result of the admission of a request.
@@ -108,7 +108,7 @@ impl<W: Waiting> Visit<'_, '_, W> {
     pub(super) fn has_failing_header(&self) -> bool {
         let web = &self.located.destination.settings.web;
         if !web.added_headers.is_empty() {
-            self.with(|variables| drop(web.added(variables)));
+            self.with(|variables| drop(AddedHeaders::of(web, variables)));
         }
         regex_pattern::has_failure()
     }

@@ -37,7 +37,9 @@ use crate::server::config::{LocationSettings, Variables, WebSettings};
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{HttpDate, Response, ResponseHead, Status};
+use crate::server::exchange::response::{
+    HeaderList, HttpDate, Response, ResponseHead, Status, header_list,
+};
 use conditions::{Conditions, Validators};
 
 /// A request for a static file.
@@ -185,15 +187,15 @@ impl FileRequest {
             last_modified: http_date(modified),
             modified,
         };
-        let etag_line = if file.etag.is_empty() {
-            String::new()
+        let etag = if file.etag.is_empty() {
+            HeaderList::default()
         } else {
-            format!("ETag: {}\r\n", file.etag)
+            HeaderList::of("ETag", &file.etag)
         };
         if let Some(status) = self.conditions.status(&file, self.web.unmodified) {
             return match status {
                 Status::NOT_MODIFIED => FileOutcome::Respond(
-                    Response::bodiless(status, etag_line.into_bytes())
+                    Response::bodiless(status, etag)
                         .with_last_modified(Some(HttpDate::of(modified))),
                 ),
                 status => error_page(status),
@@ -204,9 +206,8 @@ impl FileRequest {
             content_type: &self.content_type,
             length: Some(found.len()),
             has_last_modified: true,
-            headers: etag_line.as_bytes(),
+            headers: &etag,
         });
-        let lines = String::from_utf8_lossy(compressed.lines());
         // A compressed response has no ranges.
         let range = if compressed.level.is_none() && self.has_ranges() {
             self.conditions.range(&file)
@@ -217,11 +218,11 @@ impl FileRequest {
             return error_page(Status::BAD_REQUEST);
         };
         let headers = FileHeaders {
-            etag_line,
-            compression_lines: &lines,
+            etag,
+            compression: compressed.headers(),
             level: compressed.level,
         };
-        self.respond(served, &file, headers)
+        self.respond(served, &file, &headers)
     }
 
     /// Opens the file with `tower-http`; `None` if the range is no header value.
@@ -244,43 +245,40 @@ impl FileRequest {
         &self,
         served: HttpResponse<ServeFileSystemResponseBody>,
         file: &Validators,
-        headers: FileHeaders<'_>,
+        headers: &FileHeaders,
     ) -> FileOutcome {
         let header = |name| {
             let value = served.headers().get(name);
             value.and_then(|value| value.to_str().ok())
         };
-        let range_line = header(header::CONTENT_RANGE)
-            .map(|range| format!("Content-Range: {range}\r\n"))
+        let range = header(header::CONTENT_RANGE)
+            .map(|range| HeaderList::of("Content-Range", range))
             .unwrap_or_default();
         let length = header(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let FileHeaders {
-            etag_line,
-            compression_lines,
+            etag,
+            compression,
             level,
         } = headers;
         match (served.status().as_u16(), length) {
             (200, Some(length)) => {
-                let headers = if level.is_some() {
-                    let weak = if file.etag.is_empty() { "" } else { "W/" };
-                    etag_line.replacen('"', &format!("{weak}\""), 1) + compression_lines
+                let headers = if level.is_none() {
+                    HeaderList::concat(&[etag, compression, &self.accepted_ranges()])
+                } else if etag.is_empty() {
+                    compression.clone()
                 } else {
-                    let ranges = if self.has_ranges() {
-                        "Accept-Ranges: bytes\r\n"
-                    } else {
-                        ""
-                    };
-                    format!("{etag_line}{compression_lines}{ranges}")
+                    let weak = HeaderList::of("ETag", format!("W/{}", file.etag));
+                    HeaderList::concat(&[&weak, compression])
                 };
                 let body = FileBody {
                     length,
                     body: Body::new(served.into_body()),
-                    level,
+                    level: *level,
                 };
                 FileOutcome::Stream(self.head(Status::OK, file, headers), body)
             }
             (206, Some(length)) => {
-                let headers = format!("{etag_line}{compression_lines}{range_line}");
+                let headers = HeaderList::concat(&[etag, compression, &range]);
                 let body = FileBody {
                     length,
                     body: Body::new(served.into_body()),
@@ -288,20 +286,29 @@ impl FileRequest {
                 };
                 FileOutcome::Stream(self.head(Status(206), file, headers), body)
             }
-            (416, _) => FileOutcome::Respond(
-                Response::error_page(Status(416)).with_headers(range_line.as_bytes()),
-            ),
+            (416, _) => {
+                FileOutcome::Respond(Response::error_page(Status(416)).with_headers(&range))
+            }
             // The file was removed in the meantime.
             _ => error_page(Status::NOT_FOUND),
         }
     }
 
     /// The head of a response with the file.
-    fn head(&self, status: Status, file: &Validators, headers: String) -> ResponseHead {
+    fn head(&self, status: Status, file: &Validators, headers: HeaderList) -> ResponseHead {
         ResponseHead {
             content_type: Some(self.content_type.clone()),
             last_modified: Some(HttpDate::of(file.modified)),
-            ..ResponseHead::new(status, headers.into_bytes())
+            ..ResponseHead::new(status, headers)
+        }
+    }
+
+    /// The header that announces ranges, if the location serves them.
+    fn accepted_ranges(&self) -> HeaderList {
+        if self.has_ranges() {
+            header_list!("Accept-Ranges": "bytes")
+        } else {
+            HeaderList::default()
         }
     }
 
@@ -311,10 +318,10 @@ impl FileRequest {
     }
 }
 
-/// Header lines of a file's response that depend on the request.
-struct FileHeaders<'a> {
-    etag_line: String,
-    compression_lines: &'a str,
+/// Headers of a file's response that depend on the request.
+struct FileHeaders {
+    etag: HeaderList,
+    compression: HeaderList,
     level: Option<u32>,
 }
 

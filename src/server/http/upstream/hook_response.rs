@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::backend_connection::RawHeader;
 use crate::server::config::model::proxy::ResponseHeaders;
-use crate::server::config::model::web::AddedHeaders;
-use crate::server::exchange::response::{Response, ResponseBody, Status, push_line};
+use crate::server::exchange::response::{
+    AddedHeaders, HeaderList, HeaderListBuilder, Response, ResponseBody, Status,
+};
 
 /// Response of a hook.
 #[derive(Clone, Debug)]
@@ -99,15 +100,15 @@ impl HookResponse {
         {
             return response.clone();
         }
-        let mut lines = Vec::new();
+        let mut headers = HeaderListBuilder::default();
         for RawHeader { name, value } in self.for_client() {
-            push_line(format!("{name}: ").as_bytes(), value, &mut lines);
+            headers.push(name, value);
         }
         let body = match self.status {
             204 => ResponseBody::None,
             _ => ResponseBody::Sized(self.body.clone()),
         };
-        Response::header_only(Status(self.status), lines)
+        Response::header_only(Status(self.status), headers.build())
             .with_content_type(self.content_type())
             .with_body(body)
     }
@@ -133,16 +134,16 @@ impl HookResponse {
             "expires",
             "accept-ranges",
         ];
-        let mut lines = Vec::new();
+        let mut headers = HeaderListBuilder::default();
         for RawHeader { name, value } in self
             .raw_headers
             .iter()
             .filter(|header| KEPT.contains(&header.name.to_ascii_lowercase().as_str()))
         {
-            push_line(format!("{name}: ").as_bytes(), value, &mut lines);
+            headers.push(name, value);
         }
         KeptHeaders {
-            lines,
+            headers: headers.build(),
             content_type: self.content_type(),
         }
     }
@@ -151,18 +152,16 @@ impl HookResponse {
 /// Headers of a back-end that are added to the response of another location.
 #[derive(Debug)]
 pub(in crate::server) struct KeptHeaders {
-    /// Complete lines, for every response.
-    lines: Vec<u8>,
+    /// For every response.
+    headers: HeaderList,
     /// For a response without a content type.
     content_type: Option<Bytes>,
 }
 
 impl KeptHeaders {
-    /// Inserts the lines before those of the location.
+    /// Inserts the headers before those of the location.
     pub(in crate::server) fn add_to(&self, added: &mut AddedHeaders) {
-        for lines in [&mut added.good, &mut added.any] {
-            lines.to_mut().splice(..0, self.lines.iter().copied());
-        }
+        added.insert(&self.headers);
     }
 
     /// Sets the content type of a response that has none.

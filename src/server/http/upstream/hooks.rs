@@ -16,7 +16,7 @@ use crate::server::config::{
     Captures, Expression, LocationSettings, NchanSettings, RewriteFrame, Variables,
 };
 use crate::server::exchange::request::Request;
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::exchange::variables::RequestVariables;
 use crate::server::http::return_response;
 use crate::server::http::rewriting::{Destination, PhaseEnd, RewriteRequest};
@@ -250,7 +250,8 @@ pub(in crate::server) fn rejection(
 ) -> Option<Response> {
     let is_publisher = wanted == RequestedAction::Publish;
     let is_poll = matches!(wanted, RequestedAction::Subscribe(mode) if !mode.is_stream());
-    let vary: &[u8] = if is_poll { VARY } else { b"" };
+    let no_headers = HeaderList::default();
+    let vary = if is_poll { &VARY } else { &no_headers };
     Some(match response {
         Ok(HookResponse {
             status,

@@ -8,7 +8,7 @@ use super::backend_request::{HookCall, HookError};
 use super::hook_response::HookResponse;
 use crate::server::broker::Broker;
 use crate::server::endpoint::PublishOutcome;
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::http::publish_plan::PublishPlan;
 
 /// Decision of a hook about a message.
@@ -58,7 +58,7 @@ pub(in crate::server) async fn publish(
             MessageDecision::Publish(text, content_type) => {
                 return plan.finish_with(broker, text, content_type);
             }
-            MessageDecision::Drop => Response::bodiless(Status(204), &b""[..]),
+            MessageDecision::Drop => Response::bodiless(Status(204), HeaderList::default()),
             MessageDecision::Reject => Response::error_page(Status::FORBIDDEN),
             MessageDecision::Failed(HookError::Unsupported) => Response::error_page(Status(503)),
             MessageDecision::Failed(_) => Response::error_page(Status::INTERNAL).closing(),

@@ -33,7 +33,7 @@ use crate::server::config::NchanSettings;
 use crate::server::config::model::nchan::{FirstMessage, Roles};
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::fanout::{ChannelRequest, Channels};
 use crate::server::nchan;
 
@@ -123,8 +123,8 @@ pub(in crate::server) fn respond_to_other_method(
     };
     if !is_known {
         return nchan::empty(Status::NOT_ALLOWED)
-            .with_headers(format!("Allow: {methods}, OPTIONS\r\n").as_bytes())
-            .with_headers(&cors.lines);
+            .with_headers(&HeaderList::of("Allow", format!("{methods}, OPTIONS")))
+            .with_headers(&cors.headers);
     }
     let answers = Roles::WEBSOCKET
         .and(Roles::EVENTSOURCE)
@@ -132,7 +132,7 @@ pub(in crate::server) fn respond_to_other_method(
         .and(Roles::INTERVALPOLL)
         .and(Roles::PUBLISH);
     if !is_options || call.grant.check_page().is_err() || !roles.has(answers) {
-        return nchan::empty(Status::FORBIDDEN).with_headers(&cors.lines);
+        return nchan::empty(Status::FORBIDDEN).with_headers(&cors.headers);
     }
     let subscribes = roles.has(
         Roles::SUBSCRIBE
@@ -155,7 +155,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
         mode: Mode,
     ) -> Result<Self, Box<Response>> {
         let cors = cors::of_request(settings, call.variables);
-        let with_cors = |response: Response| Box::new(response.with_headers(&cors.lines));
+        let with_cors = |response: Response| Box::new(response.with_headers(&cors.headers));
         if call.grant.check_page().is_err() {
             return Err(with_cors(nchan::empty(Status::FORBIDDEN)));
         }
@@ -170,10 +170,11 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
         let invalid = |_| with_cors(nchan::text(Status::BAD_REQUEST, "Message ID invalid"));
         let id = message_id::of_request(settings, call.variables).map_err(invalid)?;
         if let Some(id) = id.as_ref().filter(|id| id.tags.len() > named.keys.len()) {
-            let lines = [format!("Etag: {}\r\n", id.tags()).as_bytes(), VARY].concat();
-            return Err(with_cors(
-                nchan::empty(Status::BAD_REQUEST).with_headers(&lines),
-            ));
+            let etag = HeaderList::of("Etag", id.tags().to_string());
+            let response = nchan::empty(Status::BAD_REQUEST)
+                .with_headers(&etag)
+                .with_headers(&VARY);
+            return Err(with_cors(response));
         }
         let id = id.map(|mut id| {
             id.tags.resize(named.keys.len(), None);
@@ -222,7 +223,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
             &self.settings.group_limits,
             self.call.variables,
         );
-        set.map_err(|response| Box::new(response.with_headers(&self.cors.lines)))?;
+        set.map_err(|response| Box::new(response.with_headers(&self.cors.headers)))?;
         Ok(Some(
             self.call.broker.groups().group_info(&self.named.group),
         ))
@@ -244,10 +245,7 @@ impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
 
     /// A rejection with the headers of the mode.
     fn rejection(&self, status: Status) -> Response {
-        let vary: &[u8] = if self.mode.is_stream() { b"" } else { VARY };
-        nchan::empty(status)
-            .with_headers(vary)
-            .with_headers(&self.cors.lines)
+        empty(status, self.mode).with_headers(&self.cors.headers)
     }
 
     /// The channels of the request, each once, with their start positions. Creates missing ones.
@@ -342,6 +340,16 @@ fn default_info(variables: &NchanVariables<'_>) -> Bytes {
     .into()
 }
 
+/// An empty response with the headers of the mode.
+fn empty(status: Status, mode: Mode) -> Response {
+    let response = nchan::empty(status);
+    if mode.is_stream() {
+        response
+    } else {
+        response.with_headers(&VARY)
+    }
+}
+
 /// The response to a subscriber that could not be attached.
 pub(in crate::server) fn reject(
     call: &SubscribeCall<'_>,
@@ -351,10 +359,8 @@ pub(in crate::server) fn reject(
 ) -> Response {
     match error {
         AttachError::TooManySubscribers | AttachError::AlreadySubscribed => {
-            let vary: &[u8] = if mode.is_stream() { b"" } else { VARY };
-            nchan::empty(Status::FORBIDDEN)
-                .with_headers(vary)
-                .with_headers(&cors::of_request(settings, call.variables).lines)
+            empty(Status::FORBIDDEN, mode)
+                .with_headers(&cors::of_request(settings, call.variables).headers)
         }
         AttachError::Create(_) => Response::error_page(Status::INTERNAL).closing(),
     }

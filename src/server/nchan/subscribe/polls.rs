@@ -13,7 +13,9 @@ use crate::server::config::model::nchan::{FirstMessage, MultipartResponse};
 use crate::server::endpoint::SubscribeReply;
 use crate::server::endpoint::formats::{FormatKey, FormatKind};
 use crate::server::endpoint::one_shot::{self, OneShotEncoder};
-use crate::server::exchange::response::{HttpDate, Response, ResponseBody, Status, push_line};
+use crate::server::exchange::response::{
+    HeaderList, HttpDate, Response, ResponseBody, Status, push_line,
+};
 use crate::server::fanout::{
     Channels, DeliveryBatch, EndReason, FollowerPolicy, ResumePoint, Subscription,
 };
@@ -30,17 +32,17 @@ const MAX_MULTIPART_BYTES: usize = 1024 * 1024;
 /// Builds the responses for one location and origin.
 struct PollResponder {
     settings: Arc<NchanSettings>,
-    expose: Vec<u8>,
-    cors: Vec<u8>,
+    expose: HeaderList,
+    cors: HeaderList,
 }
 
 /// The responses to waiting long-polls.
 struct NchanLongPollEncoder {
     responder: PollResponder,
     ids: MessageIds,
-    /// The Etag line of responses without messages: the position of the request.
-    position: Vec<u8>,
-    added: Vec<u8>,
+    /// The Etag of responses without messages: the position of the request.
+    position: HeaderList,
+    added: HeaderList,
 }
 
 pub(super) fn interval_poll(
@@ -53,18 +55,17 @@ pub(super) fn interval_poll(
     }
     let settings = subscribing.settings;
     let mut response = nchan::empty(Status::NOT_MODIFIED);
-    let mut lines = Vec::new();
-    match &subscribing.id {
+    let etag = match &subscribing.id {
         Some(id) => {
             response.head.last_modified = responder.last_modified(id);
-            responder.push_etag(id, &mut lines);
+            responder.etag(id)
         }
-        None if settings.compound_etag => responder.push_etag(&MessageId::single(0, 0), &mut lines),
-        None => {}
-    }
+        None if settings.compound_etag => responder.etag(&MessageId::single(0, 0)),
+        None => HeaderList::default(),
+    };
     response
-        .with_headers(&lines)
-        .with_headers(VARY)
+        .with_headers(&etag)
+        .with_headers(&VARY)
         .with_headers(&responder.cors)
 }
 
@@ -87,29 +88,27 @@ pub(super) fn long_poll(
     let has_messages = channels
         .iter()
         .any(|requested| requested.channel.has_stored_messages());
-    let mut position = Vec::new();
-    if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages) {
-        responder.push_etag(id, &mut position);
-    }
+    let id = subscribing.id.as_ref().filter(|_| has_messages);
+    let position = id.map(|id| responder.etag(id)).unwrap_or_default();
     let wire = call.waiting_wire();
-    let detail = [&position[..], b"\n", &ids.detail()].concat();
+    let detail = [position.as_lines(), b"\n", &ids.detail()].concat();
     let key = FormatKey {
         connection: Some(wire.connection),
-        cors: subscribing.cors.lines.clone(),
-        added: call.added.to_vec(),
+        cors: subscribing.cors.headers.clone(),
+        added: call.added.clone(),
         ..subscribing.key(FormatKind::NchanLongPoll, detail)
     };
     let format = call.formats.shared(key, call.settings, || {
         let policy = FollowerPolicy {
             ends_with_input: true,
-            own_bytes: position.len() + ids.own_bytes() + responder.cors.len(),
+            own_bytes: position.byte_len() + ids.own_bytes() + responder.cors.byte_len(),
             ..FollowerPolicy::one_shot(call.slow_consumers())
         };
         let encoder = NchanLongPollEncoder {
             responder,
             ids,
             position,
-            added: call.added.to_vec(),
+            added: call.added.clone(),
         };
         one_shot::format(policy, encoder, wire)
     });
@@ -191,7 +190,7 @@ impl PollResponder {
         let settings = Arc::clone(subscribing.settings);
         Self {
             expose: subscribing.cors.expose(&settings),
-            cors: subscribing.cors.lines.clone(),
+            cors: subscribing.cors.headers.clone(),
             settings,
         }
     }
@@ -200,31 +199,24 @@ impl PollResponder {
         (!self.settings.compound_etag).then(|| HttpDate::of(id.time))
     }
 
-    fn push_etag(&self, id: &MessageId, out: &mut Vec<u8>) {
+    /// The header with this id.
+    fn etag(&self, id: &MessageId) -> HeaderList {
         let value = if self.settings.compound_etag {
             id.to_string()
         } else {
             id.tags().to_string()
         };
-        push_line(
-            &[&self.settings.etag_header[..], b": "].concat(),
-            value.as_bytes(),
-            out,
-        );
+        HeaderList::of(&self.settings.etag_header, value)
     }
 
     /// A response with messages; `id` is that of the last one.
     fn messages(&self, messages: &[&Message], id: &MessageId) -> Response {
-        let mut lines = Vec::new();
-        self.push_etag(id, &mut lines);
-        for more in [&self.expose[..], VARY, &self.cors] {
-            lines.extend_from_slice(more);
-        }
+        let headers = HeaderList::concat(&[&self.etag(id), &self.expose, &VARY, &self.cors]);
         let (content_type, body) = match messages {
             [message] => (message.content_type().cloned(), message.text.clone()),
             messages => self.join_messages(messages),
         };
-        Response::header_only(Status::OK, lines)
+        Response::header_only(Status::OK, headers)
             .with_content_type(content_type)
             .with_last_modified(self.last_modified(id))
             .with_body(ResponseBody::Sized(body))
@@ -263,8 +255,9 @@ impl PollResponder {
     }
 
     /// A response without messages.
-    fn without_messages(&self, status: Status, position: &[u8]) -> Response {
-        nchan::empty(status).with_headers(&[position, &self.expose, VARY, &self.cors].concat())
+    fn without_messages(&self, status: Status, position: &HeaderList) -> Response {
+        let headers = HeaderList::concat(&[position, &self.expose, &VARY, &self.cors]);
+        nchan::empty(status).with_headers(&headers)
     }
 }
 
@@ -286,11 +279,7 @@ impl OneShotEncoder for NchanLongPollEncoder {
         }
         let id = id.unwrap_or_else(|| MessageId::single(0, 0));
         let response = self.responder.messages(&messages, &id);
-        Some(if self.added.is_empty() {
-            response
-        } else {
-            response.with_headers(&self.added)
-        })
+        Some(response.with_headers(&self.added))
     }
 
     fn deletion(&self, _: &[u8], _: &[u8], _: ResumePoint) -> Response {
@@ -305,7 +294,9 @@ impl OneShotEncoder for NchanLongPollEncoder {
                 response.head.has_standard_reason = true;
                 response
             }
-            EndReason::Interrupted => self.responder.without_messages(Status::BAD_REQUEST, b""),
+            EndReason::Interrupted => self
+                .responder
+                .without_messages(Status::BAD_REQUEST, &HeaderList::default()),
             EndReason::Shutdown => gone().closing(),
             EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => gone(),
         }

@@ -107,7 +107,7 @@ fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Subscriptio
         },
         // HTTP/1.0 has no chunks: the end of the connection ends the stream.
         close: mode == Mode::RawStream || subscribing.call.request.minor_version == 0,
-        ..ResponseHead::new(Status::OK, subscribing.cors.lines.clone())
+        ..ResponseHead::new(Status::OK, subscribing.cors.headers.clone())
     })
 }
 

@@ -40,9 +40,9 @@ fn lines(
         .and(Roles::RAW_STREAM);
     let RequestedAction::Subscribe(mode) = negotiation::requested_action(call.request, offered)
     else {
-        let lines = cors::of_request(settings, call.variables).lines;
+        let headers = cors::of_request(settings, call.variables).headers;
         return Err(Box::new(
-            nchan::empty(Status::FORBIDDEN).with_headers(&lines),
+            nchan::empty(Status::FORBIDDEN).with_headers(&headers),
         ));
     };
     let mut subscribing = NchanSubscribeCall::new(call, settings, mode)?;

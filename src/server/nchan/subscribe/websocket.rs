@@ -15,7 +15,7 @@ use crate::server::endpoint::websocket_frame as frame;
 use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{Response, Status, SubscriptionHead, push_line};
+use crate::server::exchange::response::{HeaderListBuilder, Response, Status, SubscriptionHead};
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription, UnansweredPing,
@@ -122,7 +122,7 @@ pub(super) fn respond_to_publisher(
     settings: &Arc<NchanSettings>,
 ) -> Result<NchanReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
-    let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
+    let rejected = |status| Box::new(nchan::empty(status).with_headers(&cors.headers));
     if call.grant.check_page().is_err() {
         return Err(rejected(Status::FORBIDDEN));
     }
@@ -170,7 +170,7 @@ fn publication(
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
 ) -> Result<Publication, Box<Response>> {
-    let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
+    let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.headers));
     let named =
         nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
     let is_denied = |key: &bytes::Bytes| {
@@ -199,7 +199,7 @@ fn handshake(
     cors: &cors::Cors,
 ) -> Result<Handshake, Box<Response>> {
     let rejected =
-        |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
+        |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.headers));
     let header = |name| call.request.header(name);
     let version = header("sec-websocket-version")
         .ok_or_else(|| rejected("No Sec-Websocket-Version header present"))?;
@@ -222,28 +222,21 @@ fn handshake(
             .map_err(rejected)?;
     let has_meta =
         header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
-    let mut headers = Vec::with_capacity(320);
-    headers.extend_from_slice(b"Content-Length: 0\r\nConnection: upgrade\r\n");
+    let mut headers = HeaderListBuilder::with_capacity(320);
+    headers.push("Content-Length", "0");
+    headers.push("Connection", "upgrade");
     // Only an accepted subprotocol is in the response (RFC 6455, section 4.2.2).
     if has_meta {
-        push_line(b"Sec-WebSocket-Protocol: ", META, &mut headers);
+        headers.push("Sec-WebSocket-Protocol", META);
     }
     if let Some(NegotiatedDeflate { extension, .. }) = &extension {
-        push_line(
-            b"Sec-WebSocket-Extensions: ",
-            extension.as_bytes(),
-            &mut headers,
-        );
+        headers.push("Sec-WebSocket-Extensions", extension);
     }
-    push_line(
-        b"Sec-WebSocket-Accept: ",
-        accept_key(key).as_bytes(),
-        &mut headers,
-    );
-    headers.extend_from_slice(b"Upgrade: websocket\r\n");
-    headers.extend_from_slice(&cors.lines);
+    headers.push("Sec-WebSocket-Accept", accept_key(key));
+    headers.push("Upgrade", "websocket");
+    headers.extend(&cors.headers);
     Ok(Handshake {
-        head: SubscriptionHead::Upgrade(headers.into()),
+        head: SubscriptionHead::Upgrade(headers.build()),
         has_meta,
         extension,
     })

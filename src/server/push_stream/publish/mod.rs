@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 use self::batch::{Batch, BatchLimits};
 use super::channels_path;
 use super::channels_path::ChannelRef;
-use super::cors::cors_lines;
+use super::cors::cors_headers;
 use super::explain::Rejection;
 use super::info;
 use super::permission;
@@ -62,7 +62,7 @@ pub fn respond(call: &PublishCall<'_>) -> PublishReply<Plan> {
     }
     match plan(call, headers.clone()) {
         Ok(reply) => reply,
-        Err(rejection) => PublishReply::Respond(reject(rejection, &headers)),
+        Err(rejection) => PublishReply::Respond(rejection.response(&headers)),
     }
 }
 
@@ -74,30 +74,22 @@ pub fn respond_to_batch(call: &PublishCall<'_>) -> Result<Box<Batch>, Box<Respon
     let headers = headers(call);
     match requested_channels(call) {
         Ok(ids) => Ok(Box::new(batch(call, ids, headers))),
-        Err(rejection) => Err(Box::new(reject(rejection, &headers))),
+        Err(rejection) => Err(Box::new(rejection.response(&headers))),
     }
 }
 
 /// Responds to requests that neither publish, delete nor ask for the state of a channel.
-fn respond_to_method(call: &PublishCall<'_>, headers: &[u8]) -> Option<Response> {
+fn respond_to_method(call: &PublishCall<'_>, headers: &HeaderList) -> Option<Response> {
     match call.request.method {
-        "OPTIONS" => Some(Response::header_only(Status::OK, headers.to_vec())),
+        "OPTIONS" => Some(Response::header_only(Status::OK, headers)),
         "GET" | "POST" | "PUT" => None,
         "DELETE" if call.admin => None,
         _ => {
-            let allow: &[u8] = if call.admin {
-                b"Allow: GET, POST, PUT, DELETE\r\n"
-            } else {
-                b"Allow: GET, POST, PUT\r\n"
-            };
-            let response = Response::header_only(Status::NOT_ALLOWED, headers.to_vec());
-            Some(response.with_headers(allow))
+            let allowed = HeaderList::of("Allow", methods(call));
+            let response = Response::header_only(Status::NOT_ALLOWED, headers);
+            Some(response.with_headers(&allowed))
         }
     }
-}
-
-fn reject(rejection: Rejection, headers: &[u8]) -> Response {
-    rejection.response(&headers[NO_CACHE.len()..], false)
 }
 
 /// The channels that the request names.
@@ -171,29 +163,29 @@ fn respond_info(
     call: &PublishCall<'_>,
     ids: &[ChannelRef],
     notation: AcceptedNotation,
-    headers: &[u8],
+    headers: &HeaderList,
 ) -> Response {
     let found: Vec<ChannelInfo> = ids
         .iter()
         .filter_map(|id| call.broker.find(&id.id))
         .map(|channel| channel.info())
         .collect();
-    info::response(notation, &found, call.broker, false, headers.to_vec())
+    info::response(notation, &found, call.broker, false, headers)
 }
 
-/// The header lines of every response: cache headers, then CORS.
-fn headers(call: &PublishCall<'_>) -> HeaderList {
-    let methods = if call.admin {
+/// The methods of the location, except OPTIONS.
+fn methods(call: &PublishCall<'_>) -> &'static str {
+    if call.admin {
         "GET, POST, PUT, DELETE"
     } else {
         "GET, POST, PUT"
-    };
-    let cors = cors_lines(call.settings, call.variables, methods);
-    if cors.is_empty() {
-        NO_CACHE.into()
-    } else {
-        [NO_CACHE, &cors].concat().into()
     }
+}
+
+/// The headers of every response: those about caches, then CORS.
+fn headers(call: &PublishCall<'_>) -> HeaderList {
+    let cors = cors_headers(call.settings, call.variables, methods(call));
+    HeaderList::concat(&[&NO_CACHE, &cors])
 }
 
 fn rejection_for(error: PublishError) -> Rejection {

@@ -7,16 +7,17 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::rejection_for;
+use crate::protocol::EXPLAIN;
 use crate::server::access::grant::{Action, Grant};
 use crate::server::broker::{
     Broker, Channel, ChannelInfo, NewMessage, PublishError, StoreOptions, Ticket, Tickets,
 };
 use crate::server::endpoint::PublishOutcome;
 use crate::server::endpoint::notation::AcceptedNotation;
-use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, Response, Status};
 use crate::server::push_stream::channels_path;
 use crate::server::push_stream::channels_path::ChannelRef;
-use crate::server::push_stream::explain::{Rejection, explain_line};
+use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::info;
 use crate::server::push_stream::permission;
 
@@ -98,7 +99,7 @@ impl Plan {
 
     /// Header lines of every response of the location.
     #[must_use]
-    pub fn headers(&self) -> &[u8] {
+    pub fn headers(&self) -> &HeaderList {
         &self.reply.headers
     }
 
@@ -117,7 +118,7 @@ impl Plan {
             }
             PlanAction::Delete { ids } => channels_path::own_bytes(ids),
         };
-        size_of::<Self>() + self.reply.headers.len() + action
+        size_of::<Self>() + self.reply.headers.byte_len() + action
     }
 
     /// Executes the plan on the body.
@@ -240,7 +241,7 @@ impl ReplyTraits {
         let headers = self.headers.clone();
         match result {
             Ok(deleted) if deleted.contains(&true) => Response::header_only(Status::OK, headers)
-                .with_headers(explain_line("Channel deleted.").as_bytes()),
+                .with_headers(&HeaderList::of(EXPLAIN, "Channel deleted.")),
             Ok(_) => Response::header_only(Status::NOT_FOUND, headers),
             Err(PublishError::Rejected(_)) => Response::header_only(Status::INTERNAL, headers),
             Err(error) => self.reject(rejection_for(error)),
@@ -248,7 +249,7 @@ impl ReplyTraits {
     }
 
     fn reject(&self, rejection: Rejection) -> Response {
-        rejection.response(&self.headers[NO_CACHE.len()..], false)
+        rejection.response(&self.headers)
     }
 
     fn respond_without_info(&self) -> Response {

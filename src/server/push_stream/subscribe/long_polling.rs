@@ -26,7 +26,8 @@ use crate::server::endpoint::one_shot::{self, OneShotEncoder};
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::compression::Compression;
 use crate::server::exchange::response::{
-    HttpDate, NO_CACHE, Response, ResponseBody, ResponseContext, Status,
+    HeaderList, HeaderListBuilder, HttpDate, NO_CACHE, Response, ResponseBody, ResponseContext,
+    Status,
 };
 use crate::server::fanout::{
     Channels, DeliveryBatch, EndReason, FollowerPolicy, Gap, ResumePoint, Subscription,
@@ -37,14 +38,17 @@ use crate::server::push_stream::subscribe::PushStreamReply;
 /// The text of a time-out response with a body.
 const TIMED_OUT: &[u8] = b"Timed out";
 
+/// Room for the headers that depend on the position.
+const MORE_HEADER_BYTES: usize = 64;
+
 /// The responses to waiting long-polls.
 struct LongPollEncoder {
     renderer: Renderer,
     keeps_connection: bool,
     content_type: Bytes,
-    headers: Vec<u8>,
-    /// Header lines that the location adds.
-    added: Vec<u8>,
+    headers: HeaderList,
+    /// Headers that the location adds.
+    added: HeaderList,
     callback: Option<Bytes>,
     timeout_with_body: bool,
     compression: Compression,
@@ -103,7 +107,7 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
         cors: cors.clone(),
         callback: callback.clone(),
         content_type: content_type.clone(),
-        added: call.added.to_vec(),
+        added: call.added.clone(),
         compression: call.compression.client(),
         ..FormatKey::new(call.settings, kind)
     };
@@ -117,8 +121,8 @@ pub(in crate::server) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
             renderer: Renderer::new(call.settings.clone(), style),
             keeps_connection: keeps_connection(wire.connection),
             content_type,
-            headers: [&cors[..], NO_CACHE].concat(),
-            added: call.added.to_vec(),
+            headers: HeaderList::concat(&[&cors, &NO_CACHE]),
+            added: call.added.clone(),
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
             compression: call.compression.clone(),
@@ -171,7 +175,7 @@ pub(in crate::server) fn response_traits(call: &SubscribeCall<'_>) -> Option<Pol
         connection: call.connection,
         compression: call.compression.client(),
         content_type: content_type(call),
-        added: Bytes::copy_from_slice(call.added),
+        added: call.added.clone(),
     })
 }
 
@@ -207,7 +211,9 @@ pub(in crate::server) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) 
 impl LongPollEncoder {
     /// Bytes of the request that it retains.
     fn own_bytes(&self) -> usize {
-        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
+        self.headers.byte_len()
+            + self.content_type.len()
+            + self.callback.as_ref().map_or(0, Bytes::len)
     }
 
     fn response<'a>(
@@ -243,15 +249,14 @@ impl LongPollEncoder {
             .with_last_modified(Some(HttpDate::of(position.time)))
     }
 
-    fn headers(&self, position: Position, gaps: &[Gap]) -> Vec<u8> {
-        let etag = format!("Etag: W/{}\r\n", position.tag);
-        [
-            &self.headers[..],
-            etag.as_bytes(),
-            &polling::missed_line(gaps),
-            &self.added,
-        ]
-        .concat()
+    fn headers(&self, position: Position, gaps: &[Gap]) -> HeaderList {
+        let room = self.headers.byte_len() + self.added.byte_len() + MORE_HEADER_BYTES;
+        let mut headers = HeaderListBuilder::with_capacity(room);
+        headers.extend(&self.headers);
+        polling::push_etag(position.tag, &mut headers);
+        polling::push_missed(gaps, &mut headers);
+        headers.extend(&self.added);
+        headers.build()
     }
 }
 

@@ -29,7 +29,7 @@ pub use self::poll_replay::PollReplay;
 use self::websocket::WebSocketPublisher;
 use super::channels_path;
 use super::channels_path::ChannelRef;
-use super::cors::cors_lines;
+use super::cors::cors_headers;
 use super::explain::Rejection;
 use super::permission;
 use crate::protocol::MODE;
@@ -38,7 +38,7 @@ use crate::server::broker::{AttachError, Broker, Channel, CreateError};
 use crate::server::config::SubscriberMode;
 use crate::server::config::expression::percent::percent_decode;
 use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
-use crate::server::exchange::response::{NO_CACHE, Response, Status};
+use crate::server::exchange::response::{HeaderList, NO_CACHE, Response, Status, header_list};
 use crate::server::fanout::{ChannelRequest, Channels};
 
 /// Outcome of a subscriber's request: a websocket may publish.
@@ -61,7 +61,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     }
     if call.settings.is_builtin && callback(call).is_some_and(|callback| !is_member_path(&callback))
     {
-        return SubscribeReply::Respond(Rejection::InvalidCallback.response(&cors(call), true));
+        return SubscribeReply::Respond(Rejection::InvalidCallback.response(&headers(call)));
     }
     if let Some(response) = respond_to_method(call) {
         return SubscribeReply::Respond(response);
@@ -69,7 +69,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     let mut channels = match channels(call) {
         Ok(channels) => channels,
         Err(rejection) => {
-            return SubscribeReply::Respond(rejection.response(&cors(call), true));
+            return SubscribeReply::Respond(rejection.response(&headers(call)));
         }
     };
     let cursor = resume::cursor(call, &mut channels);
@@ -91,7 +91,7 @@ pub(in crate::server) fn reject(
     if requested_mode(call) == SubscriberMode::WebSocket {
         return SubscribeRejection::WebSocket(websocket::reject(call, error));
     }
-    SubscribeRejection::Respond(rejection_for(error).response(&cors(call), true))
+    SubscribeRejection::Respond(rejection_for(error).response(&headers(call)))
 }
 
 /// The mode of the location, unless the mode header overrides it (push-stream.md, section
@@ -114,16 +114,21 @@ fn respond_to_method(call: &SubscribeCall<'_>) -> Option<Response> {
     match call.request.method {
         "GET" => None,
         "OPTIONS" => Some(Response::header_only(Status::OK, cors(call))),
-        _ => Some(Response::header_only(
-            Status::NOT_ALLOWED,
-            [&cors(call)[..], NO_CACHE, b"Allow: GET\r\n"].concat(),
-        )),
+        _ => Some(
+            Response::header_only(Status::NOT_ALLOWED, headers(call))
+                .with_headers(&header_list!("Allow": "GET")),
+        ),
     }
 }
 
-/// CORS header lines of the response; empty without `allowed_origins`.
-fn cors(call: &SubscribeCall<'_>) -> Vec<u8> {
-    cors_lines(call.settings, call.variables, "GET")
+/// The headers of every response: CORS, then those about caches.
+fn headers(call: &SubscribeCall<'_>) -> HeaderList {
+    HeaderList::concat(&[&cors(call), &NO_CACHE])
+}
+
+/// CORS headers of the response; empty without `allowed_origins`.
+fn cors(call: &SubscribeCall<'_>) -> HeaderList {
+    cors_headers(call.settings, call.variables, "GET")
 }
 
 /// The channels of the request, if all rules allow subscribing to them. Creates missing ones.

@@ -80,7 +80,9 @@ impl PollReplay {
     /// Bytes of heap memory.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        self.id.len() + self.response_traits.content_type.len() + self.response_traits.added.len()
+        self.id.len()
+            + self.response_traits.content_type.len()
+            + self.response_traits.added.byte_len()
     }
 
     /// Responds to a poll with this date and tag; `None` if the poll must be routed.

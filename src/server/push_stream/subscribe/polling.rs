@@ -1,5 +1,6 @@
 //! Polling: responds at once, with the stored messages (push-stream.md, section 9).
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use crate::server::broker::{
 };
 use crate::server::config::SubscriberMode;
 use crate::server::endpoint::SubscribeCall;
-use crate::server::exchange::response::{HttpDate, NO_CACHE, Response, ResponseBody, Status};
+use crate::server::exchange::response::{
+    HeaderListBuilder, HttpDate, NO_CACHE, Response, ResponseBody, Status,
+};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
 
@@ -76,14 +79,12 @@ pub(in crate::server) fn respond_from_backlog(
         let pieces = pieces(&renderer, reported, messages, callback.as_ref());
         (Status::OK, ResponseBody::Pieces(pieces))
     };
-    let headers = [
-        &cors(call)[..],
-        NO_CACHE,
-        format!("Etag: W/{}\r\n", position.tag).as_bytes(),
-        &missed_line(reported),
-    ]
-    .concat();
-    let response = Response::header_only(status, headers)
+    let mut headers = HeaderListBuilder::with_capacity(192);
+    headers.extend(&cors(call));
+    headers.extend(&NO_CACHE);
+    push_etag(position.tag, &mut headers);
+    push_missed(reported, &mut headers);
+    let response = Response::header_only(status, headers.build())
         .with_content_type(Some(content_type(call, callback.as_ref())))
         .with_last_modified(Some(HttpDate::of(position.time)))
         .with_body(body);
@@ -189,15 +190,21 @@ fn gaps(
     gaps
 }
 
-/// The header line that reports gaps; empty without gaps.
-pub(in crate::server) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
+/// Appends the header with the tag of a position.
+pub(in crate::server) fn push_etag(tag: impl fmt::Display, headers: &mut HeaderListBuilder) {
+    headers.push_display("Etag", format_args!("W/{tag}"));
+}
+
+/// Appends the header that reports gaps, if there are any.
+pub(in crate::server) fn push_missed(gaps: &[Gap], headers: &mut HeaderListBuilder) {
     if gaps.is_empty() {
-        return Vec::new();
+        return;
     }
     let MissedCount { count, at_least } = gaps
         .iter()
         .fold(MissedCount::default(), |sum, gap| sum.plus(gap.missed));
-    format!("{MISSED}: {count}{}\r\n", if at_least { "+" } else { "" }).into_bytes()
+    let more = if at_least { "+" } else { "" };
+    headers.push_display(MISSED, format_args!("{count}{more}"));
 }
 
 fn unframed_renderer(call: &SubscribeCall<'_>) -> Renderer {
@@ -240,12 +247,14 @@ pub(in crate::server) fn pieces(
 }
 
 fn not_modified(call: &SubscribeCall<'_>, cursor: &Cursor) -> Response {
-    let mut headers = [&cors(call)[..], NO_CACHE].concat();
+    let mut headers = HeaderListBuilder::default();
+    headers.extend(&cors(call));
+    headers.extend(&NO_CACHE);
     if let Some(tag) = cursor.tag {
-        headers.extend_from_slice(format!("Etag: W/{tag}\r\n").as_bytes());
+        push_etag(tag, &mut headers);
     }
     let time = cursor.time.filter(|time| *time > 0);
-    Response::header_only(Status::NOT_MODIFIED, headers)
+    Response::header_only(Status::NOT_MODIFIED, headers.build())
         .with_content_type(Some(content_type(call, callback(call).as_ref())))
         .with_last_modified(time.map(HttpDate::of))
 }

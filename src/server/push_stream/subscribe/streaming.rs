@@ -13,7 +13,7 @@ use crate::server::exchange::checksum::Checksum;
 use crate::server::exchange::compression;
 use crate::server::exchange::compression::CompressionDecision;
 use crate::server::exchange::response::{
-    Framing, HeaderList, NO_CACHE, ResponseHead, Status, SubscriptionHead,
+    Framing, HeaderList, NO_CACHE, ResponseHead, Status, SubscriptionHead, header_list,
 };
 use crate::server::fanout::{
     Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
@@ -31,7 +31,7 @@ struct StreamEncoder {
 }
 
 /// Makes proxies forward the stream without delay: nginx would buffer up to 8 KiB.
-const UNBUFFERED: &[u8] = b"X-Accel-Buffering: no\r\n";
+static UNBUFFERED: HeaderList = header_list!("X-Accel-Buffering": "no");
 
 /// Content-Type of EventSource streams.
 const EVENT_STREAM: Bytes = Bytes::from_static(b"text/event-stream; charset=utf-8");
@@ -89,26 +89,26 @@ pub(in crate::server) fn respond(
     SubscribeReply::Follow(Box::new(subscription), None)
 }
 
-fn headers(call: &SubscribeCall<'_>) -> Vec<u8> {
-    let unbuffered = if call.settings.is_builtin {
-        UNBUFFERED
+fn headers(call: &SubscribeCall<'_>) -> HeaderList {
+    let cors = cors(call);
+    if call.settings.is_builtin {
+        HeaderList::concat(&[&cors, &NO_CACHE, &UNBUFFERED])
     } else {
-        b""
-    };
-    [&cors(call)[..], NO_CACHE, unbuffered].concat()
+        HeaderList::concat(&[&cors, &NO_CACHE])
+    }
 }
 
 fn decide_compression(
     call: &SubscribeCall<'_>,
     content_type: &[u8],
-    headers: &[u8],
+    headers: &HeaderList,
 ) -> CompressionDecision {
     call.compression.decide(&compression::ResponseFacts {
         status: Status::OK.0,
         content_type,
         length: None,
         has_last_modified: false,
-        headers: &[headers, call.added].concat(),
+        headers: &HeaderList::concat(&[headers, call.added]),
     })
 }
 
@@ -157,12 +157,11 @@ fn padding(call: &SubscribeCall<'_>) -> Option<Padding> {
 /// subscription to the client.
 fn head(
     content_type: Bytes,
-    headers: Vec<u8>,
+    mut headers: HeaderList,
     keep_alive: bool,
     decision: CompressionDecision,
 ) -> SubscriptionHead {
-    let mut headers = HeaderList::from(headers);
-    headers.push_lines(decision.lines());
+    headers.extend(&decision.headers());
     SubscriptionHead::Stream(ResponseHead {
         content_type: Some(content_type),
         close: !keep_alive,

@@ -37,7 +37,7 @@ impl<'r, 'a> PartSender<'r, 'a> {
         self.requests.flush().await?;
         self.requests.reserve(0).map_err(|_| Disconnected)?;
         let max = self.requests.connection.snapshot.limits.max_waiting_lists;
-        let added = context.added.for_status(Listing::STATUS.0).to_vec();
+        let added = context.added.for_status(Listing::STATUS).clone();
         let list = lists::request(listing, added, context.compression.clone(), max).await;
         let list = match list {
             Ok(list) => list,
@@ -120,7 +120,7 @@ impl<'r, 'a> PartSender<'r, 'a> {
             ..
         } = context;
         let status = head.status;
-        head.headers.push_lines(added.for_status(status.0));
+        head.headers.extend(added.for_status(status));
         let framing = file
             .level()
             .map_or(Framing::Raw, |_| Framing::of(connection.minor_version));

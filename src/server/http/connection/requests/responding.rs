@@ -65,16 +65,8 @@ impl Requests<'_> {
                 let keeps_alive = writing::write_prepared(self, &response, context.log);
                 self.end_response(keeps_alive).await
             }
-            NextStep::Reject(response) => {
-                writing::write_rejection(self, &response, context.log);
-                self.close().await
-            }
-            NextStep::RejectWebSocket(rejected) => {
-                writing::write_rejected_websocket(self, &rejected, context.log);
-                self.close().await
-            }
-            NextStep::Close => {
-                writing::log_no_response(self, context.log);
+            NextStep::Close(reply) => {
+                writing::write_last(self, &reply, context.log);
                 self.close().await
             }
             NextStep::ReadBatch(batch) => {
@@ -219,7 +211,7 @@ impl Requests<'_> {
                 Box::pin(message_hook::publish(&plan, *hook, body, backend, broker)).await
             }
             (Ok(body), None) => self.execute(plan, max_body, body, context),
-            (Err(response), _) => PublishOutcome::Ready(response.with_headers(plan.headers())),
+            (Err(response), _) => PublishOutcome::Ready(response.with_headers(&plan.headers())),
         })
     }
 

@@ -11,6 +11,7 @@ use crate::server::exchange::response::{
 use crate::server::http::h1::response;
 use crate::server::http::h1::response_writer::Http1Writer;
 use crate::server::http::log_entry::LogEntry;
+use crate::server::http::route::LastReply;
 
 /// Writes and logs a response. Returns whether the connection can serve another request.
 pub(super) fn write_response(
@@ -43,6 +44,19 @@ pub(super) fn write_prepared(
     keeps_alive
 }
 
+/// Writes and logs what is sent before the connection is closed.
+pub(super) fn write_last(
+    requests: &mut Requests<'_>,
+    reply: &LastReply,
+    log: Option<Box<LogEntry>>,
+) {
+    match reply {
+        LastReply::None => log_no_response(requests, log),
+        LastReply::Response(response) => write_rejection(requests, response, log),
+        LastReply::WebSocket(rejected) => write_rejected_websocket(requests, rejected, log),
+    }
+}
+
 /// Writes and logs the last response of the connection, as it is.
 pub(super) fn write_rejection(
     requests: &mut Requests<'_>,
@@ -58,7 +72,7 @@ pub(super) fn write_rejection(
 }
 
 /// Writes and logs the opening of a websocket and the frames that close it.
-pub(super) fn write_rejected_websocket(
+fn write_rejected_websocket(
     requests: &mut Requests<'_>,
     rejected: &RejectedWebSocket,
     log: Option<Box<LogEntry>>,
@@ -101,7 +115,7 @@ pub(super) fn log_response(
 }
 
 /// Logs a request whose connection is closed without a response.
-pub(super) fn log_no_response(requests: &Requests<'_>, log: Option<Box<LogEntry>>) {
+fn log_no_response(requests: &Requests<'_>, log: Option<Box<LogEntry>>) {
     if let Some(mut log) = log {
         log.add_received(requests.received);
         log.record_no_response();

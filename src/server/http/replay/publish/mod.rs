@@ -109,7 +109,7 @@ impl CachedPublish {
     /// Bytes of heap memory.
     pub(super) fn own_bytes(&self) -> usize {
         let added = &self.context.added;
-        let plan = self.plan.own_bytes() + added.good.len() + added.any.len();
+        let plan = self.plan.own_bytes() + added.good.byte_len() + added.any.byte_len();
         // The head of the response has the headers of the plan, too.
         2 * plan + ResponseHeadCache::USUAL_BYTES
     }

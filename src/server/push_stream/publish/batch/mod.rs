@@ -165,7 +165,7 @@ impl Batch {
     /// Memory held for the request while lines arrive, in bytes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        size_of::<Self>() + self.headers.len() + channels_path::own_bytes(&self.default_ids)
+        size_of::<Self>() + self.headers.byte_len() + channels_path::own_bytes(&self.default_ids)
     }
 
     /// Publishes complete lines, for at most one turn. With `at_end`, the last line needs no line

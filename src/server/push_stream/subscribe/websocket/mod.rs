@@ -22,7 +22,9 @@ use crate::server::endpoint::websocket_frame::Opcode;
 use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{RejectedWebSocket, SubscribeCall, SubscribeReply};
 use crate::server::exchange::buffer_pool;
-use crate::server::exchange::response::{NO_CACHE, Response, Status, SubscriptionHead, push_line};
+use crate::server::exchange::response::{
+    HeaderList, HeaderListBuilder, NO_CACHE, Response, Status, SubscriptionHead, header_list,
+};
 use crate::server::fanout::{
     ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
     ResumePoint, Subscription, UnansweredPing,
@@ -95,11 +97,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
         Ok(accept) => accept,
         Err(response) => return SubscribeReply::Respond(response.closing()),
     };
-    let mut headers = Vec::with_capacity(320);
-    headers.extend_from_slice(NO_CACHE);
-    headers.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
-    push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut headers);
-    let head = SubscriptionHead::Upgrade(headers.into());
+    let head = SubscriptionHead::Upgrade(upgrade_headers(&accept));
     let mut channels = match channels(call) {
         Ok(channels) => channels,
         // The module sends no explanation in this case.
@@ -181,21 +179,28 @@ fn rejected(head: SubscriptionHead, rejection: Rejection) -> RejectedWebSocket {
     }
 }
 
+/// The headers of the response that opens a websocket.
+fn upgrade_headers(accept: &str) -> HeaderList {
+    let mut headers = HeaderListBuilder::with_capacity(320);
+    headers.extend(&NO_CACHE);
+    headers.push("Upgrade", "WebSocket");
+    headers.push("Connection", "Upgrade");
+    headers.push("Sec-WebSocket-Accept", accept);
+    headers.build()
+}
+
 /// Checks the handshake. Returns the value of `Sec-WebSocket-Accept`.
 fn handshake(call: &SubscribeCall<'_>) -> Result<String, Box<Response>> {
-    let explained = |headers: &str, text: &str| {
-        let headers = [
-            NO_CACHE,
-            headers.as_bytes(),
-            format!("{EXPLAIN}: {text}\r\n").as_bytes(),
-        ]
-        .concat();
-        Box::new(Response::header_only(Status::BAD_REQUEST, headers))
+    let explained = |headers: &HeaderList, text: &str| {
+        let response = Response::header_only(Status::BAD_REQUEST, &NO_CACHE)
+            .with_headers(headers)
+            .with_headers(&HeaderList::of(EXPLAIN, text));
+        Box::new(response)
     };
     if call.request.method != "GET" {
         return Err(Box::new(Response::header_only(
             Status::NOT_ALLOWED,
-            &b"Allow: GET\r\n"[..],
+            header_list!("Allow": "GET"),
         )));
     }
     let header = |name| call.request.header(name);
@@ -206,14 +211,14 @@ fn handshake(call: &SubscribeCall<'_>) -> Result<String, Box<Response>> {
     ) else {
         let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, \
                     Sec-WebSocket-Key and Sec-WebSocket-Version";
-        return Err(explained("", text));
+        return Err(explained(&HeaderList::default(), text));
     };
     let version = std::str::from_utf8(version)
         .ok()
         .and_then(|version| version.parse::<u64>().ok());
     if !matches!(version, Some(8 | 13)) {
         return Err(explained(
-            "Sec-WebSocket-Version: 8, 13\r\n",
+            &header_list!("Sec-WebSocket-Version": "8, 13"),
             "Version not supported. Supported versions: 8, 13",
         ));
     }
