@@ -64,7 +64,14 @@ pub const TICK: Duration = Duration::from_secs(4);
 
 /// A handle to the broker, of a shard or of any other thread.
 #[derive(Clone, Debug)]
-pub struct Broker(Arc<Inner>, Option<usize>);
+pub struct Broker(
+    Arc<Inner>,
+    #[cfg_attr(
+        not(debug_assertions),
+        allow(dead_code, reason = "the memory engine acknowledges at once")
+    )]
+    Option<usize>,
+);
 
 impl PartialEq for Broker {
     /// True for handles to the same broker.

@@ -11,7 +11,6 @@ mod test_engine;
 mod ticket;
 mod waiter;
 
-pub(super) use pending::PendingRequests;
 #[cfg(debug_assertions)]
 pub(super) use test_engine::{EngineRequest, TestEngine};
 pub use ticket::{PendingTickets, Ticket, Tickets};

@@ -8,8 +8,12 @@ use crate::server::broker::{Broker, Charge, Incident, PublishError};
 use crate::server::observe::limits_log::Limit;
 
 /// The number of pending requests of a broker.
+#[cfg_attr(
+    not(debug_assertions),
+    allow(dead_code, reason = "the memory engine has no pending requests")
+)]
 #[derive(Clone, Debug, Default)]
-pub(in crate::server::broker) struct PendingRequests(Arc<AtomicU64>);
+pub(super) struct PendingRequests(Arc<AtomicU64>);
 
 /// A pending request: counted and charged until it is dropped.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use super::pending::PendingRequest;
+use super::Ticket;
+use super::pending::{PendingRequest, PendingRequests};
 use super::waiter::{Acknowledgements, Completion};
-use super::{PendingRequests, Ticket};
 use crate::server::broker::memory::allocated;
 use crate::server::broker::{Broker, Inner, PublishError};
 use crate::server::config::TestEngineSettings;

@@ -175,3 +175,6 @@ impl<T> Drop for Waiter<T> {
         *self.slot.lock() = Slot::Unused;
     }
 }
+
+#[cfg(all(test, debug_assertions))]
+mod tests;
