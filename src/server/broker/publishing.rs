@@ -23,7 +23,7 @@ impl Broker {
     ) -> Ticket {
         match &self.0.engine {
             Engine::Memory => Ticket::Ready(
-                self.publish_locally(channel, message, options)
+                self.append(channel, message, options)
                     .map_err(PublishError::Rejected),
             ),
             #[cfg(debug_assertions)]
@@ -31,7 +31,7 @@ impl Broker {
                 let request = EngineRequest::Publish(message.text.len());
                 let channel = Arc::clone(channel);
                 engine.submit(self, &channel.id.clone(), request, move |broker| {
-                    Ok(broker.publish_locally(&channel, message, options)?)
+                    Ok(broker.append(&channel, message, options)?)
                 })
             }
         }
@@ -106,23 +106,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Appends a message to the log of its channel, and counts it.
-    fn publish_locally(
-        &self,
-        channel: &Arc<Channel>,
-        message: NewMessage,
-        options: StoreOptions,
-    ) -> Result<ChannelInfo, CreateError> {
-        let info = self.append(channel, message, options)?;
-        self.0.counters.published.fetch_add(1, Ordering::Relaxed);
-        if options.store {
-            self.0.counters.stored.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.0.trash.lock().add_messages(1);
-        }
-        Ok(info)
-    }
-
+    /// Appends a message to the log of its channel and notifies the shards that follow it.
     fn append(
         &self,
         channel: &Arc<Channel>,
@@ -150,6 +134,11 @@ impl Broker {
             let charge = self.0.charge(Message::footprint(&message, accounting))?;
             match channel.append(append_options, message, charge, &self.0.clock) {
                 Ok(appended) => {
+                    // Counted first: a follower may ask for the counters as soon as it has the
+                    // message. Events are not counted.
+                    if !channel.is_events {
+                        self.count_published(options.store);
+                    }
                     self.0.notify_shards(channel, appended.followed_on);
                     self.count_dropped(channel, appended.dropped);
                     return Ok(appended.info);
@@ -157,6 +146,15 @@ impl Broker {
                 Err(unpublished) => message = unpublished,
             }
             successor = Some(self.find_or_create(&channel.id)?);
+        }
+    }
+
+    fn count_published(&self, is_stored: bool) {
+        self.0.counters.published.fetch_add(1, Ordering::Relaxed);
+        if is_stored {
+            self.0.counters.stored.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.0.trash.lock().add_messages(1);
         }
     }
 }
