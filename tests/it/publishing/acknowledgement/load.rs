@@ -140,7 +140,7 @@ impl Publisher<'_> {
                 .collect(),
             _ => (0..count)
                 .map_while(|_| match try_read_response(connection)?.head.status {
-                    200 | 201 | 202 => Some(Fate::Acknowledged),
+                    200..=202 => Some(Fate::Acknowledged),
                     500 => Some(Fate::Rejected),
                     status => panic!("status {status}"),
                 })

@@ -14,10 +14,10 @@
 //! `ERROR` is `{"line": L, "status": S, "reason": "…"}`.
 //!
 //! Lines are published in order as they arrive. The first invalid line ends the batch; the messages
-//! before it stay published. With an engine that acknowledges later, up to [`MAX_UNACKNOWLEDGED`]
-//! lines are in flight together: lines behind one that the engine rejects may be published, too, and
-//! are counted. `channel` has the syntax of `?id=` without percent-encoding, and is
-//! optional if `?id=` names a channel. Blank lines are skipped. No sockets: `http` reads the body.
+//! before it stay published. With an engine that acknowledges later, up to 256 lines are in flight
+//! together: lines behind one that the engine rejects may be published, too, and are counted.
+//! `channel` has the syntax of `?id=` without percent-encoding, and is optional if `?id=` names a
+//! channel. Blank lines are skipped. No sockets: `http` reads the body.
 
 mod line;
 
