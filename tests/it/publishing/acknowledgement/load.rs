@@ -292,7 +292,7 @@ fn messages_of_a_websocket_that_ends_are_published() {
 #[test]
 fn a_killed_connection_leaves_nothing_charged() {
     const MESSAGES: u64 = 60;
-    let Some(server) = builtin_engine("delay=200ms", &[]) else {
+    let Some(server) = builtin_engine("delay=1000ms", &[]) else {
         return;
     };
     // From here on it has opened all its descriptors.

@@ -14,8 +14,9 @@ fn publisher(server: &Server) -> Connection {
         .map(|number| post("/pub?id=a", &number.to_string()))
         .collect();
     publisher.send(requests);
+    // Each takes more than this.
     wait_until("the messages wait for the engine", || {
-        statistic(server, "incoming_used") > 0
+        statistic(server, "incoming_used") > REQUESTS * 1024
     });
     publisher
 }
@@ -23,7 +24,7 @@ fn publisher(server: &Server) -> Connection {
 #[test]
 fn a_server_that_stops_waits_for_acknowledgements() {
     for signal in [Signal::TERM, Signal::QUIT] {
-        let Some(mut server) = builtin_engine("delay=300ms", &["--shards", "1"]) else {
+        let Some(mut server) = builtin_engine("delay=1500ms", &["--shards", "1"]) else {
             return;
         };
         let mut follower = server.follow("/sub/a", &[]);
@@ -39,7 +40,7 @@ fn a_server_that_stops_waits_for_acknowledgements() {
                 "{signal:?}"
             );
         }
-        assert!(count > 0, "{signal:?}");
+        assert_eq!(count, REQUESTS, "{signal:?}");
         follower.read_to_close();
         let status = server.wait();
         assert!(status.success(), "{signal:?}: {status} {}", server.stderr());

@@ -49,7 +49,8 @@ pub(super) async fn answer_all(requests: &mut Requests<'_>) -> Result<(), Discon
 /// Waits for the outcome of each request, and writes its response. A connection that ends while it
 /// waits leaves the requests to the engine.
 async fn wait_and_answer(requests: &mut Requests<'_>) -> Result<(), Disconnected> {
-    for request in requests.unanswered.take() {
+    let mut unanswered = requests.unanswered.take();
+    while let Some(request) = unanswered.pop_front() {
         let UnansweredRequest {
             outcome,
             context,
@@ -67,7 +68,12 @@ async fn wait_and_answer(requests: &mut Requests<'_>) -> Result<(), Disconnected
         };
         let response = context.complete(response);
         requests.received = received;
-        if !writing::write_response(requests, &response, context.connection, context.log) {
+        let write = if unanswered.is_empty() {
+            writing::write_response
+        } else {
+            writing::write_response_before_others
+        };
+        if !write(requests, &response, context.connection, context.log) {
             return requests.close().await;
         }
         if requests.writer.is_full() {

@@ -21,6 +21,17 @@ pub(super) fn write_response(
     log: Option<Box<LogEntry>>,
 ) -> bool {
     let connection = begin_response(requests, connection);
+    write_response_before_others(requests, response, connection, log)
+}
+
+/// As [`write_response`], where responses to other requests follow that were carried out already:
+/// the connection stays open for them even if the server has begun to stop.
+pub(super) fn write_response_before_others(
+    requests: &mut Requests<'_>,
+    response: &Response,
+    connection: ResponseContext,
+    log: Option<Box<LogEntry>>,
+) -> bool {
     let start = requests.writer.len();
     let written = response::write(response, connection, requests.writer.out());
     let head = start..start + written.head_bytes;
