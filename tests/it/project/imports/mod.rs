@@ -113,6 +113,79 @@ fn the_methods_of_a_type_are_in_few_files() {
     assert!(scattered.is_empty(), "{scattered:#?}");
 }
 
+/// Where the server may have the text of HTTP/1 messages: where it speaks that version, to clients
+/// and to back-ends, where bodies are framed, and in nginx's variables about the request.
+const HTTP1_FILES: [&str; 4] = [
+    "server/http/h1/",
+    "server/http/upstream/",
+    "server/exchange/response/framing.rs",
+    "server/exchange/variables.rs",
+];
+
+#[test]
+fn only_http1_modules_have_the_text_of_http1_messages() {
+    let speaks = |path: &str| HTTP1_FILES.iter().any(|part| path.starts_with(part));
+    let is_checked = |source: &Source| {
+        let path = &source.path;
+        path.starts_with("server/") && !speaks(path) && !path.contains("tests")
+    };
+    let found: Vec<String> = sources()
+        .iter()
+        .filter(|source| is_checked(source))
+        .flat_map(|source| {
+            let code = source.code();
+            let lines: Vec<_> = code.lines().enumerate().collect();
+            lines
+                .iter()
+                .filter(|(_, line)| has_http1_text(line))
+                .map(|(number, line)| format!("src/{}:{}: {line}", source.path, number + 1))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(
+        found.is_empty(),
+        "responses are values, which http/h1 writes:\n{}",
+        found.join("\n")
+    );
+}
+
+/// Whether a line of code has a status line, a chunk or a header line.
+fn has_http1_text(line: &str) -> bool {
+    ["HTTP/1.", "Transfer-Encoding", r#""0\r\n"#, r"\r\n0\r\n"]
+        .iter()
+        .any(|text| line.contains(text))
+        || header_of(line).is_some()
+}
+
+/// Finds the name of a header whose line ends in this line of code; names begin with a capital.
+fn header_of(line: &str) -> Option<&str> {
+    let (text, _) = line.split_once(r"\r\n")?;
+    let (before, _) = text.split_once(": ")?;
+    let is_name = |byte: char| byte.is_ascii_alphanumeric() || byte == '-';
+    let name = &before[before.rfind(|byte| !is_name(byte)).map_or(0, |at| at + 1)..];
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        .then_some(name)
+}
+
+#[test]
+fn http1_text_is_detected() {
+    for line in [
+        r#"out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");"#,
+        r#"b"Transfer-Encoding: chunked","#,
+        r#"out.extend_from_slice(b"0\r\n\r\n");"#,
+        r#"let line = format!("Etag: W/{tag}\r\n");"#,
+    ] {
+        assert!(has_http1_text(line), "{line}");
+    }
+    for line in [
+        r#"write!(out, "{indent}hostname: {host}\r\n")"#,
+        r#"headers.push("Vary", "Origin");"#,
+        r#"out.extend_from_slice(b"\r\n");"#,
+    ] {
+        assert!(!has_http1_text(line), "{line}");
+    }
+}
+
 #[test]
 fn upward_imports_are_detected() {
     let upward = |module: &str, text: &str| {
