@@ -104,12 +104,15 @@ impl Follower {
     ) -> bool {
         let framing = self.body.framing();
         let mut head = Vec::new();
-        writer.write_head(&subscription.head, framing, &mut head);
-        for piece in &subscription.opening {
-            framing.piece(piece, &mut head);
+        if let Some(opening) = &subscription.opening {
+            writer.write_head(&opening.head, framing, &mut head);
+            for piece in &opening.pieces {
+                framing.piece(piece, &mut head);
+            }
+            self.checksum = opening.checksum;
         }
         let notice = gaps::encode_gaps(&self.format, gaps);
-        self.checksum = subscription.opening_checksum.concat(notice.checksum());
+        self.checksum = self.checksum.concat(notice.checksum());
         head.extend_from_slice(notice.framed(framing));
         if !head.is_empty() {
             self.write(&Rc::new(PayloadFrame::unframed(head)), now);

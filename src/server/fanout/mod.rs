@@ -45,6 +45,6 @@ pub use outlet::{Outlet, socket_incident};
 pub use pending_replies::PendingReply;
 pub use policy::{FollowerPolicy, SlowConsumerSettings, UnansweredPing};
 pub use shard::{FollowerEvent, FollowerTimeouts, InlineDelivery, Interruption, Shard};
-pub use subscription::{ChannelRequest, Channels, Subscription, SubscriptionOutcome};
+pub use subscription::{ChannelRequest, Channels, Opening, Subscription, SubscriptionOutcome};
 pub use table::ConnectionKey;
 pub use tap::Tap;

@@ -21,12 +21,9 @@ pub struct Subscription {
     pub cursor: Cursor,
     /// Encoding of its messages, and the policy for it.
     pub format: Rc<Format>,
-    /// The head of the response.
-    pub head: SubscriptionHead,
-    /// First payload, in pieces.
-    pub opening: Vec<Bytes>,
-    /// Checksum of the first payload before it was compressed; only of compressed formats.
-    pub opening_checksum: Checksum,
+    /// What is sent at once; `None` if whole responses are sent. Boxed, because a subscription is
+    /// moved several times.
+    pub opening: Option<Box<Opening>>,
     /// Framing of the payload.
     pub framing: Framing,
     /// The connection serves further requests after the subscription.
@@ -45,17 +42,37 @@ pub struct Subscription {
     pub concurrency: Concurrency,
 }
 
+/// The begin of the response to a subscription.
+pub struct Opening {
+    /// The head of the response.
+    pub head: SubscriptionHead,
+    /// First payload, in pieces.
+    pub pieces: Vec<Bytes>,
+    /// Checksum of the first payload before it was compressed; only of compressed formats.
+    pub checksum: Checksum,
+}
+
+impl Opening {
+    /// A head without payload.
+    #[must_use]
+    pub fn new(head: SubscriptionHead) -> Self {
+        Self {
+            head,
+            pieces: Vec::new(),
+            checksum: Checksum::default(),
+        }
+    }
+}
+
 impl Subscription {
-    /// A subscription without a head and without time limits.
+    /// A subscription without an opening and without time limits.
     #[must_use]
     pub fn new(channels: Channels, cursor: Cursor, format: Rc<Format>) -> Self {
         Self {
             channels,
             cursor,
             format,
-            head: SubscriptionHead::None,
-            opening: Vec::new(),
-            opening_checksum: Checksum::default(),
+            opening: None,
             framing: Framing::Raw,
             keeps_connection: false,
             time_to_live: None,

@@ -46,6 +46,7 @@ pub struct Response {
 
 impl Response {
     /// Creates a response with an empty body.
+    #[inline]
     #[must_use]
     pub fn header_only(status: Status, headers: impl Into<HeaderList>) -> Self {
         Self {
@@ -64,6 +65,7 @@ impl Response {
     }
 
     /// Creates a response with a body of known length.
+    #[inline]
     #[must_use]
     pub fn sized(
         status: Status,
@@ -119,6 +121,7 @@ impl Response {
     }
 
     /// Sets the content type.
+    #[inline]
     #[must_use]
     pub fn with_content_type(mut self, content_type: Option<Bytes>) -> Self {
         self.head.content_type = content_type;
@@ -126,6 +129,7 @@ impl Response {
     }
 
     /// Sets `Last-Modified`.
+    #[inline]
     #[must_use]
     pub fn with_last_modified(mut self, last_modified: Option<HttpDate>) -> Self {
         self.head.last_modified = last_modified;
@@ -133,6 +137,7 @@ impl Response {
     }
 
     /// Sets the body.
+    #[inline]
     #[must_use]
     pub fn with_body(mut self, body: ResponseBody) -> Self {
         self.body = body;
@@ -141,6 +146,7 @@ impl Response {
 
     /// Sets the content type of an error page; other responses, such as redirections, keep theirs,
     /// as in nginx.
+    #[inline]
     #[must_use]
     pub fn with_page_type(mut self, page_type: &Bytes) -> Self {
         if self.head.status.0 >= 400 && self.head.content_type.as_deref() == Some(b"text/html") {
@@ -150,6 +156,7 @@ impl Response {
     }
 
     /// Appends headers.
+    #[inline]
     #[must_use]
     pub fn with_headers(mut self, headers: &HeaderList) -> Self {
         self.head.headers.extend(headers);

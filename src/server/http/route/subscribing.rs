@@ -73,7 +73,9 @@ impl NewFollower<'_, '_> {
                 } else {
                     &added.good
                 };
-                subscription.head.extend(added);
+                if let Some(opening) = &mut subscription.opening {
+                    opening.head.extend(added);
+                }
                 match self.follow(call, *subscription, family, replay) {
                     Ok(next) => return next,
                     Err(error) => reject(call, &error),

@@ -15,7 +15,7 @@ use crate::server::exchange::response::{
     Framing, ResponseHead, Status, SubscriptionHead, push_line,
 };
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Opening, PayloadBuffer,
     ResumePoint, Subscription,
 };
 use crate::server::nchan::message_id::MessageId;
@@ -59,7 +59,10 @@ pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channe
     };
     let key = subscribing.key(FormatKind::NchanStream(mode as u8), ids.detail());
     let head = head(subscribing, &boundary);
-    let opening = opening(mode, &boundary);
+    let opening = Opening {
+        pieces: opening_pieces(mode, &boundary),
+        ..Opening::new(head)
+    };
     let format = call.formats.shared(key, call.settings, || {
         let policy = FollowerPolicy {
             ends_with_any_channel: true,
@@ -79,8 +82,7 @@ pub(super) fn respond(subscribing: &NchanSubscribeCall<'_, '_>, channels: Channe
         _ => Framing::Raw,
     };
     let subscription = Subscription {
-        head,
-        opening,
+        opening: Some(Box::new(opening)),
         framing,
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings
@@ -112,7 +114,7 @@ fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Subscriptio
 }
 
 /// The first payload of a stream.
-fn opening(mode: Mode, boundary: &str) -> Vec<Bytes> {
+fn opening_pieces(mode: Mode, boundary: &str) -> Vec<Bytes> {
     match mode {
         Mode::EventSource => vec![Bytes::from_static(b": hi\n\n")],
         Mode::Multipart => vec![format!("--{boundary}").into()],

@@ -17,7 +17,7 @@ use crate::server::endpoint::websocket_handshake::accept_key;
 use crate::server::endpoint::{SubscribeCall, SubscribeReply};
 use crate::server::exchange::response::{HeaderListBuilder, Response, Status, SubscriptionHead};
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Opening, PayloadBuffer,
     ResumePoint, Subscription, UnansweredPing,
 };
 use crate::server::nchan;
@@ -101,7 +101,7 @@ pub(super) fn respond(
         None
     };
     let subscription = Subscription {
-        head: handshake.head,
+        opening: Some(Box::new(Opening::new(handshake.head))),
         time_to_live: settings.subscriber_timeout,
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
@@ -138,7 +138,7 @@ pub(super) fn respond_to_publisher(
     };
     let format = Rc::new(encoder.into_format(call, settings));
     let subscription = Subscription {
-        head: handshake.head,
+        opening: Some(Box::new(Opening::new(handshake.head))),
         ping_interval: settings.websocket_ping_interval,
         merges_backlog: true,
         ..Subscription::new(Channels::new(), Cursor::default(), format)

@@ -16,7 +16,7 @@ use crate::server::exchange::response::{
     Framing, HeaderList, NO_CACHE, ResponseHead, Status, SubscriptionHead, header_list,
 };
 use crate::server::fanout::{
-    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
+    Channels, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Opening, PayloadBuffer,
     ResumePoint, Subscription,
 };
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
@@ -54,11 +54,11 @@ pub(in crate::server) fn respond(
     let headers = headers(call);
     let decision = decide_compression(call, &content_type, &headers);
     let head = head(content_type, headers, keep_alive, decision);
-    let mut opening = opening_text(&renderer, padding.as_ref(), is_eventsource);
+    let mut text = opening_text(&renderer, padding.as_ref(), is_eventsource);
     if let Some(id) = resume::first_id(call, &channels, &cursor).filter(|_| is_eventsource) {
-        opening.push(format!("id: {id}\n\n").into());
+        text.push(format!("id: {id}\n\n").into());
     }
-    let opening = Opening::new(opening, decision.level);
+    let opening = opening(head, text, decision.level);
     let merges_backlog = renderer.is_json();
     let key = FormatKey {
         padding: padding.as_ref().map(|sizes| (sizes.header, sizes.message)),
@@ -76,9 +76,7 @@ pub(in crate::server) fn respond(
         Format::new(policy, encoder).compressed(decision.level)
     });
     let subscription = Subscription {
-        head,
-        opening: opening.pieces,
-        opening_checksum: opening.checksum,
+        opening: Some(Box::new(opening)),
         framing,
         keeps_connection: keep_alive,
         time_to_live: call.settings.subscriber_connection_ttl,
@@ -189,33 +187,25 @@ fn opening_text(
     [header].into_iter().chain(padding).collect()
 }
 
-/// The first payload of a stream.
-struct Opening {
-    pieces: Vec<Bytes>,
-    /// Checksum of what was compressed.
-    checksum: Checksum,
-}
-
-impl Opening {
-    /// The payload with this text, compressed if there is a `level`.
-    fn new(text: Vec<Bytes>, level: Option<u32>) -> Self {
-        let Some(level) = level else {
-            return Self {
-                pieces: text,
-                checksum: Checksum::default(),
-            };
+/// The opening with this text, compressed if there is a `level`.
+fn opening(head: SubscriptionHead, text: Vec<Bytes>, level: Option<u32>) -> Opening {
+    let Some(level) = level else {
+        return Opening {
+            pieces: text,
+            ..Opening::new(head)
         };
-        let plain = text.concat();
-        let mut member = compression::HEADER.to_vec();
-        let checksum = if plain.is_empty() {
-            Checksum::default()
-        } else {
-            compression::block(level, &plain, &mut member)
-        };
-        Self {
-            pieces: vec![member.into()],
-            checksum,
-        }
+    };
+    let plain = text.concat();
+    let mut member = compression::HEADER.to_vec();
+    let checksum = if plain.is_empty() {
+        Checksum::default()
+    } else {
+        compression::block(level, &plain, &mut member)
+    };
+    Opening {
+        head,
+        pieces: vec![member.into()],
+        checksum,
     }
 }
 

@@ -160,6 +160,7 @@ fn has_http1_text(line: &str) -> bool {
 /// Finds the name of a header whose line ends in this line of code; names begin with a capital.
 fn header_of(line: &str) -> Option<&str> {
     let (text, _) = line.split_once(r"\r\n")?;
+    let text = text.split_once('"').map_or(text, |(_, inside)| inside);
     let (before, _) = text.split_once(": ")?;
     let is_name = |byte: char| byte.is_ascii_alphanumeric() || byte == '-';
     let name = &before[before.rfind(|byte| !is_name(byte)).map_or(0, |at| at + 1)..];
@@ -181,6 +182,7 @@ fn http1_text_is_detected() {
         r#"write!(out, "{indent}hostname: {host}\r\n")"#,
         r#"headers.push("Vary", "Origin");"#,
         r#"out.extend_from_slice(b"\r\n");"#,
+        r#"const PIECE_END: &[u8] = b"\r\n";"#,
     ] {
         assert!(!has_http1_text(line), "{line}");
     }

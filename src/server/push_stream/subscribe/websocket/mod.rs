@@ -26,8 +26,8 @@ use crate::server::exchange::response::{
     HeaderList, HeaderListBuilder, NO_CACHE, Response, Status, SubscriptionHead, header_list,
 };
 use crate::server::fanout::{
-    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, PayloadBuffer,
-    ResumePoint, Subscription, UnansweredPing,
+    ChannelRequest, DeliveryBatch, Encoder, EndReason, FollowerPolicy, Format, Opening,
+    PayloadBuffer, ResumePoint, Subscription, UnansweredPing,
 };
 use crate::server::push_stream::explain::Rejection;
 use crate::server::push_stream::render::{MessageView, RenderStyle, Renderer};
@@ -117,11 +117,11 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
     };
     let renderer = Renderer::new(call.settings.clone(), RenderStyle::Unframed);
     let header = renderer.header();
-    let mut opening = Vec::new();
+    let mut opening = Opening::new(head);
     if !header.is_empty() {
         let mut text = Vec::with_capacity(header.len() + frame::MAX_HEAD_BYTES);
         frame::push(Opcode::Text, &header, &mut text);
-        opening.push(text.into());
+        opening.pieces.push(text.into());
     }
     let merges_backlog = renderer.is_json();
     let key = FormatKey::new(call.settings, FormatKind::WebSocket);
@@ -139,8 +139,7 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
         Format::new(policy, WebSocketEncoder { renderer })
     });
     let subscription = Subscription {
-        head,
-        opening,
+        opening: Some(Box::new(opening)),
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
@@ -157,7 +156,8 @@ pub(in crate::server) fn reject(
     // The handshake was checked before; the head is that of an accepted follower.
     match respond(call) {
         SubscribeReply::Follow(subscription, _) => {
-            rejected(subscription.head, rejection_for(error))
+            let head = subscription.opening.map(|opening| opening.head);
+            rejected(head.unwrap_or_default(), rejection_for(error))
         }
         _ => RejectedWebSocket {
             head: SubscriptionHead::None,
