@@ -112,8 +112,8 @@ fn key(users: &Path, pair: &[u8]) -> CheckKey {
     (of(&CHECK_CACHE.seeds.0), of(&CHECK_CACHE.seeds.1))
 }
 
-/// Returns the cached outcome of a check.
-fn find_cached(key: CheckKey) -> Option<PasswordCheck> {
+/// Returns the cached outcome of a check, and until when it is valid.
+fn find_cached(key: CheckKey) -> Option<(PasswordCheck, Instant)> {
     let cached = CHECK_CACHE
         .results
         .lock()
@@ -121,7 +121,7 @@ fn find_cached(key: CheckKey) -> Option<PasswordCheck> {
     cached
         .get(&key)
         .filter(|(_, until)| *until > Instant::now())
-        .map(|(result, _)| *result)
+        .copied()
 }
 
 impl<'a> Credentials<'a> {
@@ -141,11 +141,11 @@ impl<'a> Credentials<'a> {
         })
     }
 
-    /// Returns the cached outcome of a check of the same credentials.
+    /// Returns the cached outcome of a check of the same credentials, and until when it is valid.
     ///
     /// # Errors
     /// There is none: the check must be run.
-    pub(in crate::server) fn cached(self) -> Result<PasswordCheck, PendingCheck> {
+    pub(in crate::server) fn cached(self) -> Result<(PasswordCheck, Instant), PendingCheck> {
         find_cached(key(self.users, &self.pair)).ok_or_else(|| PendingCheck {
             users: self.users.to_owned(),
             pair: self.pair,
@@ -163,7 +163,7 @@ impl PendingCheck {
             return PasswordCheck::Unreadable;
         };
         let key = key(&self.users, &self.pair);
-        if let Some(cached) = find_cached(key) {
+        if let Some((cached, _)) = find_cached(key) {
             return cached;
         }
         let result = tokio::task::spawn_blocking(move || self.verify())

@@ -2,7 +2,7 @@
 //! `auth_request`.
 
 use super::basic_auth::{Credentials, PasswordCheck, PendingCheck};
-use crate::server::config::expression::reads::record_changing;
+use crate::server::config::expression::reads::record_until;
 use crate::server::config::{Variables, WebSettings};
 use crate::server::exchange::request::Request;
 use crate::server::exchange::response::{HeaderList, Response, Status};
@@ -125,8 +125,6 @@ pub(in crate::server) fn check_password(
     let Some(authentication) = &web.authentication else {
         return Ok(RuleResult::NoRule);
     };
-    // Password files change, and results expire.
-    record_changing();
     let realm = authentication.realm.evaluate(variables);
     if *realm == *b"off" {
         return Ok(RuleResult::NoRule);
@@ -137,7 +135,10 @@ pub(in crate::server) fn check_password(
         return Ok(password_result(PasswordCheck::Wrong, &realm));
     };
     match credentials.cached() {
-        Ok(result) => Ok(password_result(result, &realm)),
+        Ok((result, until)) => {
+            record_until(until);
+            Ok(password_result(result, &realm))
+        }
         Err(check) => Err(UncheckedPassword {
             check,
             realm: realm.into_owned(),

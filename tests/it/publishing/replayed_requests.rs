@@ -2,7 +2,7 @@
 //! are answered without routing them again. What the configuration reads of a request must show in
 //! each response as if the request were the first one of its connection.
 
-use crate::support::{Connection, Directory, Reply, ScriptedBackend, Server, conf};
+use crate::support::{Connection, Directory, Reply, ScriptedBackend, Server, conf, wait_until};
 
 const HTTP: &str = "push_stream_shared_memory_size 10m;";
 
@@ -143,6 +143,31 @@ fn other_credentials_on_the_same_connection_are_checked() {
         let response = connection.request("POST", "/pub?id=a", &headers, Some(b"x"));
         assert_eq!(response.head.status, status, "{credentials}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_changed_password_ends_the_replays_of_a_publisher() {
+    let directory = Directory::new("passwords");
+    directory.write("users", "ann:{PLAIN}right\n");
+    let users = directory.path().join("users");
+    let location = publisher(&format!(
+        "auth_basic closed; auth_basic_user_file {};",
+        users.display()
+    ));
+    let server = Server::with_conf(&conf(HTTP, &location));
+    let mut connection = server.connect();
+    let mut publish = || {
+        let headers = [("Authorization", "Basic YW5uOnJpZ2h0")];
+        let response = connection.request("POST", "/pub?id=a", &headers, Some(b"x"));
+        response.head.status
+    };
+    for _ in 0..3 {
+        assert_eq!(publish(), 200);
+    }
+    directory.write("users", "ann:{PLAIN}another\n");
+    // The result of a check is kept for ten seconds.
+    wait_until("the new file is read", || publish() == 401);
     server.stop();
 }
 

@@ -4,9 +4,10 @@
 //! in known places. That is right as long as no expression has read such a place: all other inputs
 //! are equal, so that the evaluation takes the same way. Therefore nothing has to be known about
 //! directives: each evaluation records what it reads, in this thread. Other code that decides about
-//! a request records with [`record_changing`] what it reads besides the request.
+//! a request records with [`record_changing`] or [`record_until`] what it reads besides the request.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 thread_local! {
     static READS: Cell<Reads> = const { Cell::new(Reads::NOTHING) };
@@ -23,6 +24,8 @@ pub struct Reads {
     cursor_headers: bool,
     /// A read of something that differs between requests with the same head.
     changing: bool,
+    /// The earliest time until which something that was read is valid.
+    until: Option<Instant>,
 }
 
 /// Built-in variables that have the same value for all requests of a connection with the same
@@ -66,11 +69,18 @@ impl Reads {
         target: false,
         cursor_headers: false,
         changing: false,
+        until: None,
     };
 
     /// Returns what was read, and clears the record.
     pub fn take() -> Self {
         READS.replace(Self::NOTHING)
+    }
+
+    /// Returns the time until which all that was read is valid; `None` = for ever.
+    #[must_use]
+    pub fn valid_until(self) -> Option<Instant> {
+        self.until
     }
 
     /// Returns whether nothing depends on these query arguments but the `count` reads for which the
@@ -91,6 +101,12 @@ fn record(change: impl FnOnce(&mut Reads)) {
     let mut reads = READS.get();
     change(&mut reads);
     READS.set(reads);
+}
+
+/// Records that routing depends on something that is valid until this time, such as a cached
+/// result.
+pub fn record_until(until: Instant) {
+    record(|reads| reads.until = Some(reads.until.map_or(until, |earlier| earlier.min(until))));
 }
 
 /// Records that routing depends on something that changes without the request: a clock, a file, a

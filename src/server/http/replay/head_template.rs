@@ -2,6 +2,7 @@
 //! and the two rules that say where a hole ends.
 
 use std::ops::Range;
+use std::time::Instant;
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 use crate::server::exchange::request::{Endpoints, Request};
@@ -23,6 +24,8 @@ pub(in crate::server) struct Holes {
     ranges: [Hole; 2],
     /// The second part is the first one in the head.
     is_swapped: bool,
+    /// What was found out about the head is valid until this time; `None` = for ever.
+    valid_until: Option<Instant>,
 }
 
 impl Holes {
@@ -39,7 +42,16 @@ impl Holes {
         fits.then_some(Self {
             ranges: [first, second],
             is_swapped,
+            valid_until: None,
         })
+    }
+
+    /// Limits the time for which heads match.
+    pub(super) fn until(self, valid_until: Option<Instant>) -> Self {
+        Self {
+            valid_until,
+            ..self
+        }
     }
 }
 
@@ -73,14 +85,21 @@ impl HeadTemplate {
         self.head.len()
     }
 
-    /// Matches the head at the front of `buffer`. `part_length` gets the number of a part (0 or 1)
+    /// Matches the head at the front of `buffer`; nothing matches any more after its time. `part_length` gets the number of a part (0 or 1)
     /// and the bytes from its start, and returns its length.
     pub(super) fn match_head<'a>(
         &self,
         buffer: &'a [u8],
         part_length: impl Fn(usize, &[u8]) -> usize,
     ) -> Option<TemplateMatch<'a>> {
-        let Holes { ranges, is_swapped } = &self.holes;
+        let Holes {
+            ranges,
+            is_swapped,
+            valid_until,
+        } = &self.holes;
+        if valid_until.is_some_and(|until| until <= Instant::now()) {
+            return None;
+        }
         let [first, second] = ranges;
         let numbers = if *is_swapped { [1, 0] } else { [0, 1] };
         let rest = buffer.strip_prefix(&self.head[..first.start])?;

@@ -101,7 +101,7 @@ impl ReplayState {
             // Each request has its own line in a log.
             return None;
         }
-        match &routed.next {
+        let holes = match &routed.next {
             NextStep::Read(plan, None) => {
                 let argument = plan.channel_argument()?;
                 let body = routed.body.pending();
@@ -130,7 +130,8 @@ impl ReplayState {
                 }
             }
             _ => None,
-        }
+        };
+        holes.map(|holes| holes.until(reads.valid_until()))
     }
 
     /// Copies the first `head_bytes` of `input` as the template of a request to be cached.

@@ -1,5 +1,7 @@
 //! Tests of matching publishers' requests.
 
+use std::time::{Duration, Instant};
+
 use super::super::head_template::{template_of, tests::assert_others_differ};
 use super::*;
 
@@ -70,6 +72,21 @@ fn all_other_requests_do_not_match() {
     assert_others_differ(&whole, &others, |other| {
         match_publish(&template, other).is_some()
     });
+}
+
+#[test]
+fn nothing_matches_after_the_time_of_a_template() {
+    let template = |until| {
+        template_of(FIRST.as_bytes(), |request, _| {
+            Some(find_holes(FIRST.as_bytes(), request, b"id")?.until(Some(until)))
+        })
+        .expect("a request that can be cached")
+    };
+    let request = format!("{FIRST}12345");
+    let now = Instant::now();
+    let is_match = |until| match_publish(&template(until), request.as_bytes()).is_some();
+    assert!(is_match(now + Duration::from_secs(3600)));
+    assert!(!is_match(now));
 }
 
 #[test]
