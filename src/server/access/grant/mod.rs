@@ -1,6 +1,6 @@
 //! The grant of a request: what it may do with which channels.
 //!
-//! The access phase ([`route`](crate::server::http) asks the guard of web pages, the gates, the
+//! The access phase (`http::route` asks the guard of web pages, the gates, the
 //! rules of the location, its hook and its allowed origins) ends with a [`Grant`], which travels
 //! with the request: with its call, its plan, its batch, its websocket and its replays. All code
 //! that touches a channel for a client asks [`may`] before. Each protocol family renders a

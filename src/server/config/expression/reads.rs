@@ -4,7 +4,8 @@
 //! in known places. That is right as long as no expression has read such a place: all other inputs
 //! are equal, so that the evaluation takes the same way. Therefore nothing has to be known about
 //! directives: each evaluation records what it reads, in this thread. Other code that decides about
-//! a request records with [`record_changing`] or [`record_until`] what it reads besides the request.
+//! a request records with [`record_changing`] or [`record_until`] what it reads besides the
+//! request.
 
 use std::cell::Cell;
 use std::time::Instant;

@@ -85,8 +85,9 @@ impl HeadTemplate {
         self.head.len()
     }
 
-    /// Matches the head at the front of `buffer`; nothing matches any more after its time. `part_length` gets the number of a part (0 or 1)
-    /// and the bytes from its start, and returns its length.
+    /// Matches the head at the front of `buffer`; after the time of the template nothing matches.
+    /// `part_length` gets the number of a part (0 or 1) and the bytes from its start, and returns
+    /// its length.
     pub(super) fn match_head<'a>(
         &self,
         buffer: &'a [u8],
