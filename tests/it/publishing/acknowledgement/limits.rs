@@ -135,3 +135,35 @@ fn the_memory_of_pending_publishes_is_bounded() {
         .request("POST", "/pub?id=other", &[], Some(b"b"));
     assert_eq!(response.head.status, 200);
 }
+
+#[test]
+fn no_connection_uses_up_all_pending_publishes() {
+    // A websocket may have 16 of them, a pipelining client 64, and a batch 256.
+    const BOUNDS: u64 = 16 + 64 + 256;
+    let arguments = ["--publish-timeout", "1m", "--max-pending-publishes", "340"];
+    let Some(server) = builtin_engine(STUCK, &arguments) else {
+        return;
+    };
+    let mut follower = server.follow("/ev/other", &[]);
+    let mut websocket = server.websocket("/ws/stuck", &[]);
+    let mut pipelining = server.connect();
+    let mut batch = server.connect();
+    let line = "{\"channel\":\"stuck\",\"text\":\"a\"}\n".repeat(1000);
+    batch.send(format!(
+        "POST /pub HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n{line}",
+        line.len()
+    ));
+    websocket.send(frame(opcode::TEXT, b"a").repeat(1000));
+    pipelining.send(post("/pub?id=stuck", "a").repeat(1000));
+    // Each takes more than this.
+    wait_until("each waits for the engine", || {
+        statistic(&server, "incoming_used") > BOUNDS * 1024
+    });
+    for number in 0..20 {
+        let text = format!("text {number}");
+        server.publish("other", &text);
+        follower.read_until(text.as_bytes());
+    }
+    assert!(!pipelining.has_received() && !batch.has_received());
+}
