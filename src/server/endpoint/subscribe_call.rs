@@ -32,8 +32,8 @@ pub enum SubscribeReply<E = ()> {
 
 /// A websocket that is opened only to report why it is closed.
 pub struct RejectedWebSocket {
-    /// The head of the response.
-    pub head: SubscriptionHead,
+    /// The head of the response; `None` if the connection is closed without one.
+    pub head: Option<SubscriptionHead>,
     /// The frames before the end of the connection.
     pub frames: Vec<u8>,
 }

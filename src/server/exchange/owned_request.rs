@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use httparse::Header;
-
-use super::request::{Endpoints, Request};
+use super::request::{Endpoints, Request, RequestHeader};
 
 /// A copy of a request.
 pub(in crate::server) struct OwnedRequest {
@@ -86,10 +84,10 @@ impl OwnedRequest {
 
     /// The headers, in their order.
     #[must_use]
-    pub(in crate::server) fn headers(&self) -> Vec<Header<'_>> {
+    pub(in crate::server) fn headers(&self) -> Vec<RequestHeader<'_>> {
         self.headers
             .iter()
-            .map(|header| Header {
+            .map(|header| RequestHeader {
                 name: &self.names[header.name.clone()],
                 value: &self.bytes[header.value.clone()],
             })
@@ -98,7 +96,10 @@ impl OwnedRequest {
 
     /// The request, with its [`headers`](Self::headers).
     #[must_use]
-    pub(in crate::server) fn request<'a>(&'a self, headers: &'a [Header<'a>]) -> Request<'a> {
+    pub(in crate::server) fn request<'a>(
+        &'a self,
+        headers: &'a [RequestHeader<'a>],
+    ) -> Request<'a> {
         let part = |range: &Range<usize>| &self.bytes[range.clone()];
         Request {
             method: &self.names[self.method.clone()],
@@ -126,11 +127,11 @@ mod tests {
     #[test]
     fn a_copy_is_the_same_request() {
         let headers = [
-            Header {
+            RequestHeader {
                 name: "Host",
                 value: b"a:80",
             },
-            Header {
+            RequestHeader {
                 name: "X-Raw",
                 value: b"\xff",
             },

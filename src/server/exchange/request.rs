@@ -1,14 +1,18 @@
 //! The request that endpoints handle: its parsed head, borrowed from the buffer of its connection,
 //! and its variables.
 //!
-//! Parsing is done by `http::head`.
+//! Parsing is done by `http::h1::head`.
 
 use std::borrow::Cow;
 use std::time::Instant;
 
 use crate::server::config::model::location::rewrite_phase::rewrite::find_argument;
 
-/// The head of an HTTP/1.x request.
+/// A header of a request: its name and its value. The type is that of the parser, so that heads are
+/// not copied.
+pub type RequestHeader<'a> = httparse::Header<'a>;
+
+/// The head of a request.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The method, in capitals.
@@ -25,7 +29,7 @@ pub struct Request<'a> {
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub minor_version: u8,
     /// The headers in the order of the request.
-    pub headers: &'a [httparse::Header<'a>],
+    pub headers: &'a [RequestHeader<'a>],
     /// All `Cookie` headers as one list, if there are several.
     pub joined_cookie: Option<&'a [u8]>,
     /// All `X-Forwarded-For` headers as one list, if there are several.

@@ -3,11 +3,8 @@
 use super::{HeaderList, ResponseHead};
 
 /// The head of the response to a subscription.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub enum SubscriptionHead {
-    /// There is none: the payload consists of whole responses.
-    #[default]
-    None,
     /// Before a body without known length.
     Stream(ResponseHead),
     /// 101, before websocket frames, with these headers.
@@ -15,10 +12,9 @@ pub enum SubscriptionHead {
 }
 
 impl SubscriptionHead {
-    /// Appends headers, unless there is no head.
+    /// Appends headers.
     pub fn extend(&mut self, more: &HeaderList) {
         match self {
-            Self::None => {}
             Self::Stream(ResponseHead { headers, .. }) | Self::Upgrade(headers) => {
                 headers.extend(more);
             }

