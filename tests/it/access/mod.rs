@@ -7,6 +7,7 @@ mod basic_auth;
 mod browser;
 mod builtin_locations;
 mod denied_channels;
+mod denied_subscriptions;
 mod guarded_locations;
 mod loopback_names;
 mod script_safety;
