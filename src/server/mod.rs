@@ -14,6 +14,7 @@
 //! | [`fanout`] | shards, followers, delivery rounds, deadlines, sockets |
 //! | [`exchange`] | requests with their variables, responses, compression |
 //! | [`broker`] | channels, logs, memory and other limits, expiry, counters |
+//! | [`journal`] | a log of records in files that survives crashes; no engine uses it yet |
 //! | [`observe`] | logs of errors and requests |
 //! | [`config`] | the configuration and its sources: built-in, nginx.conf, TOML |
 //!
@@ -33,6 +34,7 @@ pub mod endpoint;
 pub mod exchange;
 pub mod fanout;
 mod http;
+pub mod journal;
 pub mod nchan;
 pub mod nhpm;
 pub mod observe;

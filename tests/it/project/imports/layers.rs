@@ -15,6 +15,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("message", &[]),
     layer("protocol", &[]),
     layer("server::config", &[]),
+    layer("server::journal", &[]),
     layer("server::observe", &["server::config"]),
     layer("server::broker", &["server::config", "server::observe"]),
     layer("server::exchange", &["server::config", "server::observe"]),
