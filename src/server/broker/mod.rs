@@ -66,6 +66,7 @@ pub const TICK: Duration = Duration::from_secs(4);
 #[derive(Clone, Debug)]
 pub struct Broker(
     Arc<Inner>,
+    /// The shard whose tasks use the handle.
     #[cfg_attr(
         not(debug_assertions),
         allow(dead_code, reason = "the memory engine acknowledges at once")
