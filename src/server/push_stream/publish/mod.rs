@@ -123,7 +123,7 @@ fn plan(call: &PublishCall<'_>, headers: HeaderList) -> Result<PublishReply<Plan
         }
     }
     let notation = info::accepted(call.request.header("accept"));
-    if call.request.method == "GET" {
+    if action == Action::ReadInfo {
         return Ok(PublishReply::Respond(respond_info(
             call, &ids, notation, &headers,
         )));

@@ -4,6 +4,7 @@
 //! It reads `src/` as text: `use` lines and paths that begin with `crate::`, `super::` or
 //! `pushctl::`, braces included.
 
+mod grants;
 mod layers;
 mod source;
 mod tree;
