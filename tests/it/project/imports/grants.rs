@@ -28,7 +28,7 @@ const QUESTIONS: [&str; 4] = [
 const EXCEPTIONS: [&str; 3] = [
     // The server publishes its own events.
     "server/nchan/events.rs",
-    // A channel of its own, once the call has asked about the channels of the request.
+    // A temporary channel, once the call has asked about the channels of the request.
     "server/nchan/subscribe/subscriber_info.rs",
     // Positions in the channels of a call that has asked.
     "server/nchan/subscribe/ids.rs",
