@@ -17,7 +17,7 @@
 //! All numbers are little-endian. The checksum begins with the id of the journal, which no client
 //! knows: a message cannot contain bytes that pass for a group.
 
-use super::segment::JournalId;
+use super::encoding::{JournalId, read_u32, read_u64};
 
 /// The first bytes of a group. They cannot overlap with themselves, so that a search finds each.
 const MAGIC: [u8; 4] = *b"JGRP";
@@ -205,16 +205,6 @@ impl<'a> Iterator for Records<'a> {
         self.rest = &self.rest[end..];
         Some(record)
     }
-}
-
-/// Reads a number of four bytes.
-pub(super) fn read_u32(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes(bytes.try_into().expect("the caller passes four bytes"))
-}
-
-/// Reads a number of eight bytes.
-pub(super) fn read_u64(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes.try_into().expect("the caller passes eight bytes"))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 //! The format is described in docs/journal-format.md.
 
 pub mod disk;
+mod encoding;
 mod group;
 mod recovery;
 mod segment;

@@ -8,9 +8,10 @@ use std::io;
 
 use super::RETIRED;
 use super::disk::{Disk, DiskFile};
-use super::group::{Group, Record, Seed, read_u64};
+use super::encoding::{JournalId, read_u64};
+use super::group::{Group, Record, Seed};
 use super::segment::{
-    InvalidHeader, JournalId, MAX_HEADER_BYTES, OlderSegment, SegmentHeader, name_of, number_of,
+    InvalidHeader, MAX_HEADER_BYTES, OlderSegment, SegmentHeader, name_of, number_of,
 };
 
 /// Why a journal cannot be read. Nothing was changed.

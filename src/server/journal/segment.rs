@@ -15,7 +15,7 @@
 //! The groups follow. The end of a segment is the number after its last group. Groups from its end
 //! on do not belong to the journal: the segment had failed before they were durable.
 
-use super::group::{read_u32, read_u64};
+use super::encoding::{JournalId, read_u32, read_u64};
 
 /// The first bytes of a segment.
 const MAGIC: [u8; 8] = *b"pushctlJ";
@@ -40,9 +40,6 @@ const SUFFIX: &str = ".journal";
 
 /// Digits of the number in the name of a segment, so that names sort as numbers do.
 const NAME_DIGITS: usize = 12;
-
-/// The id of a journal.
-pub(super) type JournalId = [u8; 16];
 
 /// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use std::io;
 
 use super::RETIRED;
 use super::disk::{Disk, DiskFile};
+use super::encoding::JournalId;
 use super::group::{GroupBuffer, Record, Seed};
 use super::recovery::{RecordPlace, RecoveryError, RecoveryReport, recover};
-use super::segment::{JournalId, OlderSegment, SegmentHeader, name_of};
+use super::segment::{OlderSegment, SegmentHeader, name_of};
 
 /// Settings of a journal.
 #[derive(Clone, Copy, Debug)]
