@@ -80,6 +80,56 @@ fn what_the_configuration_reads_of_a_publish_shows_in_each_response() {
     }
 }
 
+/// A publish with these values of the headers `X` and `Cookie`.
+fn publish_with([id, x, cookie]: [&str; 3]) -> String {
+    format!(
+        "POST /pub?id={id} HTTP/1.1\r\nHost: a\r\nX: {x}\r\nCookie: c={cookie}\r\n\
+         Content-Length: 1\r\n\r\nx"
+    )
+}
+
+#[test]
+fn pipelined_publishes_with_other_headers_are_answered_as_first_ones() {
+    let requests = [
+        ["a", "1", "p"],
+        ["b", "1", "p"],
+        ["a", "1", "p"],
+        ["a", "2", "p"],
+        ["b", "2", "p"],
+        ["a", "2", "q"],
+        ["a", "2", "q"],
+        ["b", "2", "bad"],
+        ["a", "1", "bad"],
+        ["b", "3", "q"],
+        ["a", "3", "q"],
+        ["b", "1", "p"],
+    ];
+    let http = format!("{HTTP} map $http_x $mapped {{ default other; 2 two; }}");
+    let location = publisher(
+        "if ($cookie_c = bad) { return 403; }
+         add_header X-Out \"$arg_id $http_x $mapped $cookie_c\";",
+    );
+    let server = Server::with_conf(&conf(&http, &location));
+    let respond = |connection: &mut Connection| {
+        let head = connection.read_response().head;
+        (head.status, head.get("X-Out").map(str::to_owned))
+    };
+    let first = requests.map(|parts| {
+        let mut connection = server.connect();
+        connection.send(publish_with(parts));
+        respond(&mut connection)
+    });
+    let [last, denied] = [&first[11], &first[7]];
+    assert_eq!(*last, (200, Some("b 1 other p".to_owned())));
+    assert_eq!(denied.0, 403);
+    let mut kept = server.connect();
+    for _ in 0..2 {
+        kept.send(requests.map(publish_with).concat());
+        assert_eq!(requests.map(|_| respond(&mut kept)), first);
+    }
+    server.stop();
+}
+
 #[test]
 fn values_that_change_by_themselves_change_with_each_publish() {
     for (value, kept) in [

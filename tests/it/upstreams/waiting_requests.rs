@@ -49,12 +49,19 @@ fn an_index_that_leads_back_to_itself_ends_with_500_after_one_call() {
          location /door {{ proxy_pass http://{}; }}",
         backend.address, backend.address
     );
-    let server = Server::with_conf(&conf("", &locations));
+    let log = directory.path().join("access.log");
+    let http = format!(
+        "log_format end '$request_uri $status'; access_log {} end;",
+        log.display()
+    );
+    let server = Server::with_conf(&conf(&http, &locations));
     for path in ["/files/d/", "/door"] {
         assert_eq!(server.get(path).head.status, 500, "{path}");
         assert_eq!(backend.take().len(), 1, "{path}");
     }
     server.stop();
+    let lines = std::fs::read_to_string(&log).expect("a log");
+    assert_eq!(lines, "/files/d/ 500\n/door 500\n", "one line for each");
 }
 
 #[test]

@@ -10,6 +10,16 @@
 //! reads the variable parts only as channel or cursor. A new directive needs no decision here, if
 //! it reads the request through variables. Code that reads a clock, a file or shared state calls
 //! `record_changing`.
+//!
+//! Not cached:
+//!
+//! - Publishes of NHPM: routing them creates their channel and prolongs its life, which each replay
+//!   would have to repeat before the body is read.
+//! - Long polls of nchan: only `PollReplay` of push-stream knows how to repeat a poll with another
+//!   cursor. A cursor of nchan may hold positions in several channels.
+//! - Requests at locations with `keepalive_requests`: the last one of a connection has another
+//!   response.
+//! - Requests with a line in an access log.
 
 mod cached_request;
 mod head_template;
