@@ -274,3 +274,57 @@ fn a_deleted_channel_is_created_again_by_the_next_publish() {
     assert!(body.contains("\"published_messages\": 1,"), "{body}");
     server.stop();
 }
+
+#[test]
+fn an_empty_channel_id_does_not_open_restrictions_for_others() {
+    let directory = Directory::new("passwords");
+    directory.write("users", "ann:{PLAIN}right\n");
+    let users = directory.path().join("users");
+    let http = "map $arg_id $denied { default 0; ~^secret 1; }
+                map $arg_id $realm { default off; ~^secret closed; }";
+    let shown = "add_header X-Out \"$arg_o\";";
+    let protected = format!(
+        "auth_basic $realm; auth_basic_user_file {};",
+        users.display()
+    );
+    for (restriction, status) in [
+        ("if ($arg_id ~ ^secret) { return 403; }", 403),
+        ("if ($denied) { return 403; }", 403),
+        (&protected, 401),
+    ] {
+        let locations = format!(
+            "location /pub {{ {restriction} {shown} nchan_publisher; nchan_channel_id $arg_id; }}
+             location /other {{ nchan_publisher; nchan_channel_id $arg_id; }}"
+        );
+        let server = Server::with_conf(&conf(&format!("{HTTP}{http}"), &locations));
+        let post = |connection: &mut Connection, path: &str| {
+            connection
+                .request("POST", path, &[], Some(b"x"))
+                .head
+                .status
+        };
+        assert_eq!(post(&mut server.connect(), "/other?id=secret1"), 202);
+        let mut connection = server.connect();
+        for _ in 0..3 {
+            assert_eq!(post(&mut connection, "/pub?id=&o=1"), 202, "{restriction}");
+        }
+        assert_eq!(
+            post(&mut connection, "/pub?id=secret1&o=1"),
+            status,
+            "{restriction}"
+        );
+        for _ in 0..3 {
+            assert_eq!(
+                post(&mut connection, "/pub?id=open&o=1"),
+                202,
+                "{restriction}"
+            );
+        }
+        assert_eq!(
+            post(&mut connection, "/pub?id=secret1&o=1"),
+            status,
+            "{restriction}"
+        );
+        server.stop();
+    }
+}

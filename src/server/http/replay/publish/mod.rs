@@ -47,7 +47,8 @@ pub(in crate::server) fn find_holes(
     request: &Request<'_>,
     argument: &[u8],
 ) -> Option<Holes> {
-    let id = request.argument(argument)?;
+    // Reads of an empty argument are not counted, so that other expressions may have read it.
+    let id = request.argument(argument).filter(|id| !id.is_empty())?;
     let length = request.header("content-length")?.trim_ascii();
     Holes::of(buffer, [id, length])
 }
