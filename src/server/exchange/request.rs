@@ -67,16 +67,6 @@ pub struct Endpoints {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the request with other `endpoints`.
-    #[must_use]
-    pub fn with_endpoints<'b>(&'b self, endpoints: &'b Endpoints) -> Request<'b> {
-        Request {
-            path: Cow::Borrowed(&self.path),
-            endpoints,
-            ..*self
-        }
-    }
-
     /// Returns the request with `without_chunks` set.
     #[must_use]
     pub fn unframed(&self) -> Request<'_> {

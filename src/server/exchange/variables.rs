@@ -1,7 +1,8 @@
 //! The values of nginx's variables for a request in a location.
 //!
-//! The names with a value are listed in `config::variables`. Values that depend on the response are
-//! zero here, as in nginx before the response is sent; the access log has the final ones.
+//! The names with a value are listed in `config::expression::variables`. Values that depend on the
+//! response are zero here, as in nginx before the response is sent; the access log has the final
+//! ones.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};

@@ -1,7 +1,8 @@
 //! Log lines for rejections by a limit: which limit, and the option or directive that sets it. At
 //! most one line per second and limit, with the number of suppressed ones.
 //!
-//! Rejected connections are logged by `admission`, dropped notices to back-ends by `http::notices`.
+//! Rejected connections are logged by `runtime::admission`, dropped notices to back-ends by
+//! `http::upstream::notices`.
 
 use super::log_throttle::LogThrottle;
 

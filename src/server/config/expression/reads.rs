@@ -85,8 +85,8 @@ impl Reads {
     }
 
     /// Returns whether nothing depends on some query arguments but the `count` reads for which the
-    /// caller accounts: one of each. None of them may be empty, because only reads of arguments with
-    /// a value are counted.
+    /// caller accounts: one of each. None of them may be empty, because only reads of arguments
+    /// with a value are counted.
     #[must_use]
     pub fn allow_other_arguments(self, count: u32) -> bool {
         self.arguments == count && !self.target && !self.changing

@@ -2,7 +2,7 @@
 //!
 //! The names are those of nginx 1.22 with Debian's modules and of nchan. Variables of newer
 //! versions and of common modules are listed as unsupported. Values are provided by
-//! `server::request` and by the access log.
+//! `exchange::variables` and by the access log.
 
 /// Availability of the value of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Restrictions on requests of web pages to the built-in locations: allowed origins, and allowed
 //! names of the server (against DNS rebinding).
 //!
-//! Applied to requests by `http::browser_guard`.
+//! Applied to requests by `access::browser_guard`.
 
 use std::fmt;
 

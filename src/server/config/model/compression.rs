@@ -1,6 +1,6 @@
 //! Settings of nginx's `gzip` directives: which responses are compressed for which clients.
 //!
-//! Compression itself is in `server::compression`.
+//! Compression itself is in `exchange::compression`.
 
 use crate::server::config::RegexPattern;
 

@@ -2,7 +2,7 @@
 //! section 2.9).
 //!
 //! Supports the part of nginx's proxy module that hooks need: requests and responses of limited
-//! size. Requests are sent by `server::http::backend`.
+//! size. Requests are sent by `http::upstream::backend`.
 
 use std::sync::Arc;
 use std::time::Duration;

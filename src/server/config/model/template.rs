@@ -2,7 +2,7 @@
 //! (push-stream.md, section 3.1).
 //!
 //! As in the module, values are inserted without escaping and are not expanded again. The formats
-//! without a template are encoded by `dialect::push_stream::render`.
+//! without a template are encoded by `push_stream::render`.
 
 use bytes::Bytes;
 

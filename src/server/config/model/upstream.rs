@@ -1,6 +1,6 @@
 //! Groups of back-end servers (nginx: `upstream`), and groups of a single address in `proxy_pass`.
 //!
-//! The state of the servers, such as recent failures, is in `server::http::balancer`.
+//! The state of the servers, such as recent failures, is in `http::upstream::balancer`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

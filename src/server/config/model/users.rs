@@ -1,6 +1,6 @@
 //! The file of `auth_basic_user_file`: parsing, kinds of password hashes, and limits on their cost.
 //!
-//! Passwords are verified by `http::password`.
+//! Passwords are verified by `access::password`.
 
 use std::fs;
 use std::io;
