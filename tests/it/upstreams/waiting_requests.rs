@@ -65,7 +65,7 @@ fn an_index_that_leads_back_to_itself_ends_with_500_after_one_call() {
 }
 
 #[test]
-fn ten_indexes_in_a_row_are_a_cycle() {
+fn an_index_that_is_a_directory_itself_ends_with_500() {
     let directory = Directory::new("files");
     std::fs::create_dir(directory.path().join("d")).expect("a directory");
     directory.write("d/index.html", "the index");
