@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::child_output::{collect, lines};
+use super::child_output::{CollectedOutput, lines};
 use super::ports::free_port;
 use super::{Connection, DEADLINE, Directory, Response, Socket, wait_until};
 
@@ -21,7 +21,7 @@ pub(crate) struct Server {
     /// Its listening address, without `listening on `: `http://127.0.0.1:PORT` or `unix:PATH`.
     addresses: Vec<String>,
     stdout: Mutex<Receiver<String>>,
-    stderr: Arc<Mutex<Vec<u8>>>,
+    stderr: CollectedOutput,
     stderr_reader: Option<JoinHandle<()>>,
     /// Its working directory, removed with the server.
     directory: Directory,
@@ -118,7 +118,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built binary can be started");
-        let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
+        let (stderr, reader) = CollectedOutput::of(child.stderr.take().expect("stderr is piped"));
         let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
         let mut server = Self {
             child,
@@ -352,8 +352,7 @@ impl Server {
 
     /// Everything that it wrote to stderr so far.
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.lock().expect("no thread panics with the lock"))
-            .into_owned()
+        self.stderr.text()
     }
 }
 
