@@ -51,4 +51,6 @@ pub mod client;
 pub mod cmd;
 pub mod message;
 pub mod protocol;
+#[cfg(test)]
+mod random_numbers;
 pub mod server;

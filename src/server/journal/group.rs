@@ -31,9 +31,6 @@ const RECORD_HEADER_BYTES: usize = 5;
 /// Start of the part that the checksum covers.
 const CHECKED_FROM: usize = 8;
 
-/// Longest records of a group in bytes.
-pub const MAX_GROUP_BYTES: usize = u32::MAX as usize / 2;
-
 /// The start of the checksums of a journal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed(u32);

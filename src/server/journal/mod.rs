@@ -25,7 +25,7 @@ mod segment;
 mod tests;
 mod writer;
 
-pub use group::{GroupBuffer, MAX_GROUP_BYTES, Record};
+pub use group::{GroupBuffer, Record};
 pub use recovery::{RecordPlace, RecoveryError, RecoveryReport, TornTail};
 pub use writer::{JournalOptions, JournalWriter, OpenError};
 

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::disk::simulated::{Random, SimulatedDisk};
+use super::disk::simulated::SimulatedDisk;
 use super::*;
+use crate::random_numbers::Random;
 
 const OPTIONS: JournalOptions = JournalOptions { segment_bytes: 600 };
 
@@ -68,7 +69,7 @@ fn open(disk: &SimulatedDisk) -> Result<JournalWriter<SimulatedDisk>, OpenError>
 
 impl History {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         Self {
             syncs_always: random.one_in(2),
             random,
@@ -264,7 +265,7 @@ fn no_crash_loses_invents_or_reorders_a_record() {
             let mut history = History::new(seed);
             history.disk.stop_at(operation);
             history.run(30);
-            let mut random = Random(seed ^ (operation << 32));
+            let mut random = Random::new(seed ^ (operation << 32));
             for _ in 0..3 {
                 check_crash(&history, &mut random, &format!("seed {seed}, {operation}"));
                 crash_points += 1;
@@ -284,7 +285,7 @@ fn no_failed_operation_loses_an_acknowledged_record() {
             history.disk.fail_at(operation, seed);
             history.run(30);
             let what = format!("seed {seed}, failure at {operation}");
-            let mut random = Random(seed ^ (operation << 32));
+            let mut random = Random::new(seed ^ (operation << 32));
             let crashed = history.disk.after_crash(&mut random);
             let values = values_of(&crashed).unwrap_or_else(|error| panic!("{what}: {error}"));
             history.check(&values, &what);

@@ -14,6 +14,19 @@ fn publisher(more: &str) -> String {
     )
 }
 
+/// A directory with a file of one user, `ann` with the password `right`.
+fn passwords() -> Directory {
+    let directory = Directory::new("passwords");
+    directory.write("users", "ann:{PLAIN}right\n");
+    directory
+}
+
+/// The directive with that file.
+fn user_file(directory: &Directory) -> String {
+    let users = directory.path().join("users");
+    format!("auth_basic_user_file {};", users.display())
+}
+
 /// Publishes to a channel; returns the status and the header `X-Out`.
 fn publish(connection: &mut Connection, id: &str, text: &str) -> (u16, Option<String>) {
     let path = format!("/pub?id={id}");
@@ -170,13 +183,8 @@ fn checks_are_made_for_each_publish() {
 
 #[test]
 fn other_credentials_on_the_same_connection_are_checked() {
-    let directory = Directory::new("passwords");
-    directory.write("users", "ann:{PLAIN}right\n");
-    let users = directory.path().join("users");
-    let location = publisher(&format!(
-        "auth_basic closed; auth_basic_user_file {};",
-        users.display()
-    ));
+    let directory = passwords();
+    let location = publisher(&format!("auth_basic closed; {}", user_file(&directory)));
     let server = Server::with_conf(&conf(HTTP, &location));
     let mut connection = server.connect();
     let right = "Basic YW5uOnJpZ2h0";
@@ -198,13 +206,8 @@ fn other_credentials_on_the_same_connection_are_checked() {
 
 #[test]
 fn a_changed_password_ends_the_replays_of_a_publisher() {
-    let directory = Directory::new("passwords");
-    directory.write("users", "ann:{PLAIN}right\n");
-    let users = directory.path().join("users");
-    let location = publisher(&format!(
-        "auth_basic closed; auth_basic_user_file {};",
-        users.display()
-    ));
+    let directory = passwords();
+    let location = publisher(&format!("auth_basic closed; {}", user_file(&directory)));
     let server = Server::with_conf(&conf(HTTP, &location));
     let mut connection = server.connect();
     let mut publish = || {
@@ -277,16 +280,11 @@ fn a_deleted_channel_is_created_again_by_the_next_publish() {
 
 #[test]
 fn an_empty_channel_id_does_not_open_restrictions_for_others() {
-    let directory = Directory::new("passwords");
-    directory.write("users", "ann:{PLAIN}right\n");
-    let users = directory.path().join("users");
+    let directory = passwords();
     let http = "map $arg_id $denied { default 0; ~^secret 1; }
                 map $arg_id $realm { default off; ~^secret closed; }";
     let shown = "add_header X-Out \"$arg_o\";";
-    let protected = format!(
-        "auth_basic $realm; auth_basic_user_file {};",
-        users.display()
-    );
+    let protected = format!("auth_basic $realm; {}", user_file(&directory));
     for (restriction, status) in [
         ("if ($arg_id ~ ^secret) { return 403; }", 403),
         ("if ($denied) { return 403; }", 403),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
+use crate::random_numbers::Random;
 use crate::server::broker::{NewMessage, StoreOptions, Ticket};
 use crate::server::config::model::nchan::GroupMethods;
 use crate::server::config::{BrokerSettings, Expression, NhpmSettings, SubscriberMode};
@@ -39,25 +40,9 @@ const NAMES: [&str; 16] = [
     "group/stored",
 ];
 
-/// A source of random numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn is_heads(&mut self) -> bool {
-        self.below(2) == 0
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).expect("an index")]
-    }
+/// One of these.
+fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
+    choices[usize::try_from(random.below(choices.len() as u64)).expect("an index")]
 }
 
 /// A broker with an events channel and some channels, with and without messages.
@@ -94,9 +79,9 @@ fn broker() -> Broker {
 fn location(random: &mut Random) -> LocationSettings {
     LocationSettings {
         endpoint: endpoint(random),
-        authorized_channels_only: random.is_heads(),
-        allow_connections_to_events_channel: random.is_heads(),
-        websocket_allow_publish: random.is_heads(),
+        authorized_channels_only: random.one_in(2),
+        allow_connections_to_events_channel: random.one_in(2),
+        websocket_allow_publish: random.one_in(2),
         ..LocationSettings::default()
     }
 }
@@ -105,18 +90,21 @@ fn endpoint(random: &mut Random) -> Endpoint {
     match random.below(9) {
         0 => Endpoint::Statistics,
         1 => Endpoint::Publisher {
-            admin: random.is_heads(),
+            admin: random.one_in(2),
         },
-        2 => Endpoint::Subscriber(random.of(&[
-            SubscriberMode::Streaming,
-            SubscriberMode::Polling,
-            SubscriberMode::LongPolling,
-            SubscriberMode::EventSource,
-            SubscriberMode::WebSocket,
-        ])),
+        2 => Endpoint::Subscriber(pick(
+            random,
+            &[
+                SubscriberMode::Streaming,
+                SubscriberMode::Polling,
+                SubscriberMode::LongPolling,
+                SubscriberMode::EventSource,
+                SubscriberMode::WebSocket,
+            ],
+        )),
         3 => Endpoint::NhpmPublisher(nhpm(random)),
         4 => Endpoint::NhpmSubscriber {
-            interval_poll: random.is_heads(),
+            interval_poll: random.one_in(2),
             settings: nhpm(random),
         },
         5 => Endpoint::Nchan {
@@ -125,9 +113,9 @@ fn endpoint(random: &mut Random) -> Endpoint {
         },
         6 => Endpoint::NchanGroup {
             methods: GroupMethods {
-                get: random.is_heads(),
-                set: random.is_heads(),
-                delete: random.is_heads(),
+                get: random.one_in(2),
+                set: random.one_in(2),
+                delete: random.one_in(2),
             },
             settings: nchan(random),
         },
@@ -138,15 +126,15 @@ fn endpoint(random: &mut Random) -> Endpoint {
 
 fn nhpm(random: &mut Random) -> Arc<NhpmSettings> {
     Arc::new(NhpmSettings {
-        authorized_channels_only: random.is_heads(),
+        authorized_channels_only: random.one_in(2),
         ..NhpmSettings::default()
     })
 }
 
 fn nchan(random: &mut Random) -> Arc<NchanSettings> {
-    let group = random.of(&["", "meta", "$arg_group"]);
+    let group = pick(random, &["", "meta", "$arg_group"]);
     Arc::new(NchanSettings {
-        existing_channels_only: random.is_heads(),
+        existing_channels_only: random.one_in(2),
         channel_group: Expression::parse(group.as_bytes()).expect("an expression"),
         ..NchanSettings::default()
     })
@@ -163,7 +151,7 @@ fn roles(random: &mut Random) -> Roles {
         Roles::RAW_STREAM,
     ];
     all.into_iter()
-        .filter(|_| random.is_heads())
+        .filter(|_| random.one_in(2))
         .fold(Roles::default(), Roles::and)
 }
 
@@ -252,14 +240,14 @@ fn checks_pages(endpoint: &Endpoint) -> bool {
 #[test]
 fn the_grant_decides_as_the_endpoints_did() {
     let broker = broker();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut allowed = 0;
     for _ in 0..20_000 {
         let settings = location(&mut random);
         let is_foreign_page = checks_pages(&settings.endpoint) && random.below(4) == 0;
         let grant = Grant::at(&settings).of_page(!is_foreign_page);
-        let action = random.of(&ACTIONS);
-        let name = random.of(&NAMES).as_bytes();
+        let action = pick(&mut random, &ACTIONS);
+        let name = pick(&mut random, &NAMES).as_bytes();
         let found = broker.find(name);
         let facts = ChannelFacts::of_found(&broker, name, found.as_deref());
         let expected = was_allowed(&settings, is_foreign_page, action, &broker, name);

@@ -4,9 +4,7 @@
 use bytes::Bytes;
 
 use crate::message::unix_now;
-use crate::server::exchange::response::{
-    HeaderList, Response, ResponseBody, Status, USUAL_HEAD_BYTES,
-};
+use crate::server::exchange::response::{HeaderList, Response, ResponseBody, Status};
 use crate::server::http::h1::response;
 use crate::server::http::route::ResponsePlan;
 
@@ -25,9 +23,6 @@ struct CachedHead {
 }
 
 impl ResponseHeadCache {
-    /// Bytes of heap memory besides the header lines of the location.
-    pub(super) const USUAL_BYTES: usize = USUAL_HEAD_BYTES;
-
     /// Completes a response by `plan`, which is the same for all responses of the cache, and
     /// appends it to `out`. Returns whether the connection stays open.
     pub(super) fn write(

@@ -9,6 +9,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::{Disk, DiskFile};
+use crate::random_numbers::Random;
 
 /// What a disk writes at once.
 const SECTOR_BYTES: usize = 64;
@@ -23,10 +24,6 @@ pub(in crate::server::journal) struct SimulatedFile {
     disk: SimulatedDisk,
     inode: usize,
 }
-
-/// A source of random numbers (splitmix64).
-#[derive(Clone, Debug)]
-pub(in crate::server::journal) struct Random(pub(in crate::server::journal) u64);
 
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -58,26 +55,6 @@ struct Inode {
 enum Change {
     Length(usize),
     Bytes(usize, Vec<u8>),
-}
-
-impl Random {
-    pub(in crate::server::journal) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`.
-    pub(in crate::server::journal) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// True once in `count` times.
-    pub(in crate::server::journal) fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
 }
 
 impl SimulatedDisk {
@@ -283,7 +260,7 @@ impl DiskFile for SimulatedFile {
         if state.has_stopped() {
             return result;
         }
-        let mut random = Random(state.random ^ state.operations);
+        let mut random = Random::new(state.random ^ state.operations);
         // A failed write leaves any part behind.
         let written = match result {
             Ok(()) => bytes.len(),
@@ -298,7 +275,7 @@ impl DiskFile for SimulatedFile {
     fn sync(&mut self) -> io::Result<()> {
         let result = self.disk.begin();
         let mut state = self.disk.0.borrow_mut();
-        let mut random = Random(state.random ^ state.operations);
+        let mut random = Random::new(state.random ^ state.operations);
         if result.is_err() && state.stops_at.is_some_and(|stop| state.operations > stop) {
             return result;
         }

@@ -14,14 +14,17 @@ pub(super) const SHARED: &[&str] = &["message", "protocol"];
 pub(super) const LAYERS: &[Layer] = &[
     layer("message", &[]),
     layer("protocol", &[]),
+    // For tests only.
+    layer("random_numbers", &[]),
     layer("server::config", &[]),
-    layer("server::journal", &[]),
+    layer("server::journal", &["random_numbers"]),
     layer("server::observe", &["server::config"]),
     layer("server::broker", &["server::config", "server::observe"]),
     layer("server::exchange", &["server::config", "server::observe"]),
     layer(
         "server::access",
         &[
+            "random_numbers",
             "server::broker",
             "server::config",
             "server::exchange",

@@ -13,6 +13,7 @@ use super::response_cache::ResponseHeadCache;
 use super::{HeadTemplate, ReplayContext, ReplayEnd, Replayed};
 use crate::server::endpoint::PublishOutcome;
 use crate::server::exchange::request::Request;
+use crate::server::exchange::response::USUAL_HEAD_BYTES;
 use crate::server::http::publish_plan::PublishPlan;
 use crate::server::http::route::ResponsePlan;
 use crate::server::http::unanswered::UnansweredRequest;
@@ -112,7 +113,7 @@ impl CachedPublish {
         let added = &self.context.added;
         let plan = self.plan.own_bytes() + added.good.byte_len() + added.any.byte_len();
         // The head of the response has the headers of the plan, too.
-        2 * plan + ResponseHeadCache::USUAL_BYTES
+        2 * plan + USUAL_HEAD_BYTES
     }
 }
 
