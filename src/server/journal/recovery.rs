@@ -212,6 +212,18 @@ fn find_segments<D: Disk>(
             Err(InvalidHeader::Unreadable) => unreadable.push(name),
         }
     }
+    check_unreadable(disk, unreadable, &segments, recovered)?;
+    Ok(segments)
+}
+
+/// Checks that the segments are of one journal, and that those without a readable header have no
+/// groups: they become leftovers.
+fn check_unreadable<D: Disk>(
+    disk: &D,
+    unreadable: Vec<String>,
+    segments: &[Segment],
+    recovered: &mut Recovered,
+) -> Result<(), RecoveryError> {
     let journal = match segments.last() {
         Some(newest) => newest.header.journal,
         // The checksums cannot be compared without the id of the journal.
@@ -237,7 +249,7 @@ fn find_segments<D: Disk>(
         }
         recovered.leftovers.push(name);
     }
-    Ok(segments)
+    Ok(())
 }
 
 /// Returns the numbers of the segments that the newest one says are retired.

@@ -200,23 +200,8 @@ fn was_allowed(
             !is_events && (!needs_channel || found.is_some())
         }
         (Endpoint::Nchan { roles, settings }, _) if !is_foreign_page && !is_events => {
-            let subscribers = [
-                Roles::WEBSOCKET,
-                Roles::EVENTSOURCE,
-                Roles::LONGPOLL,
-                Roles::INTERVALPOLL,
-                Roles::RAW_STREAM,
-            ];
-            match action {
-                Action::Publish => roles.has(Roles::PUBLISH) && !names_events_group(settings),
-                Action::Delete => roles.has(Roles::PUBLISH_HTTP) && !names_events_group(settings),
-                Action::ReadInfo => roles.has(Roles::PUBLISH_HTTP),
-                Action::Subscribe => {
-                    subscribers.into_iter().any(|role| roles.has(role))
-                        && (!settings.existing_channels_only || found.is_some())
-                }
-                Action::List => false,
-            }
+            let is_forgery = names_events_group(settings);
+            was_allowed_at_nchan(*roles, settings, action, is_forgery, found.is_some())
         }
         (Endpoint::NchanGroup { methods, .. }, Action::ReadInfo) => !is_foreign_page && methods.get,
         (Endpoint::NchanGroup { methods, settings }, Action::Delete) => {
@@ -226,6 +211,33 @@ fn was_allowed(
             !is_foreign_page && !is_events && (!settings.existing_channels_only || found.is_some())
         }
         _ => false,
+    }
+}
+
+/// The same at an nchan location, for a channel other than the events channel.
+fn was_allowed_at_nchan(
+    roles: Roles,
+    settings: &NchanSettings,
+    action: Action,
+    is_forgery: bool,
+    is_found: bool,
+) -> bool {
+    let subscribers = [
+        Roles::WEBSOCKET,
+        Roles::EVENTSOURCE,
+        Roles::LONGPOLL,
+        Roles::INTERVALPOLL,
+        Roles::RAW_STREAM,
+    ];
+    match action {
+        Action::Publish => roles.has(Roles::PUBLISH) && !is_forgery,
+        Action::Delete => roles.has(Roles::PUBLISH_HTTP) && !is_forgery,
+        Action::ReadInfo => roles.has(Roles::PUBLISH_HTTP),
+        Action::Subscribe => {
+            subscribers.into_iter().any(|role| roles.has(role))
+                && (!settings.existing_channels_only || is_found)
+        }
+        Action::List => false,
     }
 }
 
